@@ -1,0 +1,132 @@
+"""What every REST resource stands on: problem documents (RFC 9457), cursor pagination, ETag and If-Match."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions, pagination, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+from rest_framework.views import set_rollback
+
+from ris.core.errors import DomainError, PreconditionFailed
+
+log = structlog.get_logger(__name__)
+PROBLEM = "application/problem+json"
+
+
+def problem(
+    http_status: int,
+    code: str,
+    detail: str,
+    *,
+    instance: str = "",
+    errors: Any = None,
+    extra: dict[str, str] | None = None,
+) -> Response:
+    """A problem document: type, title, status, detail, instance, errors."""
+    body: dict[str, Any] = {
+        "type": f"urn:picha:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": http_status,
+        "detail": detail,
+        "instance": instance,
+        "errors": errors or {},
+    }
+    body.update({key: value for key, value in (extra or {}).items() if value})
+    return Response(body, status=http_status, content_type=PROBLEM)
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Every refusal of a REST call, translated once; no view catches a DomainError."""
+    request = context.get("request")
+    instance = request.path if request is not None else ""
+    if isinstance(exc, DomainError):
+        set_rollback()
+        return problem(
+            exc.http_status,
+            exc.code,
+            exc.detail,
+            instance=instance,
+            errors=exc.errors,
+            extra={"asked": exc.asked, "found": exc.found, "todo": exc.todo},
+        )
+    if isinstance(exc, DjangoValidationError):
+        exc = exceptions.ValidationError(exc.message_dict if hasattr(exc, "error_dict") else exc.messages)
+    if isinstance(exc, IntegrityError):
+        set_rollback()
+        log.warning("integrity_error", constraint=getattr(getattr(exc.__cause__, "diag", None), "constraint_name", ""))
+        return problem(409, "conflict", "The database refused this: it contradicts what is stored.", instance=instance)
+    if isinstance(exc, (OperationalError, InterfaceError)):
+        set_rollback()
+        log.error("database_unavailable", error=type(exc).__name__)
+        answer = problem(503, "unavailable", "The database does not answer. Nothing was stored; ask again.", instance=instance)
+        answer["Retry-After"] = "5"
+        return answer
+    if isinstance(exc, DatabaseError):
+        set_rollback()
+        return problem(400, "invalid", "A value cannot be stored.", instance=instance)
+    response = drf_exception_handler(exc, context)
+    if response is None:
+        return None
+    code, detail, errors = _describe(exc, response)
+    answer = problem(response.status_code, code, detail, instance=instance, errors=errors)
+    for header in ("WWW-Authenticate", "Retry-After", "Allow"):
+        if header in response.headers:
+            answer[header] = response.headers[header]
+    return answer
+
+
+def _describe(exc: Exception, response: Response) -> tuple[str, str, Any]:
+    if isinstance(exc, exceptions.ValidationError):
+        errors = exc.detail if isinstance(exc.detail, dict) else {"non_field_errors": exc.detail}
+        return "invalid", "The request holds values that cannot be accepted: see errors.", errors
+    if isinstance(exc, Http404) or response.status_code == status.HTTP_404_NOT_FOUND:
+        return "not_known", "There is no such object in this facility.", {}
+    if isinstance(exc, PermissionDenied):
+        return "not_permitted", "You do not hold the right for this.", {}
+    code = getattr(exc, "default_code", "refused")
+    return str(code), str(getattr(exc, "detail", exc)), {}
+
+
+class CursorPagination(pagination.CursorPagination):
+    """``{results, next, previous}``; keyset on (ordering, id), never COUNT or OFFSET."""
+
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "page_size"
+    ordering = ("-id",)
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"results": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": "string", "format": "uri", "nullable": True}
+        return {
+            "type": "object",
+            "required": ["results", "next", "previous"],
+            "properties": {"results": schema, "next": link, "previous": link},
+        }
+
+
+def etag_of(obj: Any) -> str:
+    """A strong validator: the row's identity and the number of its saves."""
+    return '"' + hashlib.sha256(f"{obj.uuid}:{obj.version}".encode()).hexdigest()[:20] + '"'
+
+
+def check_if_match(request: Any, obj: Any) -> None:
+    """Refuse a write whose If-Match is not the current version (RFC 9110 13.1.1)."""
+    wanted = request.headers.get("If-Match")
+    if wanted and wanted.strip() != "*" and etag_of(obj) not in {tag.strip() for tag in wanted.split(",")}:
+        raise PreconditionFailed(
+            "Somebody has changed this since you read it.",
+            asked="A change to an earlier version.",
+            found="A newer version is stored.",
+            todo="Read it again, look at the difference, and repeat your change.",
+        )

@@ -1,0 +1,100 @@
+"""The dispatcher: PostgreSQL is the queue of record, Celery only lends hands.
+
+Any number may run. Each claims due work with SKIP LOCKED and hands the ids to Celery; when the broker does not
+answer, it does the work itself. What a flushed broker forgot becomes due again when its claim runs out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+from django.db import DatabaseError, InterfaceError, close_old_connections
+
+from ris.events.services import claim_deliveries, hand_over
+from ris.tenants.context import active_schemas, use_facility
+
+log = structlog.get_logger(__name__)
+
+BROKER_REST = 5.0  # seconds between two tries of a broker that did not answer
+IDLE_AT_MOST = 2.0
+
+
+@dataclass(frozen=True)
+class WorkSource:
+    """Something that falls due: ``claim(limit)`` takes ids for this process, ``run(id)`` does one of them."""
+
+    name: str
+    claim: Callable[[int], Iterable[int]]
+    run: Callable[[int], object]
+
+
+_sources: dict[str, WorkSource] = {}
+
+
+def register_work(name: str, *, claim: Callable[[int], Iterable[int]], run: Callable[[int], object]) -> None:
+    _sources[name] = WorkSource(name, claim, run)
+
+
+def run_work(name: str, item: int) -> object:
+    return _sources[name].run(item)
+
+
+register_work("events.delivery", claim=claim_deliveries, run=hand_over)
+
+
+class Dispatcher:
+    """Walks the facilities; ``tick`` returns how many pieces of work it found."""
+
+    def __init__(self, *, use_broker: bool = True, batch: int = 50) -> None:
+        self.use_broker, self.batch = use_broker, batch
+        self.broker_rests_until = 0.0
+
+    def tick(self, schemas: Iterable[str] | None = None) -> int:
+        found = 0
+        for schema in schemas if schemas is not None else active_schemas():
+            with use_facility(schema):
+                for source in list(_sources.values()):
+                    for item in list(source.claim(self.batch)):
+                        found += 1
+                        self._hand_out(schema, source, item)
+        return found
+
+    def _hand_out(self, schema: str, source: WorkSource, item: int) -> None:
+        if self.use_broker and time.monotonic() >= self.broker_rests_until:
+            from ris.events.tasks import do_work
+
+            try:
+                do_work.apply_async(kwargs={"source": source.name, "item": item}, retry=False)
+                return
+            except Exception as exc:  # kombu wraps a broker's failures in many classes
+                self.broker_rests_until = time.monotonic() + BROKER_REST
+                log.warning("broker_does_not_answer", error=type(exc).__name__)
+        source.run(item)
+
+    def run_forever(self, *, poll: float = 0.2, stop: Callable[[], bool] = lambda: False) -> None:
+        idle = poll
+        while not stop():
+            try:
+                found = self.tick()
+            except (DatabaseError, InterfaceError) as exc:
+                log.error("database_does_not_answer", error=type(exc).__name__)
+                close_old_connections()
+                found = 0
+                time.sleep(1)
+            idle = poll if found else min(idle * 1.5, IDLE_AT_MOST if poll >= 0.2 else poll)
+            if not found:
+                time.sleep(min(idle, 0.5))
+
+
+def drain(schema: str | None = None, *, rounds: int = 100) -> int:
+    """Do all that is due, here and now; what tests and commands call."""
+    dispatcher, total = Dispatcher(use_broker=False), 0
+    for _round in range(rounds):
+        found = dispatcher.tick([schema] if schema else None)
+        total += found
+        if not found:
+            break
+    return total
