@@ -1,0 +1,79 @@
+"""How to reach a person. Why stays with the clinical app: a notification names its subject, it does not know it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ris.accounts.encryption import EncryptedTextField
+from ris.core.lifecycle import PublicModel
+
+
+class Channel(models.TextChoices):
+    IN_APP = "in_app", _("In the application")
+    EMAIL = "email", _("E-mail")
+    SMS = "sms", _("SMS")
+
+
+class NotificationStatus(models.TextChoices):
+    PENDING = "pending", _("Waiting")
+    SENT = "sent", _("Sent")
+    FAILED = "failed", _("Failed")
+
+
+class Notification(PublicModel):
+    """One message to one person by one channel. The text holds no patient data beyond what the channel may carry."""
+
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="notifications"
+    )
+    address = EncryptedTextField(blank=True, help_text=_("E-mail address or phone number, when not in the application."))
+    channel = models.CharField(max_length=8, choices=Channel.choices)
+    template = models.CharField(max_length=100)
+    context = models.JSONField(default=dict, blank=True)
+    language = models.CharField(max_length=8, default="en")
+    subject = models.CharField(max_length=64, blank=True, help_text=_("UUID of what it is about."))
+    url = models.CharField(max_length=300, blank=True)
+    dedupe_key = models.CharField(max_length=150, blank=True)
+    status = models.CharField(max_length=8, choices=NotificationStatus.choices, default=NotificationStatus.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("notification")
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["dedupe_key"], condition=~Q(dedupe_key=""), name="notification_once"),
+        ]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], condition=Q(status="pending"), name="notification_due"),
+            models.Index(fields=["recipient", "-id"], name="notification_inbox"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.template} by {self.channel}"
+
+
+class RotaShift(PublicModel):
+    """Who is on duty for a purpose ("radiologist on call"), from when to when."""
+
+    duty = models.SlugField(_("duty"), max_length=50)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="shifts")
+    starts_at = models.DateTimeField(_("from"))
+    ends_at = models.DateTimeField(_("until"))
+
+    class Meta:
+        verbose_name = _("shift")
+        ordering = ["starts_at"]
+        constraints = [models.CheckConstraint(condition=Q(ends_at__gt=models.F("starts_at")), name="shift_ends_later")]
+
+    def __str__(self) -> str:
+        return f"{self.duty} {self.starts_at:%Y-%m-%d %H:%M}"
