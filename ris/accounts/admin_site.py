@@ -1,0 +1,63 @@
+"""The admin's front door: the house's own sign-in, everybody who works here, refusals and look-ups recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from ris.accounts.actors import actor_of
+from ris.accounts.web import to_sign_in
+from ris.audit.models import Action
+from ris.audit.service import record_read, refused
+from ris.core.errors import NotPermitted
+
+
+class AuditedAutocomplete(AutocompleteJsonView):
+    """What a look-up shows is a read of patients like any other."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self._shown: list[Any] = []
+        response = super().get(request, *args, **kwargs)
+        patients = {patient for row in self._shown if (patient := getattr(row, "audit_patient", None)) is not None}
+        code = getattr(self.model_admin, "view_code", "") or self.model_admin.opts.label_lower
+        detail = {"rows": len(self._shown), "page": "look-up"}
+        record_read(actor_of(request), code, patients=sorted(patients), detail=detail)
+        return response
+
+    def serialize_result(self, obj: Any, to_field_name: str) -> dict[str, str]:
+        self._shown.append(obj)
+        return super().serialize_result(obj, to_field_name)
+
+
+class FacilityAdminSite(admin.AdminSite):
+    site_header = "Picha"
+    site_title = "Picha"
+    index_title = _("Administration")
+    enable_nav_sidebar = True
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_authenticated and bool(getattr(request.user, "is_staff", False))
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """There is one sign-in page; who is signed in and still not let in is told so."""
+        if request.user.is_authenticated:
+            refusal = NotPermitted("Programs do not enter the administration pages.")
+            refused(actor_of(request), "admin.enter", Action.READ, refusal)
+            raise refusal
+        return to_sign_in(request)
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        from ris.accounts.web.views import sign_out
+
+        return sign_out(request)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return HttpResponseRedirect(reverse("profile"))
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        return AuditedAutocomplete.as_view(admin_site=self)(request)
