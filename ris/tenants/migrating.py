@@ -1,0 +1,63 @@
+"""Bringing every schema to the state of the code: `public`, the template, then each facility."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.commands.migrate import Command as MigrateCommand
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django_tenants.utils import get_public_schema_name, schema_context, schema_exists
+
+from ris.tenants.models import TEMPLATE_SCHEMA, Facility
+
+
+def brought_migrations(app_names: Iterable[str]) -> set[tuple[str, str]]:
+    """The migrations that the code of these apps brings."""
+    labels = {config.label for config in apps.get_app_configs() if config.name in set(app_names)}
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    return {key for key in loader.disk_migrations if key[0] in labels}
+
+
+def applied_migrations(schema: str) -> set[tuple[str, str]]:
+    """The migrations that a schema records as applied; none when it has no such table."""
+    with connection.cursor() as cursor:
+        table = connection.ops.quote_name(schema) + "." + MigrationRecorder.Migration._meta.db_table
+        cursor.execute("select to_regclass(%s)", [table])
+        if cursor.fetchone()[0] is None:
+            return set()
+        cursor.execute(f"select app, name from {table}")
+        return set(cursor.fetchall())
+
+
+def pending_schemas(schemas: Iterable[str] = (TEMPLATE_SCHEMA,)) -> list[str]:
+    """Those of `public` and the given schemas that lack a migration. Facilities follow the template."""
+    public = get_public_schema_name()
+    wanted = {public: brought_migrations(settings.SHARED_APPS)}
+    tenant = brought_migrations(settings.TENANT_APPS)
+    wanted.update({schema: tenant for schema in schemas})
+    return [schema for schema, migrations in wanted.items() if migrations - applied_migrations(schema)]
+
+
+def facility_schemas() -> list[str]:
+    """Every facility's schema, active or not: an inactive one is migrated too."""
+    if applied_migrations(get_public_schema_name()):
+        return list(Facility.objects.values_list("schema_name", flat=True))
+    return []
+
+
+def migrate_schema(schema: str, *, verbosity: int = 0, **options: object) -> None:
+    """Run Django's own migrate in one schema. The schema is made when it is missing."""
+    connection.set_schema_to_public()
+    if not schema_exists(schema):
+        with connection.cursor() as cursor:
+            cursor.execute(f"create schema {connection.ops.quote_name(schema)}")
+    # Without `public` on the path, or its table of migrations would be found in place of the schema's own.
+    connection.set_schema(schema, include_public=False)
+    MigrationRecorder(connection).ensure_schema()
+    with schema_context(schema):
+        call_command(MigrateCommand(), interactive=False, verbosity=verbosity, **options)

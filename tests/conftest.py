@@ -1,0 +1,317 @@
+"""The tests' database: an embedded PostgreSQL of our own, a template database per state of the models, and a copy of
+it for every pytest process (dropped at the end). Two facilities, alpha and beta, are clones of the template schema.
+
+Tests connect as the application's role, which owns nothing and deletes almost nothing, as the product does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from psycopg import sql
+
+from ris.embedded import Postgres, locked
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".ris" / "test"
+FACILITIES = {"alpha": "ALPHA", "beta": "BETA"}
+APP_ROLE, APP_PASSWORD = "ris_app", "application-role-of-the-tests"
+TEMPLATE_PREFIX, COPY_PREFIX, TEMPLATES_KEPT = "picha_template_", "picha_test_", 3
+
+_server = Postgres(STATE, durable=False)
+
+
+# --- the server, shared by all pytest processes that run at the same time
+
+
+@contextlib.contextmanager
+def shared_server() -> Iterator[Postgres]:
+    """Start the server when it does not run; the last pytest process to go stops it."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "users").open("w") as users:
+        with locked(STATE / "gate"):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            _server.ensure()
+        try:
+            yield _server
+        finally:
+            with locked(STATE / "gate"):
+                fcntl.flock(users, fcntl.LOCK_UN)
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return
+                _server.stop()
+
+
+def superuser(database: str = "postgres") -> psycopg.Connection:
+    return psycopg.connect(_server.url(database), autocommit=True)
+
+
+def _state_of_models() -> str:
+    """A hash of everything that the tables and their first rows are made from."""
+    digest = hashlib.sha256(repr((settings.SHARED_APPS, settings.TENANT_APPS)).encode())
+    packages = ("ris", "orders", "worklist", "reporting", "dose", "peerreview", "interop")
+    parts = ("models", "choices", "permissions", "provisioning", "catalogue")
+    files = [Path(__file__), *(ROOT / "ris" / "tenants").glob("*.py")]
+    for package in packages:
+        files += [
+            path
+            for path in (ROOT / package).rglob("*.py")
+            if path.stem in parts or any(part in parts for part in path.parts)
+        ]
+    for path in sorted(set(files)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _use_database(name: str, *, user: str, password: str) -> None:
+    from django.db import connection
+
+    connection.close()
+    connection.settings_dict.update(
+        HOST="127.0.0.1", PORT=str(_server.port), NAME=name, USER=user, PASSWORD=password
+    )
+
+
+def _build_template(server: psycopg.Connection, name: str) -> None:
+    from django.core.management import call_command
+
+    from ris.tenants.database import prepare_database
+    from ris.tenants.grants import grant_to_application
+    from ris.tenants.migrating import migrate_schema
+    from ris.tenants.models import TEMPLATE_SCHEMA, Domain
+    from ris.tenants.services import FacilityRequest, create_facility
+
+    building = f"{name}_building"
+    server.execute(f'drop database if exists "{building}" with (force)')
+    server.execute(f'create database "{building}"')
+    server.execute(f"do $$ begin create role {APP_ROLE} login; exception when duplicate_object then end $$")
+    server.execute(f"alter role {APP_ROLE} password '{APP_PASSWORD}'")
+    _use_database(building, user=_server.superuser, password=_server.password)
+    prepare_database()
+    call_command("migrate", schema_name="public", run_syncdb=True, verbosity=0, interactive=False)
+    migrate_schema(TEMPLATE_SCHEMA, run_syncdb=True)
+    grant_to_application(APP_ROLE, ["public", TEMPLATE_SCHEMA])
+    for schema, title in FACILITIES.items():
+        facility, _created = create_facility(
+            FacilityRequest(
+                schema=schema,
+                name=f"{schema.capitalize()} Hospital",
+                ae_title=title,
+                domains=(f"{schema}.test", f"{schema}.localhost"),
+                receivers=(("RIS", title),),
+            )
+        )
+        grant_to_application(APP_ROLE, [schema])
+        assert Domain.objects.filter(tenant=facility).count() == 2
+    _keep_pristine_rows()
+    from django.db import connection
+
+    connection.close()
+    server.execute(f'alter database "{building}" rename to "{name}"')
+
+
+def _rows_to_restore(connection: psycopg.Connection) -> list[tuple[str, str]]:
+    tables = connection.execute(
+        "select schemaname, tablename from pg_tables where schemaname = any(%s) order by 1, 2",
+        [["public", *FACILITIES]],
+    ).fetchall()
+    asked = sql.SQL(" union all ").join(
+        sql.SQL("select {} where exists (select 1 from {})").format(number, sql.Identifier(*table))
+        for number, table in enumerate(tables)
+    )
+    return [tables[row[0]] for row in connection.execute(asked).fetchall()]
+
+
+def _keep_pristine_rows() -> None:
+    """Copy the rows that a new facility begins with, so that a transactional test can be undone."""
+    from django.db import connection
+
+    with superuser(connection.settings_dict["NAME"]) as owner:
+        owner.execute("create schema pristine")
+        for schema, table in _rows_to_restore(owner):
+            copy, original = sql.Identifier("pristine", f"{schema}.{table}"), sql.Identifier(schema, table)
+            owner.execute(sql.SQL("create table {} as table {}").format(copy, original))
+
+
+def _drop_leftovers(server: psycopg.Connection) -> None:
+    """Copies of processes that are gone, and templates of older states of the models."""
+    names = [row[0] for row in server.execute("select datname from pg_database order by oid desc").fetchall()]
+    old = [name for name in names if name.startswith(TEMPLATE_PREFIX)][TEMPLATES_KEPT:]
+    for name in names:
+        if name.startswith(COPY_PREFIX) and not Path(f"/proc/{name.rsplit('_', 1)[1]}").exists():
+            old.append(name)
+    for name in old:
+        server.execute(f'drop database if exists "{name}" with (force)')
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
+    template, copy = TEMPLATE_PREFIX + _state_of_models(), f"{COPY_PREFIX}{os.getpid()}"
+    with shared_server(), django_db_blocker.unblock():
+        with superuser() as server:
+            server.execute("select pg_advisory_lock(7741)")
+            if not server.execute("select 1 from pg_database where datname = %s", [template]).fetchone():
+                _build_template(server, template)
+            _drop_leftovers(server)
+            server.execute(f'create database "{copy}" template "{template}" strategy file_copy')
+        _use_database(copy, user=APP_ROLE, password=APP_PASSWORD)
+        os.environ["DATABASE_URL"] = _server.url(copy, user=APP_ROLE, password=APP_PASSWORD)
+        os.environ["RIS_OWNER_DATABASE_URL"] = _server.url(copy)
+        yield
+        from django.db import connections
+
+        connections.close_all()
+        with superuser() as server:
+            server.execute(f'drop database if exists "{copy}" with (force)')
+
+
+# --- between tests
+
+
+def restore_rows() -> None:
+    """Put every table back to what a new facility begins with (what a transactional test committed is gone)."""
+    from django.db import connection
+
+    with superuser(connection.settings_dict["NAME"]) as owner, owner.transaction():
+        owner.execute("set local session_replication_role = replica")
+        owner.execute("set local lock_timeout = '15s'")
+        for table in _rows_to_restore(owner):
+            owner.execute(sql.SQL("delete from {}").format(sql.Identifier(*table)))
+        kept = owner.execute("select tablename from pg_tables where schemaname = 'pristine'").fetchall()
+        for (name,) in kept:
+            original = sql.Identifier(*name.split(".", 1))
+            columns = owner.execute(
+                "select string_agg(quote_ident(attname), ', ') from pg_attribute"
+                " where attrelid = %s::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
+                [f'"{name.split(".", 1)[0]}"."{name.split(".", 1)[1]}"'],
+            ).fetchone()
+            assert columns is not None
+            listed = sql.SQL(columns[0])
+            owner.execute(
+                sql.SQL("insert into {} ({}) overriding system value select {} from {}").format(
+                    original, listed, listed, sql.Identifier("pristine", name)
+                )
+            )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_as_owner() -> Iterator[None]:
+    """Django would flush a transactional test by TRUNCATE, in `public` only, which our role may not."""
+    from django.test import TransactionTestCase
+
+    def teardown(_self: Any) -> None:
+        from django.db import connection
+
+        connection.close()
+        restore_rows()
+
+    original = TransactionTestCase._fixture_teardown
+    TransactionTestCase._fixture_teardown = teardown  # type: ignore[method-assign]
+    yield
+    TransactionTestCase._fixture_teardown = original  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _between_tests() -> Iterator[None]:
+    """No test begins in a facility that it did not ask for, nor with what another one has cached."""
+    yield
+    from django.db import connection
+
+    from ris.tenants.context import forget_facilities
+
+    connection.set_schema_to_public()
+    forget_facilities()
+    clear_cache()
+
+
+def clear_cache() -> None:
+    from django.core.cache import cache
+
+    cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _files_of_this_test(tmp_path: Path, settings: Any) -> None:
+    """Stored files go to the test's own folder."""
+    settings.MEDIA_ROOT = str(tmp_path / "media")
+    settings.RIS_INSTANCE_FOLDER = tmp_path / "instances"
+    storages = {name: dict(value) for name, value in settings.STORAGES.items()}
+    storages["instances"]["OPTIONS"] = {"location": str(tmp_path / "instances")}
+    settings.STORAGES = storages
+
+
+# --- what tests ask for
+
+
+def _facility(schema: str) -> Any:
+    from ris.tenants.models import Facility
+
+    return Facility.objects.get(schema_name=schema)
+
+
+@pytest.fixture
+def alpha(db: None) -> Any:
+    """The facility of the test: the connection points at its schema."""
+    from django.db import connection
+
+    facility = _facility("alpha")
+    connection.set_tenant(facility)
+    return facility
+
+
+@pytest.fixture
+def beta(db: None) -> Any:
+    """The other facility. ``with use_facility(beta): ...``"""
+    return _facility("beta")
+
+
+@pytest.fixture
+def tclient(alpha: Any, client: Any) -> Any:
+    """A browser at alpha.test."""
+    client.defaults["HTTP_HOST"] = "alpha.test"
+    return client
+
+
+@pytest.fixture
+def api(alpha: Any) -> Any:
+    """A REST client at alpha.test; ``api.force_authenticate(user)`` signs it in."""
+    from rest_framework.test import APIClient
+
+    return APIClient(HTTP_HOST="alpha.test")
+
+
+@pytest.fixture
+def facility_server(transactional_db: None, live_server: Any) -> Any:
+    """A served house for real browsers and sockets: ``facility_server.alpha`` and ``.beta`` are base URLs."""
+    from django.db import connection
+
+    connection.set_tenant(_facility("alpha"))
+    port = live_server.url.rsplit(":", 1)[1]
+    return SimpleNamespace(
+        alpha=f"http://alpha.localhost:{port}", beta=f"http://beta.localhost:{port}", port=int(port), url=live_server.url
+    )
+
+
+@pytest.fixture
+def dispatch() -> Callable[..., int]:
+    """Do all that is due in the current facility: deliveries, messages, escalations."""
+
+    def drain(schema: str | None = None) -> int:
+        from ris.events.dispatcher import drain as drain_outbox
+        from ris.tenants.context import require_schema
+
+        return drain_outbox(schema or require_schema())
+
+    return drain
