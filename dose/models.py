@@ -1,0 +1,187 @@
+"""Radiation dose as reported by the devices. SI units inside, clinical units outside."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from dose.querysets import DoseReportQuerySet
+from orders.models import RequestedProcedure
+from ris.core.lifecycle import Lifecycle, PublicModel, Recorded
+from worklist.models import ImagingStudy, Station
+
+
+class DoseReport(Recorded):
+    """One dose report (RDSR, TID 10001 or 10011, or a fallback) of one study."""
+
+    sop_instance_uid = models.CharField(max_length=64, unique=True)
+    study = models.ForeignKey(ImagingStudy, null=True, blank=True, on_delete=models.PROTECT, related_name="dose_reports")
+    procedure = models.ForeignKey(
+        RequestedProcedure, null=True, blank=True, on_delete=models.PROTECT, related_name="dose_reports"
+    )
+    study_instance_uid = models.CharField(max_length=64)
+    accession_number = models.CharField(max_length=16, blank=True)
+    station = models.ForeignKey(Station, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    station_name = models.CharField(max_length=64, blank=True)
+    manufacturer = models.CharField(max_length=64, blank=True)
+    model_name = models.CharField(max_length=64, blank=True)
+    modality = models.CharField(max_length=4, blank=True)
+    source = models.CharField(max_length=16, default="rdsr")
+    performed_at = models.DateTimeField(null=True, blank=True)
+    patient_age_years = models.FloatField(null=True, blank=True)
+    patient_weight_kg = models.FloatField(null=True, blank=True)
+    patient_sex = models.CharField(max_length=1, blank=True)
+    ctdi_vol_max = models.FloatField(_("CTDIvol, highest"), null=True, blank=True, help_text="mGy")
+    dlp_total = models.FloatField(_("DLP, total"), null=True, blank=True, help_text="mGy.cm")
+    dap_total = models.FloatField(_("DAP, total"), null=True, blank=True, help_text="Gy.m2")
+    dose_rp_total = models.FloatField(_("dose at the reference point, total"), null=True, blank=True, help_text="Gy")
+    agd_total = models.FloatField(_("average glandular dose, total"), null=True, blank=True, help_text="Gy")
+    fluoro_time = models.FloatField(_("fluoroscopy time"), null=True, blank=True, help_text="s")
+    administered_activity = models.FloatField(_("administered activity"), null=True, blank=True, help_text="Bq")
+    event_count = models.PositiveIntegerField(default=0)
+    is_of_a_patient = models.BooleanField(_("of a patient"), default=True)
+    warnings = models.JSONField(default=list)
+    received_at = models.DateTimeField(default=timezone.now)
+
+    history = HistoricalRecords()
+    objects = DoseReportQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("dose report")
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["study_instance_uid"], name="dose_study"),
+            models.Index(fields=["modality", "performed_at"], name="dose_modality_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.modality} {self.sop_instance_uid}"
+
+    @property
+    def audit_patient(self):
+        return self.procedure.audit_patient if self.procedure else None
+
+
+class IrradiationEvent(models.Model):
+    """One exposure; its Irradiation Event UID is the key that a resent report does not double."""
+
+    report = models.ForeignKey(DoseReport, on_delete=models.PROTECT, related_name="events")
+    irradiation_event_uid = models.CharField(max_length=64, unique=True)
+    position = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    event_type = models.CharField(max_length=64, blank=True)
+    protocol = models.CharField(max_length=128, blank=True)
+    target_region = models.CharField(max_length=64, blank=True)
+    ctdi_vol = models.FloatField(null=True, blank=True, help_text="mGy")
+    ctdi_phantom = models.CharField(max_length=64, blank=True)
+    dlp = models.FloatField(null=True, blank=True, help_text="mGy.cm")
+    scanning_length = models.FloatField(null=True, blank=True, help_text="mm")
+    pitch = models.FloatField(null=True, blank=True)
+    kvp = models.FloatField(null=True, blank=True, help_text="kV")
+    tube_current = models.FloatField(null=True, blank=True, help_text="mA")
+    exposure_time = models.FloatField(null=True, blank=True, help_text="ms")
+    exposure = models.FloatField(null=True, blank=True, help_text="uA.s")
+    dap = models.FloatField(null=True, blank=True, help_text="Gy.m2")
+    dose_rp = models.FloatField(null=True, blank=True, help_text="Gy")
+    agd = models.FloatField(null=True, blank=True, help_text="Gy")
+    exposure_index = models.FloatField(null=True, blank=True)
+    target_exposure_index = models.FloatField(null=True, blank=True)
+    deviation_index = models.FloatField(null=True, blank=True)
+    is_repeated = models.BooleanField(default=False)
+    more = models.JSONField(default=dict, help_text="{code: [value, unit]} of what has no column.")
+
+    class Meta:
+        verbose_name = _("irradiation event")
+        ordering = ["report", "position"]
+
+    def __str__(self) -> str:
+        return self.irradiation_event_uid
+
+
+class ReferenceLevel(Recorded):
+    """A diagnostic reference level, with the source that says so. Compared with medians of many, never with one exam."""
+
+    authority = models.CharField(_("authority"), max_length=100)
+    year = models.PositiveSmallIntegerField(_("year"))
+    exam = models.CharField(_("exam"), max_length=64)
+    modality = models.CharField(_("modality"), max_length=4)
+    quantity = models.CharField(_("quantity"), max_length=16)
+    value = models.FloatField(_("value"))
+    unit = models.CharField(_("unit"), max_length=16)
+    band = models.CharField(_("age or weight band"), max_length=40, default="adult")
+    source = models.CharField(_("source"), max_length=300)
+    certainty = models.CharField(_("certainty"), max_length=100, blank=True)
+    is_active = models.BooleanField(_("active"), default=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("reference level")
+        ordering = ["modality", "exam", "-year"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["authority", "year", "exam", "quantity", "band"], name="reference_level_once"
+            ),
+            models.CheckConstraint(condition=Q(value__gt=0), name="reference_level_is_positive"),
+            models.CheckConstraint(condition=~Q(source=""), name="reference_level_has_a_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.authority} {self.year}: {self.exam} {self.quantity}"
+
+
+class DoseTriggerStatus(models.TextChoices):
+    OPEN = "open", _("Open")
+    EXPLAINED = "explained", _("Explained")
+
+
+class DoseTrigger(Lifecycle):
+    """One exam above the facility's trigger level: the technologist says why. Not a judgement by reference level."""
+
+    transitions = {DoseTriggerStatus.OPEN: {DoseTriggerStatus.EXPLAINED}}
+
+    report = models.ForeignKey(DoseReport, on_delete=models.PROTECT, related_name="triggers")
+    quantity = models.CharField(max_length=16)
+    value = models.FloatField()
+    limit = models.FloatField()
+    unit = models.CharField(max_length=16)
+    status = models.CharField(
+        max_length=10, choices=DoseTriggerStatus.choices, default=DoseTriggerStatus.OPEN, editable=False
+    )
+    explanation = models.CharField(_("explanation"), max_length=300, blank=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("dose trigger")
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["report", "quantity"], name="trigger_once_per_report")]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.value:g} {self.unit}"
+
+    @property
+    def audit_patient(self):
+        return self.report.audit_patient
+
+
+class TriggerLevel(PublicModel):
+    """Above which single value a technologist is asked for the reason."""
+
+    modality = models.CharField(_("modality"), max_length=4)
+    quantity = models.CharField(_("quantity"), max_length=16)
+    limit = models.FloatField(_("limit"))
+    unit = models.CharField(_("unit"), max_length=16)
+    is_active = models.BooleanField(_("active"), default=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("trigger level")
+        constraints = [models.UniqueConstraint(fields=["modality", "quantity"], name="trigger_level_once")]
+
+    def __str__(self) -> str:
+        return f"{self.modality} {self.quantity} {self.limit:g} {self.unit}"

@@ -1,0 +1,10 @@
+"""The rights of the interfaces."""
+
+from django.utils.translation import gettext_noop as _
+
+from ris.core.permissions import IT_ADMIN, QA_LEAD, declare
+
+VIEW_INTERFACES = declare("interop.view_interfaces", _("See peers, destinations and queues"), IT_ADMIN, clinical=False)
+MANAGE_INTERFACES = declare("interop.manage_interfaces", _("Manage peers and destinations"), IT_ADMIN, clinical=False)
+VIEW_MESSAGE = declare("interop.view_message", _("Open messages (patient data)"), QA_LEAD)
+REPLAY_MESSAGE = declare("interop.replay_message", _("Send and process messages again"), IT_ADMIN, clinical=False)

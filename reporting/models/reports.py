@@ -1,0 +1,185 @@
+"""What was read. A report is written in place; each signature freezes a version that never changes again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from orders.models import RequestedProcedure
+from reporting.querysets import ReportQuerySet
+from ris.core.lifecycle import Lifecycle, PublicModel
+
+#: Sections in the order they are read, with their LOINC codes
+SECTIONS: dict[str, tuple[str, str]] = {
+    "clinical_information": ("18785-6", _("Clinical information")),
+    "technique": ("55111-9", _("Technique")),
+    "comparison": ("18834-2", _("Comparison")),
+    "findings": ("59776-5", _("Findings")),
+    "impression": ("19005-8", _("Impression")),
+    "recommendation": ("18783-0", _("Recommendation")),
+}
+
+
+class ReportStatus(models.TextChoices):
+    """FHIR DiagnosticReport.status; a draft is registered, or partial once it holds text"""
+
+    REGISTERED = "registered", _("Registered")
+    PARTIAL = "partial", _("Draft")
+    PRELIMINARY = "preliminary", _("Preliminary")
+    FINAL = "final", _("Final")
+    APPENDED = "appended", _("Final with addendum")
+    CORRECTED = "corrected", _("Corrected")
+    CANCELLED = "cancelled", _("Cancelled")
+    ENTERED_IN_ERROR = "entered-in-error", _("Entered in error")
+
+
+R = ReportStatus
+SIGNED = (R.FINAL, R.APPENDED, R.CORRECTED)
+DRAFTS = (R.REGISTERED, R.PARTIAL)
+
+
+class Report(Lifecycle):
+    """One report over one or several procedures (the IHE group case)."""
+
+    transitions = {
+        R.REGISTERED: {R.REGISTERED, R.PARTIAL, R.PRELIMINARY, R.FINAL, R.CANCELLED},
+        R.PARTIAL: {R.PARTIAL, R.PRELIMINARY, R.FINAL, R.CANCELLED},
+        R.PRELIMINARY: {R.PRELIMINARY, R.FINAL, R.ENTERED_IN_ERROR},
+        R.FINAL: {R.APPENDED, R.CORRECTED, R.ENTERED_IN_ERROR},
+        R.APPENDED: {R.APPENDED, R.CORRECTED, R.ENTERED_IN_ERROR},
+        R.CORRECTED: {R.APPENDED, R.CORRECTED, R.ENTERED_IN_ERROR},
+    }
+
+    procedures = models.ManyToManyField(RequestedProcedure, related_name="reports", verbose_name=_("exams"))
+    status = models.CharField(
+        _("status"), max_length=16, choices=ReportStatus.choices, default=ReportStatus.REGISTERED, editable=False
+    )
+    sections = models.JSONField(default=dict, help_text="{section key: text}, keys of SECTIONS.")
+    revision = models.PositiveIntegerField(default=0, editable=False, help_text="Counts saves of the text.")
+    language = models.CharField(max_length=8, default="en")
+    template = models.ForeignKey(
+        "reporting.ReportTemplate", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="authored_reports"
+    )
+    preliminary_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="preliminary_reports"
+    )
+    preliminary_at = models.DateTimeField(null=True, blank=True, editable=False)
+    signed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="signed_reports"
+    )
+    signed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    history = HistoricalRecords(m2m_fields=[procedures])
+    objects = ReportQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("report")
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(signed_by__isnull=False, signed_at__isnull=False)
+                | ~Q(status__in=["final", "appended", "corrected"]),
+                name="signed_report_has_signer_and_time",
+            ),
+        ]
+        indexes = [models.Index(fields=["status", "-id"], name="report_status")]
+
+    def __str__(self) -> str:
+        return f"report {self.pk} ({self.status})"
+
+    @property
+    def is_signed(self) -> bool:
+        return self.status in SIGNED
+
+    @property
+    def is_draft(self) -> bool:
+        return self.status in DRAFTS
+
+    @property
+    def first_procedure(self) -> RequestedProcedure:
+        return min(self.procedures.all(), key=lambda procedure: procedure.pk)
+
+    @property
+    def patient(self):
+        return self.first_procedure.order.patient
+
+    @property
+    def accession_number(self) -> str:
+        return self.first_procedure.accession_number if self.pk and self.procedures.all() else ""
+
+    @property
+    def audit_patient(self):
+        return self.patient.uuid if self.pk and self.procedures.all() else None
+
+
+class VersionKind(models.TextChoices):
+    PRELIMINARY = "preliminary", _("Preliminary")
+    FINAL = "final", _("Final")
+    ADDENDUM = "addendum", _("Addendum")
+    CORRECTION = "correction", _("Correction")
+    RETRACTION = "retraction", _("Entered in error")
+
+
+class ReportVersion(PublicModel):
+    """What was signed, word for word. Never updated: a database trigger refuses it."""
+
+    report = models.ForeignKey(Report, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=12, choices=VersionKind.choices)
+    status = models.CharField(max_length=16, choices=ReportStatus.choices)
+    sections = models.JSONField()
+    addendum = models.TextField(blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    identity = models.JSONField(help_text="Patient, identifiers, exams and requester as they were at this signature.")
+    signed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="report_versions")
+    signer_name = models.CharField(max_length=200)
+    signed_at = models.DateTimeField(default=timezone.now)
+    content_hash = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = _("signed version")
+        ordering = ["report", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["report", "number"], name="version_number_once_per_report"),
+            models.UniqueConstraint(
+                fields=["report"], condition=Q(kind="final"), name="one_final_version_per_report"
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["correction", "retraction"]) | ~Q(reason=""), name="correction_has_a_reason"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.report} version {self.number}"
+
+    def compute_hash(self) -> str:
+        """SHA-256 over what was signed, by whom and when."""
+        content = {
+            "report": str(self.report.uuid),
+            "number": self.number,
+            "kind": str(self.kind),
+            "sections": self.sections,
+            "addendum": self.addendum,
+            "identity": self.identity,
+            "signed_by": str(self.signed_by.uuid),
+            "signed_at": self.signed_at.isoformat(),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    @property
+    def accession_number(self) -> str:
+        return self.report.accession_number
+
+    @property
+    def audit_patient(self):
+        return self.report.audit_patient

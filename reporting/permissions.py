@@ -1,0 +1,40 @@
+"""The rights of reading, reporting, critical results, delivery and analytics."""
+
+from django.utils.translation import gettext_noop as _
+
+from ris.core.permissions import (
+    CLERK,
+    CLINICAL,
+    IT_ADMIN,
+    QA_LEAD,
+    RADIOLOGIST,
+    READERS,
+    REFERRER,
+    declare,
+)
+
+VIEW_READING_LIST = declare("reporting.view_reading_list", _("See the reading list"), *READERS)
+CLAIM_PROCEDURE = declare("reporting.claim_procedure", _("Open exams for reading"), *READERS)
+TAKE_OVER = declare("reporting.take_over", _("Take an exam over from another reader"), RADIOLOGIST)
+VIEW_REPORT = declare("reporting.view_report", _("See reports"), *CLINICAL, QA_LEAD, REFERRER)
+WRITE_REPORT = declare("reporting.write_report", _("Write reports"), *READERS)
+SIGN_PRELIMINARY = declare("reporting.sign_preliminary", _("Sign preliminary reports"), *READERS)
+SIGN_REPORT = declare("reporting.sign_report", _("Sign final reports, addenda and corrections"), RADIOLOGIST)
+PRINT_REPORT = declare("reporting.print_report", _("Print reports"), *CLINICAL, REFERRER)
+MANAGE_TEMPLATES = declare("reporting.manage_templates", _("Manage report templates"), RADIOLOGIST)
+VIEW_TEMPLATE = declare("reporting.view_template", _("See report templates"), *READERS, IT_ADMIN, clinical=False)
+
+VIEW_CRITICAL = declare("reporting.view_critical", _("See critical results"), *CLINICAL, QA_LEAD, REFERRER)
+RAISE_CRITICAL = declare("reporting.raise_critical", _("Raise and withdraw critical results"), *READERS)
+COMMUNICATE_CRITICAL = declare("reporting.communicate_critical", _("Log contacts about critical results"), *READERS, CLERK)
+ACKNOWLEDGE_CRITICAL = declare(
+    "reporting.acknowledge_critical", _("Acknowledge critical results"), REFERRER, RADIOLOGIST
+)
+
+VIEW_RESULT = declare("reporting.view_result", _("See the results inbox"), REFERRER, CLERK, *READERS)
+ACKNOWLEDGE_RESULT = declare("reporting.acknowledge_result", _("Acknowledge results"), REFERRER)
+MANAGE_DELIVERY = declare("reporting.manage_delivery", _("Send results again"), CLERK, RADIOLOGIST)
+MANAGE_DELIVERY_RULES = declare(
+    "reporting.manage_delivery_rules", _("Manage delivery rules"), IT_ADMIN, clinical=False
+)
+VIEW_ANALYTICS = declare("reporting.view_analytics", _("See analytics"), RADIOLOGIST, QA_LEAD, IT_ADMIN, clinical=False)

@@ -1,0 +1,138 @@
+"""What was really done: the modality's performed procedure step (PS3.4 Annex F) and what was used for it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from orders.models import RequestedProcedure
+from ris.core.ids import new_uid
+from ris.core.lifecycle import Lifecycle, PublicModel
+from worklist.models.rooms import Station
+from worklist.models.schedule import ScheduledProcedureStep
+from worklist.querysets import PerformedStepQuerySet
+
+
+class PPSStatus(models.TextChoices):
+    """DICOM (0040,0252) Performed Procedure Step Status"""
+
+    IN_PROGRESS = "IN PROGRESS", _("In progress")
+    COMPLETED = "COMPLETED", _("Completed")
+    DISCONTINUED = "DISCONTINUED", _("Discontinued")
+
+
+class PerformedProcedureStep(Lifecycle):
+    transitions = {
+        PPSStatus.IN_PROGRESS: {PPSStatus.IN_PROGRESS, PPSStatus.COMPLETED, PPSStatus.DISCONTINUED},
+    }
+
+    sop_instance_uid = models.CharField(max_length=64, unique=True, default=new_uid, editable=False)
+    performed_procedure_step_id = models.CharField(max_length=16, blank=True)
+    status = models.CharField(
+        _("status"), max_length=16, choices=PPSStatus.choices, default=PPSStatus.IN_PROGRESS, editable=False
+    )
+    scheduled_steps = models.ManyToManyField(ScheduledProcedureStep, blank=True, related_name="performed_steps")
+    station = models.ForeignKey(Station, null=True, blank=True, on_delete=models.PROTECT, related_name="performed_steps")
+    station_ae_title = models.CharField(max_length=16, blank=True)
+    modality = models.CharField(max_length=16, blank=True)
+    study_instance_uid = models.CharField(max_length=64, blank=True)
+    accession_number = models.CharField(max_length=16, blank=True)
+    patient_id = models.CharField(max_length=64, blank=True, help_text=_("As the modality sent it."))
+    patient_name = models.CharField(max_length=200, blank=True, help_text=_("As the modality sent it."))
+    patient_birth_date = models.CharField(max_length=8, blank=True)
+    patient_sex = models.CharField(max_length=1, blank=True)
+    description = models.CharField(max_length=64, blank=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    discontinuation_code = models.CharField(max_length=16, blank=True)
+    discontinuation_meaning = models.CharField(max_length=64, blank=True)
+    performed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="performed_steps"
+    )
+    is_manual = models.BooleanField(default=False, help_text=_("Started on the console: the station sends no MPPS."))
+    attributes = models.JSONField(default=dict, help_text="The data set, DICOM JSON model, as last set.")
+    series = models.JSONField(default=list, help_text="[{uid, description, protocol, instances: [...]}]")
+
+    history = HistoricalRecords(m2m_fields=[scheduled_steps], excluded_fields=["attributes"])
+    objects = PerformedStepQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("performed step")
+        ordering = ["-started_at", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status="IN PROGRESS") | Q(ended_at__isnull=False), name="ended_step_has_an_end"
+            ),
+        ]
+        indexes = [models.Index(fields=["study_instance_uid"], name="pps_study")]
+
+    def __str__(self) -> str:
+        return f"{self.performed_procedure_step_id or self.sop_instance_uid} ({self.status})"
+
+    @property
+    def instance_count(self) -> int:
+        return sum(len(row.get("instances", ())) for row in self.series)
+
+    @property
+    def audit_patient(self):
+        step = self.scheduled_steps.select_related("procedure__order__patient").first() if self.pk else None
+        return step.audit_patient if step else None
+
+
+class ConsumableUse(PublicModel):
+    """Contrast and other things used, with lot, as the technologist recorded them."""
+
+    procedure = models.ForeignKey(RequestedProcedure, on_delete=models.PROTECT, related_name="consumables")
+    label = models.CharField(_("what"), max_length=100)
+    code = models.CharField(_("code"), max_length=32, blank=True)
+    quantity = models.DecimalField(_("quantity"), max_digits=8, decimal_places=2)
+    unit = models.CharField(_("unit"), max_length=16, default="mL")
+    lot = models.CharField(_("lot"), max_length=40, blank=True)
+    route = models.CharField(_("route"), max_length=40, blank=True)
+    has_extravasated = models.BooleanField(_("extravasation"), default=False)
+    used_at = models.DateTimeField(default=timezone.now)
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("consumable used")
+        verbose_name_plural = _("consumables used")
+        constraints = [models.CheckConstraint(condition=Q(quantity__gt=0), name="consumable_has_a_quantity")]
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.quantity} {self.unit}"
+
+    @property
+    def audit_patient(self):
+        return self.procedure.audit_patient
+
+
+class RejectedExposure(PublicModel):
+    """An exposure thrown away, and why (CID 7011)."""
+
+    procedure = models.ForeignKey(RequestedProcedure, on_delete=models.PROTECT, related_name="rejects")
+    station = models.ForeignKey(Station, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    view = models.CharField(_("view"), max_length=64, blank=True)
+    reason_code = models.CharField(_("reason"), max_length=16)
+    note = models.CharField(_("note"), max_length=200, blank=True)
+    count = models.PositiveSmallIntegerField(_("count"), default=1)
+    recorded_at = models.DateTimeField(default=timezone.now)
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("rejected exposure")
+
+    def __str__(self) -> str:
+        return f"{self.reason_code} x {self.count}"
+
+    @property
+    def audit_patient(self):
+        return self.procedure.audit_patient

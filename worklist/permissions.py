@@ -1,0 +1,32 @@
+"""The rights of schedule, console, steps, images and exceptions."""
+
+from django.utils.translation import gettext_noop as _
+
+from ris.core.permissions import (
+    CLERK,
+    CLINICAL,
+    DEPARTMENT,
+    IT_ADMIN,
+    RADIOLOGIST,
+    REFERRER,
+    TECHNOLOGIST,
+    declare,
+)
+
+VIEW_SCHEDULE = declare("worklist.view_schedule", _("See the schedule"), *DEPARTMENT)
+BOOK_APPOINTMENT = declare("worklist.book_appointment", _("Book, move and cancel appointments"), CLERK, TECHNOLOGIST)
+OVERBOOK = declare("worklist.overbook", _("Book over another appointment"), RADIOLOGIST)
+BLOCK_ROOM = declare("worklist.block_room", _("Block time in a room"), CLERK, TECHNOLOGIST)
+MANAGE_ROOMS = declare("worklist.manage_rooms", _("Manage rooms, stations and questionnaires"), IT_ADMIN, clinical=False)
+VIEW_ROOM = declare("worklist.view_room", _("See rooms and stations"), *DEPARTMENT, IT_ADMIN, clinical=False)
+
+VIEW_STEP = declare("worklist.view_step", _("See scheduled and performed steps"), *DEPARTMENT)
+ARRIVE_PATIENT = declare("worklist.arrive_patient", _("Note arrivals and no-shows"), CLERK, TECHNOLOGIST)
+PERFORM_STEP = declare("worklist.perform_step", _("Start, complete and discontinue exams"), TECHNOLOGIST)
+SCREEN_PATIENT = declare("worklist.screen_patient", _("Answer safety questions"), CLERK, TECHNOLOGIST, RADIOLOGIST)
+OVERRIDE_SCREENING = declare("worklist.override_screening", _("Override a safety block"), RADIOLOGIST)
+LOAD_WORKLIST = declare("worklist.load_worklist", _("Load worklist items from outside"), CLERK, TECHNOLOGIST)
+
+VIEW_STUDY = declare("worklist.view_study", _("See images"), *CLINICAL, "qa_lead", "medical_physicist", REFERRER)
+STORE_STUDY = declare("worklist.store_study", _("Store images"), TECHNOLOGIST, RADIOLOGIST)
+RESOLVE_EXCEPTION = declare("worklist.resolve_exception", _("Resolve exceptions and link images"), TECHNOLOGIST, RADIOLOGIST)

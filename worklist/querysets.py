@@ -1,0 +1,76 @@
+"""Steps, appointments, studies and exceptions, as far as an actor may see them."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from orders.querysets import order_condition
+from ris.core.actor import Actor
+
+
+class ReservationQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Blocks and holds are everybody's; appointments follow their order."""
+        return self.filter(Q(procedure__isnull=True) | order_condition(actor, "procedure__order__"))
+
+    def live(self) -> Self:
+        """What occupies its room now: booked, and not a hold that ran out."""
+        return self.filter(status__in=("booked", "arrived", "fulfilled")).exclude(
+            kind="hold", hold_expires_at__lt=timezone.now()
+        )
+
+    def expired_holds(self) -> Self:
+        return self.filter(kind="hold", status="booked", hold_expires_at__lt=timezone.now())
+
+
+class StepQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(order_condition(actor, "procedure__order__"))
+
+    def for_display(self) -> Self:
+        return self.select_related(
+            "procedure__order__patient", "procedure__order__requester", "procedure__catalogue", "station__room"
+        ).prefetch_related("procedure__order__patient__identifiers", "procedure__order__patient__alert_rows")
+
+
+class PerformedStepQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Unmatched ones are for those who reconcile; a match follows its order."""
+        matched = Q(scheduled_steps__in=_visible_steps(actor))
+        if actor.may("worklist.resolve_exception"):
+            matched |= Q(scheduled_steps__isnull=True)
+        return self.filter(matched).distinct()
+
+
+class StudyQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        matched = Q(procedures__in=_visible_procedures(actor))
+        if actor.may("worklist.resolve_exception"):
+            matched |= Q(procedures__isnull=True)
+        return self.filter(matched).distinct()
+
+
+class ExceptionQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        if not actor.may("worklist.resolve_exception"):
+            return self.none()
+        return self.filter(Q(procedure__isnull=True) | Q(procedure__in=_visible_procedures(actor)))
+
+    def open(self) -> Self:
+        return self.filter(resolved_at__isnull=True)
+
+
+def _visible_procedures(actor: Actor) -> models.QuerySet:
+    from orders.models import RequestedProcedure
+
+    return RequestedProcedure.objects.visible_to(actor).values("pk")
+
+
+def _visible_steps(actor: Actor) -> models.QuerySet:
+    from worklist.models import ScheduledProcedureStep
+
+    return ScheduledProcedureStep.objects.visible_to(actor).values("pk")
