@@ -1,0 +1,148 @@
+"""The frame's own pages: theme and language switch, shortcuts, the menu as a page, error pages, the component sheet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from ris.core.context import THEME_COOKIE, THEMES, correlation_id
+
+ONE_YEAR = 365 * 24 * 3600
+
+
+def _back(request: HttpRequest) -> HttpResponseRedirect:
+    """To where the person came from, never off this host."""
+    target = request.POST.get("next", "")
+    safe = url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return HttpResponseRedirect(target if safe else "/")
+
+
+def _remember(response: HttpResponse, request: HttpRequest, name: str, value: str) -> HttpResponse:
+    response.set_cookie(name, value, max_age=ONE_YEAR, samesite="Lax", secure=request.is_secure())
+    return response
+
+
+@require_POST
+def set_theme(request: HttpRequest) -> HttpResponse:
+    """Light, dark, or as the device is set. A cookie, so that the server paints the right one at once."""
+    wanted = request.POST.get("theme", "")
+    if wanted == "toggle":
+        wanted = "light" if request.COOKIES.get(THEME_COOKIE) == "dark" else "dark"
+    return _remember(_back(request), request, THEME_COOKIE, wanted if wanted in THEMES else "auto")
+
+
+@require_POST
+def set_language(request: HttpRequest) -> HttpResponse:
+    wanted = request.POST.get("language", "")
+    if wanted not in dict(settings.LANGUAGES):
+        wanted = settings.LANGUAGE_CODE
+    translation.activate(wanted)
+    return _remember(_back(request), request, settings.LANGUAGE_COOKIE_NAME, wanted)
+
+
+def shortcut_groups() -> list[tuple[str, list[tuple[str, str]]]]:
+    """The key list. Single keys never sign, send or delete, and rest while a field has the focus."""
+    return [
+        (
+            _("Everywhere"),
+            [
+                ("/", _("Search")),
+                ("?", _("This list")),
+                ("Esc", _("Close; leave the field")),
+                ("Ctrl S", _("Save")),
+                ("Ctrl Enter", _("Save and go on")),
+            ],
+        ),
+        (
+            _("Lists"),
+            [
+                ("j  k", _("Row down, row up")),
+                ("Enter", _("Open the row")),
+                (".", _("Menu of the row")),
+                ("n", _("Next best, or register")),
+                ("a", _("Assign")),
+                ("v", _("View only")),
+                ("r", _("Show what is new")),
+            ],
+        ),
+        (
+            _("Report"),
+            [
+                ("Ctrl Enter", _("Preliminary")),
+                ("Ctrl Shift Enter", _("Sign final")),
+                ("F2  Shift F2", _("Next field, previous field")),
+                ("Alt C", _("Critical result")),
+                ("Alt P", _("Prior exams")),
+                ("Alt V", _("Viewer")),
+                ("Alt M", _("Macro")),
+            ],
+        ),
+    ]
+
+
+@require_GET
+def shortcuts(request: HttpRequest) -> HttpResponse:
+    """The key list, as a page or as the inside of the `?` dialog."""
+    fragment = request.headers.get("HX-Request") == "true"
+    template = "components/shortcuts_list.html" if fragment else "components/shortcuts.html"
+    return render(request, template, {"groups": shortcut_groups()})
+
+
+@require_GET
+def menu(request: HttpRequest) -> HttpResponse:
+    """The whole menu as a page: what the menu button opens where there is no JavaScript."""
+    return render(request, "components/menu.html")
+
+
+@require_GET
+def styleguide(request: HttpRequest) -> HttpResponse:
+    """Every component once. Only in development and in the demo."""
+    if not (settings.DEBUG or getattr(settings, "RIS_DEMO", False)):
+        raise Http404
+    from ris.core.styleguide import sheet
+
+    return render(request, "components/styleguide.html", sheet())
+
+
+# ---------------------------------------------------------------------------------------------------------- error pages
+
+
+def _error_page(request: HttpRequest, template: str, status: int, context: dict[str, Any] | None = None) -> HttpResponse:
+    return render(request, template, {"correlation_id": correlation_id(request), **(context or {})}, status=status)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _error_page(request, "404.html", 404)
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _error_page(request, "403.html", 403)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _error_page(request, "400.html", 400)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Must not need the database: the session and the user are not asked."""
+    text = render_to_string("500.html", {"correlation_id": correlation_id(request), "theme": request.COOKIES.get(THEME_COOKIE, "auto")})
+    return HttpResponse(text, status=500)
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """The database or a service we cannot do without does not answer; the browser may ask again."""
+    text = render_to_string("503.html", {"correlation_id": correlation_id(request), "theme": request.COOKIES.get(THEME_COOKIE, "auto")})
+    return HttpResponse(text, status=503, headers={"Retry-After": "10"})
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """The form is too old, or came from elsewhere. The reason is for the log, not for the page."""
+    return _error_page(request, "403_csrf.html", 403)
