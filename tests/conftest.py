@@ -25,6 +25,8 @@ from ris.embedded import Postgres, locked
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".ris" / "test"
 FACILITIES = {"alpha": "ALPHA", "beta": "BETA"}
+#: The served house is reached by names that every client resolves.
+LIVE_HOSTS = {"alpha": "localhost", "beta": "127.0.0.1"}
 APP_ROLE, APP_PASSWORD = "ris_app", "application-role-of-the-tests"
 TEMPLATE_PREFIX, COPY_PREFIX, TEMPLATES_KEPT = "picha_template_", "picha_test_", 3
 
@@ -109,12 +111,12 @@ def _build_template(server: psycopg.Connection, name: str) -> None:
                 schema=schema,
                 name=f"{schema.capitalize()} Hospital",
                 ae_title=title,
-                domains=(f"{schema}.test", f"{schema}.localhost"),
+                domains=(f"{schema}.test", f"{schema}.localhost", LIVE_HOSTS[schema]),
                 receivers=(("RIS", title),),
             )
         )
         grant_to_application(APP_ROLE, [schema])
-        assert Domain.objects.filter(tenant=facility).count() == 2
+        assert Domain.objects.filter(tenant=facility).count() == 3
     _keep_pristine_rows()
     from django.db import connection
 
@@ -300,7 +302,7 @@ def facility_server(transactional_db: None, live_server: Any) -> Any:
     connection.set_tenant(_facility("alpha"))
     port = live_server.url.rsplit(":", 1)[1]
     return SimpleNamespace(
-        alpha=f"http://alpha.localhost:{port}", beta=f"http://beta.localhost:{port}", port=int(port), url=live_server.url
+        alpha=f"http://{LIVE_HOSTS['alpha']}:{port}", beta=f"http://{LIVE_HOSTS['beta']}:{port}", port=int(port)
     )
 
 
