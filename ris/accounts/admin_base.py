@@ -181,7 +181,9 @@ class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
             record_read(actor_of(request), self.view_code or self.change_code, entity=original)
         return response
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[forms.ModelForm]:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm]:
         base = super().get_form(request, obj, change=change, **kwargs)
         refusal: DomainError | None = getattr(request, "refusal", None)
         if refusal is None:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from ris.accounts import selectors
 from ris.accounts.actors import actor_of, stranger
+from ris.accounts.lockout import count_failures_now
 from ris.audit.models import Action
 from ris.audit.service import flush_refusals, refused
 from ris.core.api import PROBLEM
@@ -25,14 +26,16 @@ OPEN_WHEN_LOCKED = ("/session/", "/sign-in/", "/sign-out/", "/static/", "/i18n/"
 
 
 class RequestMemoryMiddleware:
-    """The facility's settings are read once per request."""
+    """The facility's settings are read once per request; wrong passwords given in it count when it is over."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         with selectors.remembering():
-            return self.get_response(request)
+            response = self.get_response(request)
+            count_failures_now(request)
+            return response
 
 
 class SessionLockMiddleware:

@@ -9,6 +9,7 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
@@ -98,6 +99,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = [
             models.CheckConstraint(condition=Q(is_superuser=False), name="no_superuser_in_a_facility"),
             models.UniqueConstraint(fields=["oidc_subject"], condition=~Q(oidc_subject=""), name="oidc_subject_once"),
+            models.UniqueConstraint(Lower("username"), name="username_once_in_any_case"),
         ]
 
     def __str__(self) -> str:
@@ -119,13 +121,20 @@ class User(AbstractBaseUser, PermissionsMixin):
         letters = [part[0] for part in (self.given_name, self.family_name) if part]
         return "".join(letters).upper() or self.username[:2].upper()
 
+    @property
+    def role_label(self) -> str:
+        return ", ".join(sorted(str(role) for role in self.roles.all()))
+
     @functools.cached_property
     def role_names(self) -> frozenset[str]:
         return frozenset(role.name for role in self.roles.all())
 
     @functools.cached_property
     def permission_codes(self) -> frozenset[str]:
-        return frozenset().union(*(role.codes for role in self.roles.all()))
+        codes = frozenset().union(*(role.codes for role in self.roles.all()))
+        if permissions.IT_ADMIN in self.role_names:
+            return codes - permissions.clinical_codes()
+        return codes
 
     def may(self, code: str) -> bool:
         """Whether a role of theirs holds the right, or a break-glass of theirs lets them look."""
@@ -300,6 +309,41 @@ class AccessToken(PublicModel):
         return f"token of {self.user_id} until {self.expires_at:%H:%M}"
 
 
+class TotpDevice(PublicModel):
+    """An authenticator (RFC 6238: SHA-1, six digits, thirty seconds); one per person, secret kept encrypted."""
+
+    user = models.OneToOneField(User, on_delete=models.PROTECT, related_name="totp_device")
+    secret = EncryptedTextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    last_step = models.BigIntegerField(default=-1, help_text=_("A code counts once."))
+
+    rows_may_be_deleted = True
+
+    class Meta:
+        verbose_name = _("authenticator")
+
+    def __str__(self) -> str:
+        return f"authenticator of {self.user_id}"
+
+
+class RecoveryCode(models.Model):
+    """Lets its owner in once when the authenticator is lost; kept as a hash."""
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="recovery_codes")
+    digest = models.CharField(max_length=64)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    rows_may_be_deleted = True
+
+    class Meta:
+        verbose_name = _("recovery code")
+        constraints = [models.UniqueConstraint(fields=["user", "digest"], name="recovery_code_once")]
+
+    def __str__(self) -> str:
+        return f"recovery code of {self.user_id}"
+
+
 class OidcProvider(Recorded):
     """The facility's own identity provider (OpenID Connect)."""
 
@@ -328,6 +372,8 @@ class OidcRoleMapping(PublicModel):
     provider = models.ForeignKey(OidcProvider, on_delete=models.CASCADE, related_name="role_mappings")
     claim_value = models.CharField(_("value of the claim"), max_length=200)
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="+")
+
+    rows_may_be_deleted = True
 
     class Meta:
         verbose_name = _("role mapping")

@@ -61,6 +61,8 @@ class AuditEvent(models.Model):
     detail = models.JSONField(default=dict, blank=True, help_text="Identifiers, counts and codes; never names.")
     correlation_id = models.CharField(max_length=64, blank=True)
 
+    rows_are_append_only = True
+
     class Meta:
         verbose_name = _("audit event")
         ordering = ["-pk"]
@@ -87,6 +89,8 @@ class AuditSeal(models.Model):
     previous_digest = models.CharField(max_length=64, blank=True)
     digest = models.CharField(max_length=64, unique=True)
     sealed_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    rows_are_append_only = True
 
     class Meta:
         verbose_name = _("audit seal")

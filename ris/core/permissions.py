@@ -52,3 +52,8 @@ def permissions() -> dict[str, Permission]:
 
 def codes_of_role(role: str) -> frozenset[str]:
     return frozenset(code for code, permission in _registry.items() if role in permission.roles)
+
+
+def clinical_codes() -> frozenset[str]:
+    """What an it_admin never holds, whatever other role they are given."""
+    return frozenset(code for code, permission in _registry.items() if permission.clinical)

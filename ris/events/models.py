@@ -26,8 +26,8 @@ class OutboxEvent(models.Model):
         verbose_name = _("event")
         ordering = ["pk"]
         indexes = [
-            models.Index(fields=["name", "pk"], name="outboxevent_name"),
-            models.Index(fields=["ordering_key", "pk"], name="outboxevent_ordering_key"),
+            models.Index(fields=["name", "id"], name="outboxevent_name"),
+            models.Index(fields=["ordering_key", "id"], name="outboxevent_ordering_key"),
         ]
 
     def __str__(self) -> str:
@@ -83,6 +83,8 @@ class IdempotencyRecord(models.Model):
     body = models.JSONField(null=True)
     headers = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
+
+    rows_may_be_deleted = True
 
     class Meta:
         verbose_name = _("idempotency record")
