@@ -51,6 +51,10 @@ class Shell:
         mode = self._request.COOKIES.get(NAV_COOKIE, "")
         return mode if mode in ("open", "icons") else ""
 
+    @property
+    def csrf_cookie(self) -> str:
+        return settings.CSRF_COOKIE_NAME
+
     @cached_property
     def facility(self) -> str:
         return str(getattr(getattr(self._request, "tenant", None), "name", "") or "")

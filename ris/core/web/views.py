@@ -97,6 +97,12 @@ def shortcuts(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
+def ping(request: HttpRequest) -> HttpResponse:
+    """A hand is on the keyboard though no page was asked for: the session's idle clock starts anew."""
+    return HttpResponse(status=204)
+
+
+@require_GET
 def menu(request: HttpRequest) -> HttpResponse:
     """The whole menu as a page: what the menu button opens where there is no JavaScript."""
     return render(request, "components/menu.html")
