@@ -1,0 +1,20 @@
+"""What others may hear of peer review. Identifiers only; never who scored whom how."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ris.events.bus import Event
+
+
+@dataclass(frozen=True)
+class RoundLaunched(Event):
+    name: ClassVar[str] = "peerreview.round_launched"
+
+
+@dataclass(frozen=True)
+class DiscrepancyConfirmed(Event):
+    """An arbiter upheld a score of 2b or worse; the author is told privately."""
+
+    name: ClassVar[str] = "peerreview.discrepancy_confirmed"
+
+    report: str = ""

@@ -1,0 +1,81 @@
+"""What is asked about peer review."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+from django.db.models import Count, Q, QuerySet
+
+from peerreview import permissions as perms
+from peerreview.models import CaseStatus, ReviewCase, ReviewRound, Score
+from ris.core.actor import Actor
+
+
+def rounds(*, actor: Actor) -> QuerySet[ReviewRound]:
+    """All for the lead; for others those they review in."""
+    queryset = ReviewRound.objects.annotate(
+        case_count=Count("cases"),
+        done_count=Count("cases", filter=Q(cases__status__in=(CaseStatus.SCORED, CaseStatus.CLOSED))),
+        arbitration_count=Count("cases", filter=Q(cases__status=CaseStatus.ARBITRATION)),
+    ).order_by("-pk")
+    if actor.may(perms.MANAGE_ROUND) or actor.user is None:
+        return queryset
+    return queryset.filter(pk__in=ReviewCase.objects.filter(reviewer=actor.user).values("round"))
+
+
+def cases(*, actor: Actor) -> QuerySet[ReviewCase]:
+    return (
+        ReviewCase.objects.visible_to(actor)
+        .select_related("round", "reviewer", "report_version", "report")
+        .prefetch_related("report__procedures__order__patient")
+        .order_by("pk")
+    )
+
+
+def my_cases(*, actor: Actor) -> QuerySet[ReviewCase]:
+    return cases(actor=actor).filter(reviewer=actor.user)
+
+
+def to_arbitrate(*, actor: Actor) -> QuerySet[ReviewCase]:
+    """Open discrepancies that this person neither scored nor wrote."""
+    if not actor.may(perms.ARBITRATE_CASE):
+        return ReviewCase.objects.none()
+    return (
+        ReviewCase.objects.filter(status=CaseStatus.ARBITRATION)
+        .exclude(reviewer=actor.user)
+        .exclude(report_version__signed_by=actor.user)
+        .select_related("round", "report_version", "report")
+        .prefetch_related("report__procedures__order__patient")
+        .order_by("pk")
+    )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Share of cases in concurrence, with the Wilson score interval (95 %)."""
+
+    scored: int
+    concurring: int
+
+    @property
+    def share(self) -> float:
+        return self.concurring / self.scored if self.scored else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if not self.scored:
+            return (0.0, 1.0)
+        z, n, p = 1.96, self.scored, self.share
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        return (max(0.0, centre - half), min(1.0, centre + half))
+
+
+def agreement(review_round: ReviewRound) -> Agreement:
+    """What counts is the arbiter's score where there is one."""
+    done = review_round.cases.filter(status__in=(CaseStatus.SCORED, CaseStatus.CLOSED))
+    concurring = done.filter(
+        Q(arbitrated_score=Score.CONCUR) | Q(arbitrated_score="", score=Score.CONCUR)
+    )
+    return Agreement(done.count(), concurring.count())
