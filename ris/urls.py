@@ -60,6 +60,11 @@ def _rest() -> list[URLPattern | URLResolver]:
     return [*others, *router.urls]
 
 
+handler400 = "ris.core.web.views.bad_request"
+handler403 = "ris.core.web.views.forbidden"
+handler404 = "ris.core.web.views.not_found"
+handler500 = "ris.core.web.views.server_error"
+
 #: The documentation pages draw with styles of their own making.
 _docs = csp_update(
     {"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"], "script-src": [SELF, "blob:"]}

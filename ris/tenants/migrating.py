@@ -18,7 +18,9 @@ from ris.tenants.models import TEMPLATE_SCHEMA, Facility
 
 def brought_migrations(app_names: Iterable[str]) -> set[tuple[str, str]]:
     """The migrations that the code of these apps brings."""
-    labels = {config.label for config in apps.get_app_configs() if config.name in set(app_names)}
+    names = set(app_names)
+    configs = [(config, type(config)) for config in apps.get_app_configs()]
+    labels = {c.label for c, kind in configs if names & {c.name, f"{kind.__module__}.{kind.__qualname__}"}}
     loader = MigrationLoader(None, ignore_no_migrations=True)
     return {key for key in loader.disk_migrations if key[0] in labels}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import socket
 import time
 import urllib.parse
@@ -13,12 +14,17 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest, multiprocess
 
 from ris.tenants.migrating import pending_schemas
 from ris.tenants.models import RefusedConnection
 
-REFUSED = Gauge("picha_refused_connections", "Connections that no facility was found for.", ["kind", "reason"])
+REFUSED = Gauge(
+    "picha_refused_connections",
+    "Connections that no facility was found for.",
+    ["kind", "reason"],
+    multiprocess_mode="mostrecent",
+)
 MIGRATIONS_CHECKED_FOR = 30.0  # seconds
 _migrations: dict[str, Any] = {"until": 0.0, "state": ""}
 
@@ -48,7 +54,16 @@ def metrics(request: HttpRequest) -> HttpResponse:
     rows = RefusedConnection.objects.order_by().values("kind", "reason").annotate(total=Sum("count"))
     for row in rows:
         REFUSED.labels(row["kind"], row["reason"]).set(row["total"])
-    return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _registry() -> CollectorRegistry:
+    """This process's numbers, or with PROMETHEUS_MULTIPROC_DIR those of all the workers together."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    return registry
 
 
 def _database() -> str:

@@ -1,0 +1,47 @@
+# Everything runs in .venv, which manage.py makes by itself. State of the demo and of the tests: .ris/
+
+PYTHON ?= python3
+VENV := .venv/bin
+# Commands that look at the code only: no database is asked.
+OFFLINE := RIS_DEMO=1 DATABASE_URL=postgresql://nobody@127.0.0.1:1/none
+CODE := manage.py ris orders worklist reporting dose peerreview interop tests
+
+.PHONY: demo walk test lint format docs lock clean venv help
+
+help: ## This list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: ## Make everything that is missing, start it all, print addresses and sign-ins
+	@$(PYTHON) manage.py demo
+
+walk: ## Play one exam against the running demo, as scanner, sender and receiver
+	@$(PYTHON) manage.py walk
+
+test: ## The whole suite; brings its own database server and stops it again
+	@$(PYTHON) manage.py test $(ARGS)
+
+venv:
+	@$(PYTHON) manage.py venv
+
+lint: venv ## ruff, mypy, the import graph, migrations, templates, generated pages
+	$(VENV)/ruff check $(CODE)
+	$(VENV)/ruff format --check $(CODE)
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	$(OFFLINE) $(VENV)/python manage.py makemigrations --check --dry-run
+	$(OFFLINE) $(VENV)/python manage.py check_templates
+	$(OFFLINE) $(VENV)/python manage.py print_configuration | diff -u docs/configuration.md -
+
+format: venv ## Put the code into ruff's shape
+	$(VENV)/ruff check --fix $(CODE)
+	$(VENV)/ruff format $(CODE)
+
+docs: venv ## Make docs/configuration.md from the code
+	@mkdir -p docs
+	$(OFFLINE) $(VENV)/python manage.py print_configuration > docs/configuration.md
+
+lock: venv ## Resolve requirements.in into requirements.txt, with hashes
+	$(VENV)/uv pip compile -q --generate-hashes --universal --python-version 3.11 requirements.in -o requirements.txt
+
+clean: ## Stop what runs from .ris and remove it
+	@$(PYTHON) manage.py clean
