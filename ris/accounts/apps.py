@@ -10,4 +10,6 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Every process knows every right and every panel."""
+        from ris.accounts.api import openapi  # noqa: F401  (registers the schemes)
+
         autodiscover_modules("permissions", "panels")

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from ris.accounts import selectors
 from ris.accounts.actors import actor_of, stranger
 from ris.accounts.lockout import count_failures_now
+from ris.accounts.services.totp import has_totp
 from ris.audit.models import Action
 from ris.audit.service import flush_refusals, refused
 from ris.core.api import PROBLEM
@@ -22,6 +23,8 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 NOTE_ACTIVITY_EVERY = 30  # seconds
 GRACE = 60  # seconds; the browser locks on the minute, the server a little later
+#: Statuses whose fragment static/js/app.js puts where the request came from.
+LANDS_BY_ITSELF = (403, 404, 409, 412, 423)
 OPEN_WHEN_LOCKED = ("/session/", "/sign-in/", "/sign-out/", "/static/", "/i18n/")
 
 
@@ -87,7 +90,9 @@ class SessionLockMiddleware:
             )
             response["X-Session-Locked"] = "1"
             return response
-        return render(request, "accounts/locked.html", {"next": request.get_full_path()}, status=401)
+        back = request.get_full_path() if request.method == "GET" else "/"
+        context = {"next": back, "otp_required": has_totp(request.user)}
+        return render(request, "accounts/lock.html", context, status=401)
 
 
 class DomainErrorMiddleware:
@@ -139,7 +144,7 @@ def refusal_response(request: HttpRequest, refusal: DomainError) -> HttpResponse
     fragment = request.headers.get("HX-Request") == "true"
     template = "accounts/_refused.html" if fragment else "accounts/refused.html"
     response = render(request, template, {"refusal": refusal, "back": _way_back(request)}, status=refusal.http_status)
-    if fragment:
+    if fragment and refusal.http_status not in LANDS_BY_ITSELF:
         response["HX-Reswap"] = "innerHTML"
         response["HX-Retarget"] = "#messages"
     return response

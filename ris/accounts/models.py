@@ -218,6 +218,9 @@ class FacilitySettings(Recorded):
     lockout_failures = models.PositiveSmallIntegerField(_("wrong passwords before a rest"), default=5)
     lockout_minutes = models.PositiveSmallIntegerField(_("length of the rest (minutes)"), default=15)
     withhold_blocked_steps = models.BooleanField(_("blocked steps are withheld from the worklist"), default=True)
+    images_complete_after_seconds = models.PositiveIntegerField(
+        _("images are complete after so much quiet (seconds)"), default=60
+    )
     recall_minutes = models.PositiveSmallIntegerField(_("recall window before delivery (minutes)"), default=0)
     critical_minutes = models.JSONField(
         _("minutes to communicate, by category"), default=dict, blank=True, help_text=_("Empty: 30, 360, 10080.")

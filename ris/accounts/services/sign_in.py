@@ -73,7 +73,7 @@ class IssuedToken:
 
 def verify(request: HttpRequest, *, username: str, password: str, otp_token: str = "") -> User:
     """The person of these credentials. Raises SignInRefused, OtpRequired or LockedOut; each is recorded."""
-    name = username.replace("\0", "").strip().lower()[:150]
+    name = _user_name(username)
     user = authenticate(request, username=name, password=password)
     if user is None:
         if lockout.is_locked_out(request):
@@ -82,14 +82,29 @@ def verify(request: HttpRequest, *, username: str, password: str, otp_token: str
         _failed(request, name, "wrong_password")
         raise SignInRefused(_("The user name or the password is not right."))
     if has_totp(user):
-        _check_second_factor(request, user, name, otp_token)
+        if not otp_token:
+            raise OtpRequired(_("Type the code that your authenticator shows."), errors={"otp_token": _("Needed.")})
+        verify_second_factor(request, user, otp_token)
     lockout.forgive(request, name)
     return user
 
 
-def _check_second_factor(request: HttpRequest, user: User, name: str, otp_token: str) -> None:
-    if not otp_token:
-        raise OtpRequired(_("Type the code that your authenticator shows."), errors={"otp_token": _("Needed.")})
+def _user_name(typed: str) -> str:
+    """The name to try: an e-mail address that is one person's stands for their name."""
+    name = typed.replace("\0", "").strip().lower()[:150]
+    if "@" in name and not User.objects.filter(username__iexact=name).exists():
+        names = list(User.objects.filter(email__iexact=name, is_active=True).values_list("username", flat=True)[:2])
+        if len(names) == 1:
+            return names[0].lower()
+    return name
+
+
+def verify_second_factor(request: HttpRequest, user: User, otp_token: str) -> None:
+    """The code after a right password. Raises SignInRefused or LockedOut; each is recorded."""
+    name = user.username.lower()
+    if lockout.is_resting(request, name):
+        _failed(request, name, "locked_out")
+        raise LockedOut(lockout.minutes_left(request, name))
     if verify_totp(user, otp_token):
         return
     if lockout.count_failure(request, name):

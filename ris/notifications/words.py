@@ -1,0 +1,35 @@
+"""The words of a notification, in its reader's language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.template import TemplateDoesNotExist
+from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from ris.notifications.models import Notification
+
+
+@dataclass(frozen=True)
+class Words:
+    title: str
+    body: str
+
+
+def template_of(key: str) -> str:
+    """``orders.cancelled`` -> ``orders/notifications/cancelled.txt``"""
+    app, _dot, name = key.partition(".")
+    return f"{app}/notifications/{name}.txt"
+
+
+def words_of(row: Notification, *, language: str = "") -> Words:
+    """Title and body; general words where an app brings none."""
+    with translation.override(language or row.language or None):
+        try:
+            text = render_to_string(template_of(row.template), {**row.context, "url": row.url})
+        except TemplateDoesNotExist:
+            return Words(_("There is something new for you."), "")
+    title, _newline, body = text.strip().partition("\n")
+    return Words(title.strip()[:200], body.strip())
