@@ -32,7 +32,7 @@ def bootstrap() -> None:
     stamp = venv / ".requirements.sha256"
     if not stamp.exists() or stamp.read_text() != wanted:
         venv.mkdir(parents=True, exist_ok=True)
-        with (venv / ".lock").open("w") as gate:
+        with (venv / ".bootstrap.lock").open("w") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             if not stamp.exists() or stamp.read_text() != wanted:
                 install(venv, python, lock)
