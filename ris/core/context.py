@@ -1,4 +1,4 @@
-"""Context processor ``shell``: what the frame of every page needs. All of it is lazy: a fragment for htmx costs nothing."""
+"""Context processor ``shell``: what the frame of every page needs, all of it lazy, so that fragments cost nothing."""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ class SampleForm(forms.Form):
         ],
     )
     isolation = forms.ChoiceField(
-        label=gettext_lazy("Isolation"), choices=[("", gettext_lazy("None")), ("contact", gettext_lazy("Contact"))], required=False
+        label=gettext_lazy("Isolation"),
+        choices=[("", gettext_lazy("None")), ("contact", gettext_lazy("Contact"))],
+        required=False,
     )
     flags = forms.MultipleChoiceField(
         label=gettext_lazy("Comes by"),
@@ -80,13 +82,36 @@ def sheet() -> dict[str, Any]:
     now = timezone.now()
     bound = SampleForm({"family_name": "", "birth_date": "soon", "sex": "F", "question": ""})
     rows = [
-        {"left": -12, "total": 60, "priority": "STAT", "patient": _patients()[1], "exam": "CT head", "status": "reading"},
-        {"left": 18, "total": 60, "priority": "urgent", "patient": _patients()[0], "exam": "CT pulmonary angiogram", "status": "ready_to_read"},
-        {"left": 100, "total": 160, "priority": "routine", "patient": _patients()[0], "exam": "MR knee", "status": "preliminary"},
+        {
+            "left": -12,
+            "total": 60,
+            "priority": "STAT",
+            "patient": _patients()[1],
+            "exam": "CT head",
+            "status": "reading",
+        },
+        {
+            "left": 18,
+            "total": 60,
+            "priority": "urgent",
+            "patient": _patients()[0],
+            "exam": "CT pulmonary angiogram",
+            "status": "ready_to_read",
+        },
+        {
+            "left": 100,
+            "total": 160,
+            "priority": "routine",
+            "patient": _patients()[0],
+            "exam": "MR knee",
+            "status": "preliminary",
+        },
     ]
     return {
         "statuses": list(vocabulary.STATUS),
-        "since": SimpleNamespace(status="reading", status_changed_at=now - dt.timedelta(minutes=18), status_changed_by="Dr J. Mutua"),
+        "since": SimpleNamespace(
+            status="reading", status_changed_at=now - dt.timedelta(minutes=18), status_changed_by="Dr J. Mutua"
+        ),
         "priorities": ["STAT", "urgent", "asap", "routine"],
         "verdicts": list(vocabulary.VERDICT),
         "tones": TONES,
@@ -96,6 +121,11 @@ def sheet() -> dict[str, Any]:
         "rows": rows,
         "modalities": [("CT", "CT"), ("MR", "MR"), ("US", "US")],
         "views": [("", _("Day, all rooms")), ("week", _("Week, one room")), ("table", _("Table"))],
-        "moments": [now - dt.timedelta(minutes=18), now + dt.timedelta(hours=3), now - dt.timedelta(days=9), now - dt.timedelta(days=170)],
+        "moments": [
+            now - dt.timedelta(minutes=18),
+            now + dt.timedelta(hours=3),
+            now - dt.timedelta(days=9),
+            now - dt.timedelta(days=170),
+        ],
         "numbers": [1110, 3482, 8.4, -8],
     }

@@ -67,7 +67,7 @@ def duration(minutes: Any) -> str:
 
 
 def age(born: Any, on: dt.date | None = None) -> str:
-    """"36 y", under two years "14 mo", under two months "12 d"; years as a number also pass."""
+    """ "36 y", under two years "14 mo", under two months "12 d"; years as a number also pass."""
     if born is None or born == "":
         return ""
     if isinstance(born, int):
@@ -91,17 +91,17 @@ def _local(moment: Any) -> Any:
 
 
 def day(moment: Any) -> str:
-    """"19 Nov 2026", the month in the reader's language."""
+    """ "19 Nov 2026", the month in the reader's language."""
     return formats.date_format(_local(moment), "j M Y").replace(" ", NBSP) if moment else "–"
 
 
 def clock(moment: Any) -> str:
-    """"10:42"."""
+    """ "10:42"."""
     return formats.time_format(_local(moment), "H:i") if moment else "–"
 
 
 def stamp(moment: Any) -> str:
-    """"19 Nov 2026, 10:42"."""
+    """ "19 Nov 2026, 10:42"."""
     if not moment:
         return "–"
     return f"{day(moment)}, {clock(moment)}" if isinstance(moment, dt.datetime) else day(moment)
@@ -141,7 +141,9 @@ def absolute_and_relative(moment: Any) -> str:
     else:
         absolute = day(local)
     words = relative(delta)
-    return f"{absolute} · " + (_("in {t}").format(t=words) if delta < dt.timedelta(0) and away >= dt.timedelta(minutes=1) else words)
+    return f"{absolute} · " + (
+        _("in {t}").format(t=words) if delta < dt.timedelta(0) and away >= dt.timedelta(minutes=1) else words
+    )
 
 
 SEX_WORDS = {
@@ -168,26 +170,15 @@ def masked(value: Any) -> str:
     return f"•••• {value[-4:]}" if value else ""
 
 
-def _identifier(patient: Any) -> Any:
-    found = getattr(patient, "primary_identifier", None)
-    return found() if callable(found) else found
+def identity_of(patient: Any) -> dict[str, Any]:
+    """Who it is, from anything that looks like a patient.
 
-
-def banner_of(patient: Any) -> dict[str, Any]:
-    """What the patient banner says, from anything that looks like a patient.
-
-    Uses ``display_name`` or name components, ``sex``, ``birth_date`` (``birth_date_is_estimated``, ``age``),
-    ``primary_identifier`` (``value``, ``issuer``, or a string), ``alerts`` (tone, icon, text), ``is_merged``/``merged_into``.
+    Uses ``display_name`` or name components, ``sex``, ``birth_date`` (``birth_date_is_estimated``) or ``age``, and
+    ``primary_identifier`` (``value``, ``issuer``, or a string).
     """
-    identifier = _identifier(patient)
-    value = str(getattr(identifier, "value", identifier) or "")
-    issuer = str(getattr(identifier, "issuer", "") or "")
-    born = getattr(patient, "birth_date", None)
-    years = getattr(patient, "age", None)
-    years = years() if callable(years) else years
+    identifier = getattr(patient, "primary_identifier", None)
+    born, years = getattr(patient, "birth_date", None), getattr(patient, "age", None)
     code = str(getattr(patient, "sex", "") or "").upper()
-    alerts = getattr(patient, "alerts", None) or []
-    alerts = alerts() if callable(alerts) else alerts
     named = any(getattr(patient, part, "") for part in ("family_name", "given_name"))
     return {
         "patient": patient,
@@ -197,8 +188,14 @@ def banner_of(patient: Any) -> dict[str, Any]:
         "born": born,
         "age": age(born) if born else age(years) if isinstance(years, int) else str(years or ""),
         "estimated": bool(getattr(patient, "birth_date_is_estimated", False)),
-        "identifier": value,
-        "issuer": issuer,
-        "alerts": list(alerts),
+        "identifier": str(getattr(identifier, "value", identifier) or ""),
+        "issuer": str(getattr(identifier, "issuer", "") or ""),
+    }
+
+
+def banner_of(patient: Any) -> dict[str, Any]:
+    """The same with what must be seen before anything is done: ``alerts`` (tone, icon, text) and ``merged_into``."""
+    return identity_of(patient) | {
+        "alerts": list(getattr(patient, "alerts", None) or []),
         "merged_into": getattr(patient, "merged_into", None),
     }

@@ -58,6 +58,7 @@ STATUS: dict[str, Look] = {
     "partial": Look("slate", "dash", "file-pencil", _("Draft")),
     "corrected": Look("green", "o", "file-diff", _("Corrected")),
     "appended": Look("green", "o", "file-plus", _("Addendum")),
+    "superseded": Look("slate", "dash", "versions", _("Superseded")),
     "unknown": Look("slate", "dash", "question-mark", _("Unknown")),
     # appointments and holds
     "proposed": Look("slate", "o", "circle-dashed", _("Proposed")),
@@ -77,7 +78,15 @@ STATUS: dict[str, Look] = {
     "resolved": Look("green", "o", "circle-check", _("Resolved")),
     "assigned": Look("violet", "o", "user", _("Assigned")),
     "submitted": Look("green", "", "check", _("Submitted")),
+    "scored": Look("green", "", "check", _("Scored")),
+    "opened": Look("blue", "o", "eye", _("Opened")),
+    "explained": Look("green", "o", "message", _("Explained")),
     "arbitration": Look("violet", "", "users-group", _("Third reader")),
+    # charges
+    "planned": Look("slate", "o", "circle-dashed", _("Planned")),
+    "billable": Look("blue", "o", "receipt", _("To bill")),
+    "billed": Look("green", "", "check", _("Billed")),
+    "aborted": Look("slate", "dash", "ban", _("Aborted")),
     # messages and deliveries
     "received": Look("blue", "o", "inbox", _("Received")),
     "queued": Look("slate", "", "hourglass", _("Waiting")),
@@ -99,6 +108,7 @@ STATUS: dict[str, Look] = {
     "quarantined": Look("amber", "", "alert-triangle", _("Waits for a person")),
     "matched": Look("green", "", "link", _("Matched")),
     "unmatched": Look("amber", "", "link-off", _("Not matched")),
+    "overtaken": Look("slate", "dash", "player-skip-forward", _("Overtaken")),
     "skipped": Look("slate", "dash", "player-skip-forward", _("Skipped")),
     "paused": Look("slate", "", "player-pause", _("Paused")),
     "running": Look("green", "", "circle-check", _("Running")),

@@ -67,7 +67,9 @@ def chip(tone: str, icon: str, words: Any, edge: str = "", title: str = "") -> S
 @register.simple_tag
 def flag(tone: str, icon: str, words: Any) -> SafeString:
     """An icon in a list's Flags column; the words are its name and tooltip."""
-    return format_html('<span class="flag t-{}" role="img" title="{}" aria-label="{}">{}</span>', tone, words, words, svg(icon))
+    return format_html(
+        '<span class="flag t-{}" role="img" title="{}" aria-label="{}">{}</span>', tone, words, words, svg(icon)
+    )
 
 
 @register.simple_tag
@@ -105,7 +107,7 @@ def priority(code: Any) -> SafeString:
 
 @register.simple_tag
 def sla(minutes: float | None, total: float | None, what: Any = "") -> SafeString:
-    """Time left of ``total`` minutes: icon, words, bar. Counted down by app.js; ``what`` is spoken at the thresholds."""
+    """Time left of ``total`` minutes: icon, words, bar. Counted down by app.js; ``what`` is spoken at thresholds."""
     if minutes is None or not total:
         return format_html('<span class="sla"><span class="dim">{}</span></span>', "–")
     state = "over" if minutes < 0 else "soon" if minutes <= total * SOON_SHARE else "ok"
@@ -148,14 +150,14 @@ def meter(value: float, maximum: float = 100, label: Any = "", high: float | Non
 
 @register.inclusion_tag("components/patient_banner.html")
 def patient_banner(patient: Any, url: str = "", extra: Any = None) -> dict[str, Any]:
-    """The one ink banner: name, sex, birth date with age, identifier with issuer, alerts. See docs/ui.md for the attributes."""
+    """The one ink banner: name, sex, birth date with age, identifier with issuer, alerts (docs/ui.md)."""
     return text.banner_of(patient) | {"url": url, "extra": extra or []}
 
 
 @register.simple_tag
 def patient_line(patient: Any) -> str:
     """The second line of a list: "F · 36 y · ZRH-0048213"."""
-    about = text.banner_of(patient)
+    about = text.identity_of(patient)
     return " · ".join(filter(None, (about["sex_letter"], about["age"], about["identifier"])))
 
 
@@ -225,7 +227,7 @@ def kbd(key: str) -> SafeString:
 
 @register.simple_tag
 def refreshed() -> SafeString:
-    """"Refreshed 10:42:12"; app.js moves the time on after each poll."""
+    """ "Refreshed 10:42:12"; app.js moves the time on after each poll."""
     now = timezone.localtime()
     return format_html(
         '<span class="pi-fresh" data-fresh>{}<span>{}</span></span>',
@@ -319,7 +321,14 @@ def form_errors(form: Any, title: Any = "") -> str:
     lines = []
     for name, errors in form.errors.items():
         bound = form[name] if name in form.fields else None
-        lines.extend({"id": bound.id_for_label or bound.auto_id if bound else "", "label": bound.label if bound else "", "text": e} for e in errors)
+        lines.extend(
+            {
+                "id": bound.id_for_label or bound.auto_id if bound else "",
+                "label": bound.label if bound else "",
+                "text": e,
+            }
+            for e in errors
+        )
     return render_to_string("components/form_errors.html", {"lines": lines, "title": title, "count": len(lines)})
 
 
@@ -366,7 +375,9 @@ def seg(context: Context, name: str, choices: Any, label: Any = "", default: str
 
 
 @register.inclusion_tag("components/filter_menu.html", takes_context=True)
-def filter_menu(context: Context, name: str, label: Any, choices: Any, multiple: bool = False, any_label: Any = "") -> dict[str, Any]:
+def filter_menu(
+    context: Context, name: str, label: Any, choices: Any, multiple: bool = False, any_label: Any = ""
+) -> dict[str, Any]:
     """A filter in the URL: says what it narrows to, its x removes it, works without JavaScript."""
     chosen = context["request"].GET.getlist(name)
     links = []
@@ -378,7 +389,13 @@ def filter_menu(context: Context, name: str, label: Any, choices: Any, multiple:
             after = [] if on else [str(value)]
         links.append({"url": _query(context, **{name: after or None}), "words": words, "on": on})
     words = ", ".join(str(link["words"]) for link in links if link["on"])
-    return {"label": label, "links": links, "words": words, "any_label": any_label or _("all"), "clear": _query(context, **{name: None})}
+    return {
+        "label": label,
+        "links": links,
+        "words": words,
+        "any_label": any_label or _("all"),
+        "clear": _query(context, **{name: None}),
+    }
 
 
 @register.simple_tag(takes_context=True)
@@ -394,7 +411,9 @@ def pagination(context: Context, page: Any) -> dict[str, Any]:
         later = _query(context, page=page.next_page_number()) if page.has_next() else ""
         earlier = _query(context, page=page.previous_page_number()) if page.has_previous() else ""
         words = _("{first}–{last} of {count}").format(
-            first=text.thousands(page.start_index()), last=text.thousands(page.end_index()), count=text.thousands(page.paginator.count)
+            first=text.thousands(page.start_index()),
+            last=text.thousands(page.end_index()),
+            count=text.thousands(page.paginator.count),
         )
         return {"earlier": earlier, "later": later, "words": words}
     after, before = getattr(page, "next", None), getattr(page, "previous", None)

@@ -21,7 +21,9 @@ ONE_YEAR = 365 * 24 * 3600
 def _back(request: HttpRequest) -> HttpResponseRedirect:
     """To where the person came from, never off this host."""
     target = request.POST.get("next", "")
-    safe = url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    safe = url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
     return HttpResponseRedirect(target if safe else "/")
 
 
@@ -121,7 +123,9 @@ def styleguide(request: HttpRequest) -> HttpResponse:
 # ---------------------------------------------------------------------------------------------------------- error pages
 
 
-def _error_page(request: HttpRequest, template: str, status: int, context: dict[str, Any] | None = None) -> HttpResponse:
+def _error_page(
+    request: HttpRequest, template: str, status: int, context: dict[str, Any] | None = None
+) -> HttpResponse:
     return render(request, template, {"correlation_id": correlation_id(request), **(context or {})}, status=status)
 
 
@@ -139,13 +143,17 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Must not need the database: the session and the user are not asked."""
-    text = render_to_string("500.html", {"correlation_id": correlation_id(request), "theme": request.COOKIES.get(THEME_COOKIE, "auto")})
+    text = render_to_string(
+        "500.html", {"correlation_id": correlation_id(request), "theme": request.COOKIES.get(THEME_COOKIE, "auto")}
+    )
     return HttpResponse(text, status=500)
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """The database or a service we cannot do without does not answer; the browser may ask again."""
-    text = render_to_string("503.html", {"correlation_id": correlation_id(request), "theme": request.COOKIES.get(THEME_COOKIE, "auto")})
+    text = render_to_string(
+        "503.html", {"correlation_id": correlation_id(request), "theme": request.COOKIES.get(THEME_COOKIE, "auto")}
+    )
     return HttpResponse(text, status=503, headers={"Retry-After": "10"})
 
 
