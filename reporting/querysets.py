@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Self
 
+from django.apps import apps
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -13,8 +15,16 @@ from orders.querysets import is_bound_to_own_orders
 from ris.core.actor import Actor
 
 
+#: A reading lock whose holder gave no sign for so long is free; the draft stays.
+LOCK_IDLE = timedelta(minutes=15)
+
+
 def _procedures(actor: Actor) -> models.QuerySet:
     return RequestedProcedure.objects.visible_to(actor).values("pk")
+
+
+def _reports(actor: Actor) -> models.QuerySet:
+    return apps.get_model("reporting", "Report").objects.visible_to(actor).values("pk")
 
 
 class ReportQuerySet(models.QuerySet):
@@ -22,7 +32,8 @@ class ReportQuerySet(models.QuerySet):
         """Referring physicians see what was signed, never a draft."""
         reports = self.filter(procedures__in=_procedures(actor)).distinct()
         if actor.user is not None and is_bound_to_own_orders(actor.user):
-            reports = reports.filter(versions__isnull=False)
+            signed = Q(versions__isnull=False) & ~Q(versions__kind="preliminary")
+            reports = reports.filter(signed | Q(deliveries__recipient__user=actor.user))
         return reports
 
     def for_display(self) -> Self:
@@ -33,6 +44,34 @@ class ReportQuerySet(models.QuerySet):
             "procedures__catalogue",
             "versions",
         )
+
+
+class ReportVersionQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(report__in=_reports(actor))
+
+
+class ReadingLockQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(procedure__in=_procedures(actor))
+
+    def live(self) -> Self:
+        """Those whose holder was there in the last minutes."""
+        return self.filter(heartbeat_at__gt=timezone.now() - LOCK_IDLE)
+
+
+class SavedListQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own, those of one's roles, and those shared with everybody."""
+        if actor.user is None:
+            return self
+        shared = Q(owner__isnull=True) & (Q(role="") | Q(role__in=actor.user.role_names))
+        return self.filter(Q(owner=actor.user) | shared)
+
+
+class ContactAttemptQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(critical_result__procedure__in=_procedures(actor))
 
 
 class CriticalResultQuerySet(models.QuerySet):

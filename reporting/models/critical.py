@@ -11,7 +11,7 @@ from simple_history.models import HistoricalRecords
 
 from orders.models import RequestedProcedure
 from reporting.models.reports import Report
-from reporting.querysets import CriticalResultQuerySet
+from reporting.querysets import ContactAttemptQuerySet, CriticalResultQuerySet
 from ris.core.lifecycle import Lifecycle, PublicModel
 
 
@@ -51,6 +51,7 @@ class CriticalResult(Lifecycle):
     found_at = models.DateTimeField(_("found at"), default=timezone.now)
     due_at = models.DateTimeField(_("due at"))
     raised_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    communicated_at = models.DateTimeField(null=True, blank=True, editable=False)
     escalation_level = models.PositiveSmallIntegerField(default=0, editable=False)
     next_escalation_at = models.DateTimeField(null=True, blank=True, editable=False)
     claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
@@ -73,6 +74,10 @@ class CriticalResult(Lifecycle):
             ),
             models.CheckConstraint(
                 condition=~Q(status="withdrawn") | ~Q(withdrawn_reason=""), name="withdrawal_has_a_reason"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="communicated") | Q(communicated_at__isnull=False),
+                name="communicated_critical_result_has_a_time",
             ),
         ]
         indexes = [
@@ -113,6 +118,7 @@ class ContactAttempt(PublicModel):
     )
 
     history = HistoricalRecords()
+    objects = ContactAttemptQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("contact attempt")

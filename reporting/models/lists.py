@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from orders.models import RequestedProcedure
+from reporting.querysets import ReadingLockQuerySet, SavedListQuerySet
 from ris.core.lifecycle import PublicModel
 
 
@@ -18,6 +19,9 @@ class ReadingLock(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reading_locks")
     claimed_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
+
+    rows_may_be_deleted = True
+    objects = ReadingLockQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("reading lock")
@@ -34,6 +38,9 @@ class SavedList(PublicModel):
     name = models.CharField(_("name"), max_length=60)
     query = models.JSONField(default=dict, help_text="Filter names and values, as in the URL; never names of patients.")
     position = models.PositiveSmallIntegerField(default=0)
+
+    rows_may_be_deleted = True
+    objects = SavedListQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("saved list")

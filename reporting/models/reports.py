@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
 from orders.models import RequestedProcedure
-from reporting.querysets import ReportQuerySet
+from reporting.querysets import ReportQuerySet, ReportVersionQuerySet
 from ris.core.lifecycle import Lifecycle, PublicModel
 
 #: Sections in the order they are read, with their LOINC codes
@@ -69,6 +69,14 @@ class Report(Lifecycle):
     )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="authored_reports"
+    )
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
+    edited_at = models.DateTimeField(null=True, blank=True, editable=False)
+    opened_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was last opened to write.")
+    identity_seen = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Hash of the patient's identity at that moment."
     )
     preliminary_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="preliminary_reports"
@@ -146,6 +154,9 @@ class ReportVersion(PublicModel):
     signed_at = models.DateTimeField(default=timezone.now)
     content_hash = models.CharField(max_length=64)
 
+    rows_are_append_only = True
+    objects = ReportVersionQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("signed version")
         ordering = ["report", "number"]
@@ -170,6 +181,7 @@ class ReportVersion(PublicModel):
             "kind": str(self.kind),
             "sections": self.sections,
             "addendum": self.addendum,
+            "reason": self.reason,
             "identity": self.identity,
             "signed_by": str(self.signed_by.uuid),
             "signed_at": self.signed_at.isoformat(),

@@ -16,7 +16,9 @@ class ReportTemplate(Recorded):
     name = models.CharField(_("name"), max_length=100)
     language = models.CharField(_("language"), max_length=8, default="en")
     modality = models.CharField(_("modality"), max_length=4, choices=Modality.choices, blank=True)
-    body_region = models.CharField(_("body region"), max_length=40, blank=True)
+    body_region = models.CharField(
+        _("body region"), max_length=200, blank=True, help_text=_("One or several, with commas.")
+    )
     catalogue = models.ManyToManyField(
         CatalogueProcedure, blank=True, related_name="report_templates", verbose_name=_("exams")
     )

@@ -1,0 +1,87 @@
+"""What others may hear about reports, critical results and deliveries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ris.events.bus import Event
+
+
+@dataclass(frozen=True)
+class ReportSigned(Event):
+    """Common to the three below: ``subject`` is the report's UUID, ``version`` the number of the signed version."""
+
+    report_version: str = ""
+
+
+@dataclass(frozen=True)
+class ReportPreliminary(ReportSigned):
+    name: ClassVar[str] = "reporting.report_preliminary"
+
+
+@dataclass(frozen=True)
+class ReportFinalized(ReportSigned):
+    name: ClassVar[str] = "reporting.report_finalized"
+
+
+@dataclass(frozen=True)
+class ReportAmended(ReportSigned):
+    """``kind``: addendum, correction or retraction."""
+
+    name: ClassVar[str] = "reporting.report_amended"
+
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class DeliveryPlanned(Event):
+    """A version is to go to a recipient; ``subject`` and ``delivery`` are the UUID of its line in the ledger."""
+
+    name: ClassVar[str] = "reporting.delivery_planned"
+
+    delivery: str = ""
+    channel: str = ""
+    destination: str = ""
+    report_version: str = ""
+
+
+@dataclass(frozen=True)
+class DeliveryAcknowledged(Event):
+    name: ClassVar[str] = "reporting.delivery_acknowledged"
+
+    channel: str = ""
+
+
+@dataclass(frozen=True)
+class CriticalResultRaised(Event):
+    name: ClassVar[str] = "reporting.critical_result_raised"
+
+    category: int = 0
+
+
+@dataclass(frozen=True)
+class CriticalResultCommunicated(Event):
+    name: ClassVar[str] = "reporting.critical_result_communicated"
+
+
+@dataclass(frozen=True)
+class CriticalResultEscalated(Event):
+    name: ClassVar[str] = "reporting.critical_result_escalated"
+
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class CriticalResultAcknowledged(Event):
+    name: ClassVar[str] = "reporting.critical_result_acknowledged"
+
+
+@dataclass(frozen=True)
+class CriticalResultWithdrawn(Event):
+    name: ClassVar[str] = "reporting.critical_result_withdrawn"
+
+
+@dataclass(frozen=True)
+class CriticalResultClosed(Event):
+    name: ClassVar[str] = "reporting.critical_result_closed"

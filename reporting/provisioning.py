@@ -1,0 +1,44 @@
+"""What a facility is given: the guards of signed versions, in its own schema, and the starter templates."""
+
+from __future__ import annotations
+
+from django.db import connection
+from psycopg import sql
+
+from reporting.services.templates import ensure_templates
+from ris.tenants.models import Facility
+from ris.tenants.provisioning import provisions
+
+#: Whoever connects, and in whatever role: what was signed is neither changed nor deleted.
+GUARD = """
+create or replace function {function}() returns trigger language plpgsql as $guard$
+begin
+    raise exception 'a signed version never changes' using errcode = 'restrict_violation';
+end $guard$;
+drop trigger if exists signed_version_never_changes on {table};
+create trigger signed_version_never_changes before update or delete on {table}
+    for each row execute function {function}();
+"""
+
+
+@provisions("reporting.guards")
+def provision_guards(facility: Facility) -> None:
+    ensure_guards(facility.schema_name)
+
+
+@provisions("reporting.templates")
+def provision_templates(facility: Facility) -> None:
+    ensure_templates()
+
+
+def ensure_guards(schema: str) -> None:
+    """Put the trigger on signed versions into a facility's schema; may run any number of times. Needs the owner.
+
+    Facilities only: the template schema stays without, because a clone copies tables and refuses functions.
+    """
+    statement = sql.SQL(GUARD).format(
+        function=sql.Identifier(schema, "refuse_change_of_signed_version"),
+        table=sql.Identifier(schema, "reporting_reportversion"),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

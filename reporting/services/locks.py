@@ -1,0 +1,124 @@
+"""Who reads what now: claim, heartbeat, release, take over. A lock that nobody keeps alive is free; the draft stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from orders import services as orders
+from orders.models import Order, ProcedureStatus, RequestedProcedure
+from reporting import permissions as perms
+from reporting.models import ReadingLock, Report
+from reporting.querysets import LOCK_IDLE
+from ris.accounts.models import User
+from ris.audit.models import Action
+from ris.audit.service import record, service
+from ris.core import text
+from ris.core.actor import Actor
+from ris.core.errors import Conflict, InvalidData, NotPermitted
+
+
+class HeldByAnother(Conflict):
+    """Somebody else has the exam open."""
+
+    code = "held_by_another"
+
+
+def person(actor: Actor) -> User:
+    """The person behind an actor: programs of the house and interfaces write no reports."""
+    if actor.user is None:
+        raise NotPermitted(_("Only a person writes and signs reports."))
+    return actor.user
+
+
+def lock_procedures(procedures: Iterable[RequestedProcedure]) -> list[RequestedProcedure]:
+    """Orders, then procedures, each in the order of their keys: the house's order of locks."""
+    keys = sorted(procedure.pk for procedure in procedures)
+    orders_of = RequestedProcedure.objects.filter(pk__in=keys).values("order_id")
+    list(Order.objects.select_for_update(of=("self",)).filter(pk__in=orders_of).order_by("pk"))
+    rows = RequestedProcedure.objects.select_for_update(of=("self",)).filter(pk__in=keys).order_by("pk")
+    return list(rows.select_related("order__patient", "catalogue"))
+
+
+def lock_report(report: Report) -> tuple[Report, list[RequestedProcedure]]:
+    """A report with its procedures, locked after them."""
+    procedures = lock_procedures(report.procedures.all())
+    return Report.locked(report.pk), procedures
+
+
+def live_locks(procedures: Iterable[RequestedProcedure]) -> list[ReadingLock]:
+    return list(ReadingLock.objects.live().filter(procedure__in=list(procedures)).select_related("user"))
+
+
+def refuse_if_held(procedures: Iterable[RequestedProcedure], user: User) -> None:
+    for lock in live_locks(procedures):
+        if lock.user_id != user.pk:
+            who, since = lock.user.display_name, text.clock(lock.claimed_at)
+            raise HeldByAnother(
+                _("%(who)s reads this exam since %(since)s.") % {"who": who, "since": since},
+                asked=_("To write the report of an exam."),
+                found=_("It is open at %(who)s since %(since)s.") % {"who": who, "since": since},
+                todo=_("Look at it without writing, ask them to release it, or take it over with a reason."),
+                errors={"held_by": who, "since": lock.claimed_at.isoformat()},
+            )
+
+
+def claim(procedures: list[RequestedProcedure], user: User) -> None:
+    """Take or keep the locks of these (locked) procedures. Raises HeldByAnother."""
+    refuse_if_held(procedures, user)
+    now = timezone.now()
+    known = {lock.procedure_id: lock for lock in ReadingLock.objects.filter(procedure__in=procedures)}
+    for procedure in procedures:
+        lock = known.get(procedure.pk) or ReadingLock(procedure=procedure)
+        is_mine = lock.user_id == user.pk and lock.heartbeat_at > now - LOCK_IDLE
+        lock.user, lock.heartbeat_at = user, now
+        lock.claimed_at = lock.claimed_at if is_mine else now
+        lock.save()
+
+
+def drop_locks(procedures: Iterable[RequestedProcedure], user: User | None = None) -> int:
+    locks = ReadingLock.objects.filter(procedure__in=list(procedures))
+    if user is not None:
+        locks = locks.filter(user=user)
+    return locks.delete()[0]
+
+
+def beat(report: Report, *, actor: Actor) -> bool:
+    """The page is still open; True when the lock is still the actor's. Leaves no history and no audit row."""
+    user = person(actor)
+    actor.require(perms.CLAIM_PROCEDURE)
+    now = timezone.now()
+    mine = ReadingLock.objects.filter(procedure__in=report.procedures.all(), user=user)
+    return mine.filter(heartbeat_at__gt=now - LOCK_IDLE).update(heartbeat_at=now) > 0
+
+
+@service(perms.CLAIM_PROCEDURE, action=Action.UPDATE)
+def release_report(report: Report, *, actor: Actor) -> Report:
+    """Give the exam back to the list. The text stays, as a draft that whoever opens it next goes on with."""
+    user = person(actor)
+    report, procedures = lock_report(report)
+    refuse_if_held(procedures, user)
+    drop_locks(procedures)
+    if report.is_draft:
+        for procedure in procedures:
+            if procedure.status == ProcedureStatus.READING:
+                orders.mark_reading_released(procedure, actor=actor)
+    return report
+
+
+@service(perms.TAKE_OVER, action=Action.UPDATE)
+def take_over(report: Report, *, reason: str, actor: Actor) -> Report:
+    """Become the reader in place of another, who is written down with the reason."""
+    user = person(actor)
+    if not reason.strip():
+        raise InvalidData(_("Say why you take it over."), errors={"reason": _("Needed.")})
+    report, procedures = lock_report(report)
+    before = sorted({str(lock.user.uuid) for lock in live_locks(procedures) if lock.user_id != user.pk})
+    drop_locks(procedures)
+    claim(procedures, user)
+    record(
+        actor, perms.TAKE_OVER, Action.EXECUTE, entity=report, reason=reason, detail={"from": before, "to": str(user.uuid)}
+    )
+    return report
