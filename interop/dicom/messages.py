@@ -1,0 +1,176 @@
+"""DIMSE messages (PS3.7): command sets, and the assembly of messages from presentation data values. Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from interop.dicom import pdu
+from interop.dicom.elements import IMPLICIT, Malformed, encode, walk
+
+NO_DATA_SET = 0x0101
+MAX_COMMAND = 16 * 1024
+
+AFFECTED_SOP_CLASS, REQUESTED_SOP_CLASS = 0x00000002, 0x00000003
+COMMAND_FIELD, MESSAGE_ID, RESPONDED_ID = 0x00000100, 0x00000110, 0x00000120
+DATA_SET_TYPE, STATUS = 0x00000800, 0x00000900
+ERROR_COMMENT, ERROR_ID = 0x00000902, 0x00000903
+AFFECTED_INSTANCE, REQUESTED_INSTANCE = 0x00001000, 0x00001001
+ATTRIBUTE_LIST = 0x00001005
+
+
+class Field(IntEnum):
+    """Command Field (0000,0100), PS3.7 E.1"""
+
+    C_STORE = 0x0001
+    C_GET = 0x0010
+    C_FIND = 0x0020
+    C_MOVE = 0x0021
+    C_ECHO = 0x0030
+    N_EVENT_REPORT = 0x0100
+    N_GET = 0x0110
+    N_SET = 0x0120
+    N_ACTION = 0x0130
+    N_CREATE = 0x0140
+    N_DELETE = 0x0150
+    C_CANCEL = 0x0FFF
+
+
+@dataclass(frozen=True)
+class Command:
+    """A request's command set, as far as we read it."""
+
+    field: int
+    message_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    has_data_set: bool
+    attribute_tags: tuple[int, ...] = ()
+
+
+def parse_command(data: bytes) -> Command:
+    """Raises ProtocolError for what is no command set."""
+    try:
+        values = {element.tag: data[element.start : element.end] for element in walk(data, IMPLICIT)}
+        field = _unsigned(values[COMMAND_FIELD])
+        identifier = values[RESPONDED_ID] if field == Field.C_CANCEL else values[MESSAGE_ID]
+        has_data_set = _unsigned(values[DATA_SET_TYPE]) != NO_DATA_SET
+    except (Malformed, KeyError, struct.error) as wrong:
+        raise pdu.ProtocolError(pdu.Abort.NOT_SPECIFIED, f"A command set is broken: {wrong}") from None
+    tags = values.get(ATTRIBUTE_LIST, b"")
+    pairs = struct.unpack(f"<{len(tags) // 2}H", tags[: len(tags) // 4 * 4])
+    return Command(
+        field=field,
+        message_id=_unsigned(identifier),
+        sop_class_uid=_uid(values.get(AFFECTED_SOP_CLASS) or values.get(REQUESTED_SOP_CLASS, b"")),
+        sop_instance_uid=_uid(values.get(AFFECTED_INSTANCE) or values.get(REQUESTED_INSTANCE, b"")),
+        has_data_set=has_data_set,
+        attribute_tags=tuple(group << 16 | element for group, element in zip(pairs[::2], pairs[1::2], strict=True)),
+    )
+
+
+def _unsigned(value: bytes) -> int:
+    return struct.unpack("<H", value)[0]
+
+
+def _uid(value: bytes) -> str:
+    return value.decode("ascii", "replace").strip("\0 ")
+
+
+def encode_response(
+    command: Command,
+    status: int,
+    *,
+    has_data_set: bool = False,
+    sop_instance_uid: str = "",
+    comment: str = "",
+    error_id: int | None = None,
+) -> bytes:
+    """The command set of the response to ``command``."""
+    parts = []
+    if command.sop_class_uid:
+        parts.append(encode(AFFECTED_SOP_CLASS, command.sop_class_uid.encode("ascii", "replace"), IMPLICIT, b"UI"))
+    parts.append(_short(COMMAND_FIELD, command.field | 0x8000))
+    parts.append(_short(RESPONDED_ID, command.message_id))
+    parts.append(_short(DATA_SET_TYPE, 1 if has_data_set else NO_DATA_SET))
+    parts.append(_short(STATUS, status))
+    if comment:
+        parts.append(encode(ERROR_COMMENT, comment.encode("ascii", "replace")[:64], IMPLICIT, b"LO"))
+    if error_id is not None:
+        parts.append(_short(ERROR_ID, error_id))
+    if sop_instance_uid:
+        parts.append(encode(AFFECTED_INSTANCE, sop_instance_uid.encode("ascii", "replace"), IMPLICIT, b"UI"))
+    body = b"".join(parts)
+    return encode(0x00000000, struct.pack("<L", len(body)), IMPLICIT, b"UL") + body
+
+
+def _short(tag: int, value: int) -> bytes:
+    return encode(tag, struct.pack("<H", value), IMPLICIT, b"US")
+
+
+class Sink(Protocol):
+    """Where a message's data set goes, piece by piece; a piece is valid during the call only."""
+
+    def write(self, chunk: memoryview) -> None: ...
+
+
+@dataclass(frozen=True)
+class Message:
+    """A whole request: its command, the context it came on, and the sink that took its data set (None without)."""
+
+    context_id: int
+    command: Command
+    sink: Sink | None
+
+
+class MessageReader:
+    """Puts messages together from presentation data values, in the order that PS3.8 Annex E asks for.
+
+    ``open_sink(context_id, command)`` says where the data set goes. Raises ProtocolError.
+    """
+
+    def __init__(self, open_sink: Callable[[int, Command], Sink]) -> None:
+        self._open_sink = open_sink
+        self._command = bytearray()
+        self._waiting: tuple[int, Command, Sink] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Between two messages."""
+        return not self._command and self._waiting is None
+
+    @property
+    def waiting_sink(self) -> Sink | None:
+        """The sink whose data set has not ended."""
+        return self._waiting[2] if self._waiting else None
+
+    def take(self, context_id: int, control: int, content: memoryview) -> Message | None:
+        is_last = bool(control & 2)
+        if control & 1:
+            return self._take_command(context_id, is_last, content)
+        if self._waiting is None or self._waiting[0] != context_id:
+            raise pdu.ProtocolError(pdu.Abort.UNEXPECTED_PARAMETER, "A data set came without its command.")
+        _id, command, sink = self._waiting
+        sink.write(content)
+        if not is_last:
+            return None
+        self._waiting = None
+        return Message(context_id, command, sink)
+
+    def _take_command(self, context_id: int, is_last: bool, content: memoryview) -> Message | None:
+        if self._waiting is not None:
+            raise pdu.ProtocolError(pdu.Abort.UNEXPECTED_PARAMETER, "A command came instead of a data set.")
+        self._command += content
+        if len(self._command) > MAX_COMMAND:
+            raise pdu.ProtocolError(pdu.Abort.INVALID_PARAMETER, "A command set is too long.")
+        if not is_last:
+            return None
+        command = parse_command(bytes(self._command))
+        self._command.clear()
+        if not command.has_data_set:
+            return Message(context_id, command, None)
+        self._waiting = (context_id, command, self._open_sink(context_id, command))
+        return None

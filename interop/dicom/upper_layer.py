@@ -1,0 +1,133 @@
+"""The acceptor's side of the DICOM upper layer (PS3.8 9.2), without a socket: bytes in, events out. Pure.
+
+    layer = UpperLayer(max_length=131072)
+    count = socket.recv_into(layer.free_space())
+    layer.received(count)
+    while (event := layer.next_event()) is not None: ...
+
+A PDU's length is judged when its six header bytes are there, before room is made for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from interop.dicom import pdu
+from interop.dicom.pdu import Abort, Kind, ProtocolError
+
+FIRST_ROOM = 16 * 1024
+KINDS = frozenset(int(kind) for kind in Kind)
+EXPECTED = frozenset({Kind.ASSOCIATE_RQ, Kind.P_DATA, Kind.RELEASE_RQ, Kind.ABORT})
+#: Some peers count the header of a PDU among its bytes.
+TOLERANCE = 64
+
+
+class State(Enum):
+    """PS3.8 Table 9-1 to 9-5, as far as an acceptor is in them."""
+
+    AWAITING_REQUEST = auto()  # Sta2
+    DECIDING = auto()  # Sta3
+    ESTABLISHED = auto()  # Sta6
+    CLOSED = auto()  # Sta13 and after
+
+
+@dataclass(frozen=True)
+class Requested:
+    request: pdu.AssociateRequest
+
+
+@dataclass(frozen=True)
+class Data:
+    """A P-DATA-TF; its content is valid until free_space() is called again."""
+
+    body: memoryview
+
+
+@dataclass(frozen=True)
+class ReleaseRequested:
+    pass
+
+
+@dataclass(frozen=True)
+class Aborted:
+    pass
+
+
+Event = Requested | Data | ReleaseRequested | Aborted
+
+
+class UpperLayer:
+    def __init__(self, *, max_length: int) -> None:
+        self.state = State.AWAITING_REQUEST
+        self._max_length = max_length
+        self._buffer = bytearray(FIRST_ROOM)
+        self._start = self._end = 0
+        self._needed = pdu.HEADER.size
+
+    @property
+    def is_between_units(self) -> bool:
+        return self._start == self._end
+
+    def free_space(self) -> memoryview:
+        """Where the next bytes go; at least one byte long."""
+        if self._start:
+            rest = bytes(memoryview(self._buffer)[self._start : self._end])
+            self._buffer[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+        if len(self._buffer) < self._needed:
+            self._buffer = self._buffer + bytearray(max(self._needed * 2, FIRST_ROOM) - len(self._buffer))
+        return memoryview(self._buffer)[self._end :]
+
+    def received(self, count: int) -> None:
+        self._end += count
+
+    def next_event(self) -> Event | None:
+        """The next whole PDU as an event, or None when more bytes are needed. Raises ProtocolError."""
+        if self.state is State.CLOSED or self._end - self._start < pdu.HEADER.size:
+            self._needed = pdu.HEADER.size
+            return None
+        kind, length = pdu.HEADER.unpack_from(self._buffer, self._start)
+        self._judge(kind, length)
+        self._needed = pdu.HEADER.size + length
+        if self._end - self._start < self._needed:
+            return None
+        first = self._start + pdu.HEADER.size
+        self._start = first + length
+        self._needed = pdu.HEADER.size
+        return self._event(kind, memoryview(self._buffer)[first : first + length])
+
+    def _judge(self, kind: int, length: int) -> None:
+        if kind not in KINDS:
+            raise ProtocolError(Abort.UNRECOGNIZED_PDU, f"PDU type {kind:#04x} is unknown.")
+        if kind not in EXPECTED or (kind == Kind.P_DATA and self.state is not State.ESTABLISHED):
+            raise ProtocolError(Abort.UNEXPECTED_PDU, f"PDU type {kind:#04x} is not expected here.")
+        limit = 4
+        if kind == Kind.P_DATA:
+            limit = self._max_length + TOLERANCE
+        elif kind == Kind.ASSOCIATE_RQ:
+            limit = pdu.MAX_ASSOCIATE_LENGTH
+        if length > limit:
+            raise ProtocolError(Abort.INVALID_PARAMETER, f"A PDU declares {length} bytes; {limit} are taken.")
+
+    def _event(self, kind: int, body: memoryview) -> Event:
+        if kind == Kind.ABORT:
+            self.state = State.CLOSED
+            return Aborted()
+        if kind == Kind.ASSOCIATE_RQ:
+            if self.state is not State.AWAITING_REQUEST:
+                raise ProtocolError(Abort.UNEXPECTED_PDU, "A second association request came.")
+            self.state = State.DECIDING
+            return Requested(pdu.parse_associate_request(bytes(body)))
+        if self.state is not State.ESTABLISHED:
+            raise ProtocolError(Abort.UNEXPECTED_PDU, "There is no association yet.")
+        if kind == Kind.RELEASE_RQ:
+            self.state = State.CLOSED
+            return ReleaseRequested()
+        return Data(body)
+
+    def accepted(self) -> None:
+        self.state = State.ESTABLISHED
+
+    def closed(self) -> None:
+        self.state = State.CLOSED
