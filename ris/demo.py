@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ris.config import read_env_file
@@ -65,7 +66,7 @@ class Demo:
     """The state folder, the servers in it, the two facilities, the processes."""
 
     def __init__(self, root: Path) -> None:
-        self.started = time.monotonic()
+        self.started = self.served_after = time.monotonic()
         self.root = root
         self.state = Path(os.environ.get("RIS_STATE") or root / ".ris").absolute()
         self.bind = os.environ.get("RIS_BIND") or "127.0.0.1"
@@ -96,7 +97,7 @@ class Demo:
             self.supervisor.environment = {**os.environ, **self.values, "RIS_BOOTSTRAP": "0", "PYTHONUNBUFFERED": "1"}
             self._set_up()
             self._start_programs()
-            if not self.supervisor.stopping and self._wait_until_served():
+            if not self.supervisor.stopping:
                 self._closing_screen()
             self.supervisor.run()
         finally:
@@ -242,44 +243,69 @@ class Demo:
     # --- processes
 
     def _start_programs(self) -> None:
+        """The web first, and the others when it is up: six interpreters at once would keep the page waiting."""
+        say("web")
+        self.supervisor.environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._empty_metrics())
+        self.supervisor.add_program(Program("web", self._gunicorn(), self.listeners["web"].port))
+        self._wait_for("the page", self._page_is_served, "web")
+        self.served_after = time.monotonic() - self.started
+        if self.supervisor.stopping:
+            return
+        say("DICOM, MLLP, dispatcher, worker, scheduler")
         python, manage = sys.executable, str(self.root / "manage.py")
         celery = [python, "-m", "celery", "-A", "ris.celery"]
-        web = self.listeners["web"].port
-        host = f"[{self.bind}]" if ":" in self.bind else self.bind
-        gunicorn = [python, "-m", "gunicorn", "ris.wsgi", "--bind", f"{host}:{web}", "--worker-class", "gthread"]
-        gunicorn += ["--workers", "2", "--threads", "8", "--preload", "--timeout", "120", "--graceful-timeout", "4"]
-        gunicorn += ["--log-level", "warning", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]
         worker = [*celery, "worker", "-P", "threads", "-c", "4", "-l", "WARNING"]
         worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         beat = [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", str(self.state / "beat-schedule")]
-        metrics = self.state / "metrics"
-        metrics.mkdir(exist_ok=True)
-        for old in metrics.glob("*.db"):
-            old.unlink()
-        self.supervisor.environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-        say("web, DICOM, MLLP, dispatcher, worker, scheduler")
-        self.supervisor.add_program(Program("web", gunicorn, web))
-        self.supervisor.add_program(Program("dicom", [python, manage, "run_mwl"], self.listeners["dicom"].port))
-        self.supervisor.add_program(Program("mllp", [python, manage, "run_mllp"], self.listeners["mllp"].port))
-        self.supervisor.add_program(Program("dispatcher", [python, manage, "run_dispatcher"]))
-        self.supervisor.add_program(Program("worker", worker))
-        self.supervisor.add_program(Program("scheduler", beat))
+        for program in (
+            Program("dicom", [python, manage, "run_mwl"], self.listeners["dicom"].port),
+            Program("mllp", [python, manage, "run_mllp"], self.listeners["mllp"].port),
+            Program("dispatcher", [python, manage, "run_dispatcher"]),
+            Program("worker", worker),
+            Program("scheduler", beat),
+        ):
+            self.supervisor.add_program(program)
+        for name, program_name in (("dicom", "dicom"), ("mllp", "mllp")):
+            port = self.listeners[name].port
+            self._wait_for(f"port {port}", functools.partial(self._answers, port), program_name)
 
-    def _wait_until_served(self) -> bool:
-        """True when the sign-in page is served, and the listeners answer."""
+    def _gunicorn(self) -> list[str]:
+        host = f"[{self.bind}]" if ":" in self.bind else self.bind
+        command = [sys.executable, "-m", "gunicorn", "ris.wsgi", "--worker-class", "gthread", "--preload"]
+        command += ["--bind", f"{host}:{self.listeners['web'].port}", "--workers", "2", "--threads", "8"]
+        command += ["--timeout", "120", "--graceful-timeout", "4", "--log-level", "warning", "--no-control-socket"]
+        return [*command, "--worker-tmp-dir", "/dev/shm"] if Path("/dev/shm").is_dir() else command
+
+    def _empty_metrics(self) -> Path:
+        """Where the web workers put their numbers together."""
+        folder = self.state / "metrics"
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("*.db"):
+            old.unlink()
+        return folder
+
+    def _wait_for(self, what: str, is_there: Callable[[], bool], program: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline and not self.supervisor.stopping:
+        while not self.supervisor.stopping and not is_there():
+            if time.monotonic() > deadline:
+                log = self.state / "logs" / f"{program}.log"
+                raise Refused(f"{what.capitalize()} did not answer within {READY_SECONDS} s. See {log}")
             self.supervisor.look()
-            if self._page_is_served():
-                return True
             time.sleep(0.1)
-        if not self.supervisor.stopping:
-            say(f"The page was not served within {READY_SECONDS} s. See {self.state / 'logs' / 'web.log'}")
-        return False
+
+    def _reachable(self) -> str:
+        """The address under which this machine reaches its own listeners."""
+        return {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(self.bind, self.bind)
+
+    def _answers(self, port: int) -> bool:
+        try:
+            socket.create_connection((self._reachable(), port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def _page_is_served(self) -> bool:
-        address = "127.0.0.1" if self.bind in ("0.0.0.0", "localhost") else "::1" if self.bind == "::" else self.bind
-        line = http.client.HTTPConnection(address, self.listeners["web"].port, timeout=5)
+        line = http.client.HTTPConnection(self._reachable(), self.listeners["web"].port, timeout=5)
         try:
             line.request("GET", "/sign-in/", headers={"Host": f"localhost:{self.listeners['web'].port}"})
             return line.getresponse().status == 200
@@ -291,9 +317,10 @@ class Demo:
     def _closing_screen(self) -> None:
         port = {name: listener.port for name, listener in self.listeners.items()}
         first, second = FACILITIES
+        ready = time.monotonic() - self.started
         print(
             f"""
-  Picha is served, {time.monotonic() - self.started:.1f} s after the start.
+  The first page was served {self.served_after:.1f} s after the start, all listeners answer after {ready:.1f} s.
 
     {first["name"]:<22} http://{first["host"]}:{port["web"]}/
     {second["name"]:<22} http://{second["host"]}:{port["web"]}/
