@@ -81,9 +81,7 @@ def _use_database(name: str, *, user: str, password: str) -> None:
     from django.db import connection
 
     connection.close()
-    connection.settings_dict.update(
-        HOST="127.0.0.1", PORT=str(_server.port), NAME=name, USER=user, PASSWORD=password
-    )
+    connection.settings_dict.update(HOST="127.0.0.1", PORT=str(_server.port), NAME=name, USER=user, PASSWORD=password)
 
 
 def _build_template(server: psycopg.Connection, name: str) -> None:
@@ -249,6 +247,7 @@ def _files_of_this_test(tmp_path: Path, settings: Any) -> None:
     """Stored files go to the test's own folder."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
     settings.RIS_INSTANCE_FOLDER = tmp_path / "instances"
+    settings.RIS_AUDIT_HEADS = tmp_path / "audit-heads"
     storages = {name: dict(value) for name, value in settings.STORAGES.items()}
     storages["instances"]["OPTIONS"] = {"location": str(tmp_path / "instances")}
     settings.STORAGES = storages

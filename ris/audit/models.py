@@ -81,6 +81,8 @@ class AuditEvent(models.Model):
 class AuditSeal(models.Model):
     """A finished range of rows, chained to the one before by HMAC-SHA-256."""
 
+    epoch = models.PositiveIntegerField(default=0, help_text="One more after each restore that set transactions back.")
+    after_event = models.BigIntegerField(default=0, help_text="Row ids up to here belong to earlier epochs.")
     first_transaction = models.BigIntegerField()
     before_transaction = models.BigIntegerField(help_text="All transactions below this one had ended.")
     last_event = models.BigIntegerField(help_text="The highest row id of the range.")
@@ -88,13 +90,14 @@ class AuditSeal(models.Model):
     key_id = models.CharField(max_length=32)
     previous_digest = models.CharField(max_length=64, blank=True)
     digest = models.CharField(max_length=64, unique=True)
-    sealed_at = models.DateTimeField(db_default=Now(), editable=False)
+    sealed_at = models.DateTimeField(editable=False)
 
     rows_are_append_only = True
 
     class Meta:
         verbose_name = _("audit seal")
         ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["previous_digest"], name="audit_seals_do_not_fork")]
 
     def __str__(self) -> str:
         return f"seal {self.pk}: {self.rows} rows"

@@ -6,6 +6,7 @@ answer, it does the work itself. What a flushed broker forgot becomes due again 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -40,6 +41,21 @@ def register_work(name: str, *, claim: Callable[[int], Iterable[int]], run: Call
 
 def run_work(name: str, item: int) -> object:
     return _sources[name].run(item)
+
+
+#: What runs beside the dispatcher in a thread of its own, however busy it is: ``run(stop)`` until ``stop()``.
+_companions: dict[str, Callable[[Callable[[], bool]], None]] = {}
+
+
+def register_companion(name: str, run: Callable[[Callable[[], bool]], None]) -> None:
+    _companions[name] = run
+
+
+def start_companions(stop: Callable[[], bool]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=run, args=(stop,), name=name, daemon=True) for name, run in _companions.items()]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 register_work("events.delivery", claim=claim_deliveries, run=hand_over)

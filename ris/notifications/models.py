@@ -30,7 +30,7 @@ class Notification(PublicModel):
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="notifications"
     )
-    address = EncryptedTextField(blank=True, help_text=_("E-mail address or phone number, when not in the application."))
+    address = EncryptedTextField(blank=True, help_text=_("E-mail address or phone number; none in the application."))
     channel = models.CharField(max_length=8, choices=Channel.choices)
     template = models.CharField(max_length=100)
     context = models.JSONField(default=dict, blank=True)

@@ -17,7 +17,6 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from ris.accounts.actors import actor_of, stranger
-from ris.accounts.middleware import refusal_response
 from ris.accounts.models import OidcProvider, TotpDevice
 from ris.accounts.selectors import facility_settings
 from ris.accounts.services import sign_in as signing
@@ -26,7 +25,8 @@ from ris.accounts.web import page
 from ris.accounts.web.forms import ProofForm, SignInForm
 from ris.audit.models import Action
 from ris.audit.service import flush_refusals, refused
-from ris.core.errors import DomainError, NotPermitted
+from ris.core.errors import NotPermitted
+from ris.core.web import views as core_views
 
 
 def safe_next(request: HttpRequest) -> str:
@@ -145,13 +145,9 @@ def session_state(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A write that cannot be told from a forged one; recorded like every refusal."""
     who = actor_of(request) if request.user.is_authenticated else stranger(request)
-    refusal: DomainError = NotPermitted(
-        _("This form is too old, or does not come from us."),
-        todo=_("Go back, load the page again and repeat it."),
-    )
-    refused(who, f"csrf:{request.path}"[:100], Action.EXECUTE, refusal)
+    refused(who, f"csrf:{request.path}"[:100], Action.EXECUTE, NotPermitted(reason))
     flush_refusals()
-    return refusal_response(request, refusal)
+    return core_views.csrf_failure(request, reason)
 
 
 def _proof(request: HttpRequest) -> dict[str, str]:

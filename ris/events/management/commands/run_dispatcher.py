@@ -4,7 +4,7 @@ import signal
 
 from django.core.management.base import BaseCommand
 
-from ris.events.dispatcher import Dispatcher
+from ris.events.dispatcher import Dispatcher, start_companions
 
 
 class Command(BaseCommand):
@@ -23,4 +23,7 @@ class Command(BaseCommand):
         stopping: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda caught, _frame: stopping.append(caught))
+        companions = start_companions(lambda: bool(stopping))
         dispatcher.run_forever(poll=options["poll"], stop=lambda: bool(stopping))
+        for thread in companions:
+            thread.join(timeout=5)

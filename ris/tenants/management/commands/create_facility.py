@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -73,4 +74,7 @@ class Command(BaseCommand):
         if "create_user" not in get_commands():
             raise CommandError("This installation has no command create_user.")
         with use_facility(schema):
-            return json.loads(call_command("create_user", facility=schema, username=username, roles=["it_admin"]))
+            answer = call_command(
+                "create_user", facility=schema, username=username, roles=["it_admin"], stdout=StringIO()
+            )
+            return json.loads(answer)
