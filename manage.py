@@ -23,7 +23,7 @@ def bootstrap() -> None:
     """Run on inside ``.venv``, made and filled from the hash-locked requirements when they are not there yet."""
     if os.environ.get("RIS_BOOTSTRAP") == "0":
         return
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  for whoever starts us with an older one
         sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
     venv = Path(os.environ.get("RIS_VENV") or ROOT / ".venv").absolute()
     python = venv / "bin" / "python"
@@ -83,8 +83,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ris.settings")
     if command in OWNER_COMMANDS:
         os.environ["RIS_DATABASE_ROLE"] = "owner"
-    import ris.celery  # noqa: F401  whoever sends a task sends it through our application
     from django.core.management import execute_from_command_line
+
+    import ris.celery  # noqa: F401  whoever sends a task sends it through our application
 
     execute_from_command_line(sys.argv)
 

@@ -33,7 +33,14 @@ LISTENERS = {
     "mllp_tls": Listener(2576, "RIS_MLLP_TLS_PORT", "HL7 v2 over MLLP and TLS"),
 }
 FACILITIES = (
-    {"schema": "demo", "name": "Picha Demo Hospital", "short": "Demo", "host": "localhost", "ae": "RIS", "msh6": "DEMO"},
+    {
+        "schema": "demo",
+        "name": "Picha Demo Hospital",
+        "short": "Demo",
+        "host": "localhost",
+        "ae": "RIS",
+        "msh6": "DEMO",
+    },
     {
         "schema": "second",
         "name": "Second Imaging Centre",

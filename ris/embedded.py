@@ -191,7 +191,9 @@ class Postgres:
         (self.home / "port").write_text(str(free_port()))
         if self.root_mode == "setuid":
             self._give_to_nobody(password)
-        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self.major() >= 17 else ["--locale=C.UTF-8"]
+        locale = (
+            ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self.major() >= 17 else ["--locale=C.UTF-8"]
+        )
         process = self._spawn(
             [self.binaries() / "initdb", "-D", self.data, "-U", self.superuser, "--auth=scram-sha-256"]
             + [f"--pwfile={password}", "--encoding=UTF8", "--no-sync", *locale],

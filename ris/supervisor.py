@@ -265,7 +265,7 @@ def watch(lines: IO[str]) -> None:
 
 
 def session_is(pid: int, birth: str) -> bool:
-    """Whether the group is still the one that was started: its leader is the same process, or only its children live."""
+    """Whether the group is still the one that was started: same leader, or a dead one that left children."""
     now = birth_of(pid)
     return now == birth if now else True
 

@@ -66,9 +66,7 @@ handler404 = "ris.core.web.views.not_found"
 handler500 = "ris.core.web.views.server_error"
 
 #: The documentation pages draw with styles of their own making.
-_docs = csp_update(
-    {"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"], "script-src": [SELF, "blob:"]}
-)
+_docs = csp_update({"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"], "script-src": [SELF, "blob:"]})
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),

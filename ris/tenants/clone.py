@@ -34,7 +34,8 @@ INDEXES: LiteralString = """
 
 IDENTITIES: LiteralString = """
     select c.relname, a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid
-    where c.relnamespace = %(schema)s::regnamespace and c.relkind = 'r' and a.attidentity <> '' and not a.attisdropped"""
+    where c.relnamespace = %(schema)s::regnamespace and c.relkind = 'r'
+      and a.attidentity <> '' and not a.attisdropped"""
 
 COLUMNS: LiteralString = """
     select c.relname, string_agg(quote_ident(a.attname), ', ' order by a.attnum)

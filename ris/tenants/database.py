@@ -1,9 +1,9 @@
 """What the database needs before the first table: the extensions, and the two roles.
 
-The owner role runs migrations and makes facilities. The application role, as which web, DICOM, MLLP and workers connect,
-owns nothing (ris.tenants.grants says what it may do). Extensions live in `public`, which is on every facility's search
-path: in a facility's own schema the next facility would not see them. (A schema of their own would need the setting
-PG_EXTRA_SEARCH_PATHS, with which django-tenants connects to the database whenever Django starts, even for --help.)
+The owner role runs migrations and makes facilities. The application role, as which web, DICOM, MLLP and workers
+connect, owns nothing (ris.tenants.grants says what it may do). Extensions live in `public`, which is on every
+facility's search path: in a facility's own schema the next facility would not see them. (A schema of their own would
+need the setting PG_EXTRA_SEARCH_PATHS, with which django-tenants connects to the database whenever Django starts.)
 """
 
 from __future__ import annotations

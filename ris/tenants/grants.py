@@ -14,7 +14,6 @@ from django.db import connection, models
 from django.db.models import Model
 from psycopg import sql
 
-
 READ, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
 #: Third-party models whose rows come and go: sessions, log-in attempts, second factors, per-object grants.
 DELETABLE_APPS = frozenset({"sessions", "axes", "guardian", "otp_totp", "otp_static"})
@@ -56,9 +55,7 @@ def grant_to_application(role: str, schemas: Iterable[str]) -> None:
     """Give the application's role exactly its rights in these schemas, taking away what it had. Needs the owner."""
     by_table = {model._meta.db_table: model for model in apps.get_models(include_auto_created=True)}
     with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("grant usage on schema public to {}").format(sql.Identifier(role))
-        )
+        cursor.execute(sql.SQL("grant usage on schema public to {}").format(sql.Identifier(role)))
         for schema in schemas:
             cursor.execute("select tablename from pg_tables where schemaname = %s", [schema])
             tables = [row[0] for row in cursor.fetchall()]

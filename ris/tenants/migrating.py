@@ -41,7 +41,7 @@ def pending_schemas(schemas: Iterable[str] = (TEMPLATE_SCHEMA,)) -> list[str]:
     public = get_public_schema_name()
     wanted = {public: brought_migrations(settings.SHARED_APPS)}
     tenant = brought_migrations(settings.TENANT_APPS)
-    wanted.update({schema: tenant for schema in schemas})
+    wanted.update(dict.fromkeys(schemas, tenant))
     return [schema for schema, migrations in wanted.items() if migrations - applied_migrations(schema)]
 
 

@@ -81,7 +81,9 @@ def _migration_state() -> str:
     now = time.monotonic()
     if now >= _migrations["until"]:
         behind = pending_schemas()
-        _migrations.update(until=now + MIGRATIONS_CHECKED_FOR, state=f"pending: {', '.join(behind)}" if behind else "ok")
+        _migrations.update(
+            until=now + MIGRATIONS_CHECKED_FOR, state=f"pending: {', '.join(behind)}" if behind else "ok"
+        )
     return _migrations["state"]
 
 

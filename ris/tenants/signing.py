@@ -23,5 +23,5 @@ def dumps(value: Any, *, salt: str) -> str:
 
 
 def loads(token: str, *, salt: str, max_age: float | None = None) -> Any:
-    """The value again. Raises BadSignature for a forged or another facility's token, SignatureExpired for an old one."""
+    """The value again. BadSignature for a forged or another facility's token, SignatureExpired for an old one."""
     return signing.loads(token, salt=facility_salt(salt), max_age=max_age)
