@@ -69,7 +69,7 @@ class CatalogueProcedure(Recorded):
 
 
 class ProcedureCode(PublicModel):
-    """The same procedure in another coding scheme: LOINC/RadLex Playbook (LN), CPT (C4), SNOMED CT (SCT), a sender's own."""
+    """The same procedure in another coding scheme: LOINC/RadLex (LN), CPT (C4), SNOMED CT (SCT), a sender's own."""
 
     procedure = models.ForeignKey(CatalogueProcedure, on_delete=models.CASCADE, related_name="codes")
     scheme = models.CharField(_("coding scheme"), max_length=16)

@@ -125,7 +125,10 @@ class Order(Recorded):
                 name="placer_order_number_once",
             ),
         ]
-        indexes = [models.Index(fields=["patient", "-ordered_at"], name="order_of_patient")]
+        indexes = [
+            models.Index(fields=["patient", "-ordered_at"], name="order_of_patient"),
+            models.Index(fields=["status", "-id"], name="order_status"),
+        ]
 
     def __str__(self) -> str:
         return self.filler_order_number or f"order {self.pk}"
@@ -160,7 +163,12 @@ class RequestedProcedure(Lifecycle):
 
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="procedures")
     catalogue = models.ForeignKey(
-        CatalogueProcedure, null=True, blank=True, on_delete=models.PROTECT, related_name="requested", verbose_name=_("exam")
+        CatalogueProcedure,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="requested",
+        verbose_name=_("exam"),
     )
     accession_number = models.CharField(_("accession number"), max_length=16, editable=False)
     study_instance_uid = models.CharField(max_length=64, default=new_uid, unique=True, editable=False)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Concat, Right, Upper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from guardian.models import UserObjectPermissionBase
@@ -22,6 +24,30 @@ class Sex(models.TextChoices):
     FEMALE = "F", _("Female")
     OTHER = "O", _("Other")
     UNKNOWN = "U", _("Unknown")
+
+
+#: All name components, upper case without accents; trigrams of it do not care which part stands first.
+SEARCH_NAME = Upper(
+    Func(
+        Concat(
+            "family_name", Value(" "), "given_name", Value(" "), "middle_name", Value(" "),
+            "ideographic_name", Value(" "), "phonetic_name",
+        ),
+        function="f_unaccent",
+    )
+)  # fmt: skip
+PHONE_TAIL_DIGITS = 7
+PHONE_TAIL = Right(
+    Func(F("phone"), Value(r"\D"), Value(""), Value("g"), function="REGEXP_REPLACE", output_field=models.TextField()),
+    PHONE_TAIL_DIGITS,
+)
+ALERT_LOOKS = {
+    "allergy": ("red", "flask"),
+    "isolation": ("amber", "alert-triangle"),
+    "mr_unsafe": ("red", "hand-stop"),
+    "pregnancy": ("amber", "alert-triangle"),
+    "other": ("blue", "info-circle"),
+}
 
 
 class Patient(Recorded):
@@ -52,7 +78,12 @@ class Patient(Recorded):
     )
     merged_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    history = HistoricalRecords()
+    search_name = models.GeneratedField(expression=SEARCH_NAME, output_field=models.TextField(), db_persist=True)
+    phone_tail = models.GeneratedField(
+        expression=PHONE_TAIL, output_field=models.CharField(max_length=PHONE_TAIL_DIGITS), db_persist=True
+    )
+
+    history = HistoricalRecords(excluded_fields=["search_name", "phone_tail"])
     objects = PatientQuerySet.as_manager()
 
     class Meta:
@@ -71,6 +102,11 @@ class Patient(Recorded):
                 condition=Q(birth_date__isnull=True) | Q(birth_date__gte=date(1850, 1, 1)),
                 name="birth_date_is_possible",
             ),
+        ]
+        indexes = [
+            GinIndex(fields=["search_name"], opclasses=["gin_trgm_ops"], name="patient_name_trigrams"),
+            models.Index(fields=["birth_date"], name="patient_birth_date"),
+            models.Index(fields=["phone_tail"], condition=~Q(phone_tail=""), name="patient_phone_tail"),
         ]
 
     def __str__(self) -> str:
@@ -107,6 +143,21 @@ class Patient(Recorded):
             key=lambda row: (row.use != IdentifierUse.USUAL, row.type != IdentifierType.MEDICAL_RECORD, row.pk),
         )
         return ranked[0] if ranked else None
+
+    @property
+    def alerts(self) -> list[tuple[str, str, str]]:
+        """What the banner warns of: (tone, icon, words); uses a prefetch."""
+        shown = []
+        if self.identity_is_unverified:
+            shown.append(("amber", "user-question", str(_("Identity not confirmed"))))
+        if self.is_restricted:
+            shown.append(("indigo", "lock", str(_("Restricted"))))
+        if self.is_deceased:
+            shown.append(("slate", "info-circle", str(_("Deceased"))))
+        for row in self.alert_rows.all():
+            if row.is_active:
+                shown.append((*ALERT_LOOKS[row.kind], f"{row.get_kind_display()}: {row.text}"))
+        return shown
 
     @property
     def audit_patient(self):
@@ -151,6 +202,7 @@ class PatientIdentifier(PublicModel):
             models.CheckConstraint(condition=~Q(value=""), name="identifier_has_a_value"),
             models.CheckConstraint(condition=~Q(issuer=""), name="identifier_has_an_issuer"),
         ]
+        indexes = [models.Index(Upper("value"), name="identifier_in_any_case")]
 
     def __str__(self) -> str:
         return f"{self.value} ({self.issuer})"
@@ -196,6 +248,7 @@ class PatientMerge(PublicModel):
     survivor = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="merges_survived")
     loser = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="merges_lost")
     moved = models.JSONField(default=dict, help_text="{model: [ids]} that pointed at the loser.")
+    before = models.JSONField(default=dict, help_text="What the merge changed in those rows and in the survivor.")
     reason = models.CharField(max_length=200)
     source = models.CharField(max_length=20)
     merged_at = models.DateTimeField(default=timezone.now)

@@ -1,0 +1,151 @@
+"""What is asked about patients, orders, catalogue and charges; always as far as the actor may see."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Model, Q, QuerySet
+from django.utils import timezone
+
+from orders import permissions as perms
+from orders.duplicates import Query, by_beginnings, by_identifier, by_name
+from orders.models import (
+    CatalogueProcedure,
+    Charge,
+    Document,
+    Order,
+    Patient,
+    PatientAlert,
+    PatientIdentifier,
+    PatientMerge,
+    ProcedureStatus,
+    RequestedProcedure,
+)
+from orders.querysets import patient_condition
+from orders.services.lifecycle import STOPPED
+from orders.timeline import TimelineEntry, entries_of
+from ris.core.actor import Actor
+from ris.core.errors import NotKnown
+
+__all__ = ["TimelineEntry", "procedure_timeline"]
+
+SIMILAR_WITHIN = timedelta(days=90)
+BEFORE_EXAM = (
+    ProcedureStatus.REQUESTED,
+    ProcedureStatus.VETTING,
+    ProcedureStatus.INFO_REQUESTED,
+    ProcedureStatus.ON_HOLD,
+    ProcedureStatus.ACCEPTED,
+)
+
+
+def patients(*, actor: Actor) -> QuerySet[Patient]:
+    """Patients who are still their own record."""
+    return Patient.objects.visible_to(actor).current().for_display()
+
+
+def all_patients(*, actor: Actor) -> QuerySet[Patient]:
+    """With the losing sides of merges, which are for reading only."""
+    return Patient.objects.visible_to(actor).select_related("merged_into").for_display()
+
+
+def patientby_identifier(value: str, issuer: str = "", *, actor: Actor) -> Patient | None:
+    rows = PatientIdentifier.objects.filter(value=value, patient__in=Patient.objects.visible_to(actor))
+    if issuer:
+        rows = rows.filter(issuer=issuer)
+    row = rows.select_related("patient__merged_into").order_by("pk").first()
+    if row is None:
+        return None
+    return row.patient.merged_into or row.patient
+
+
+def search_patients(words: str, *, actor: Actor) -> QuerySet[Patient]:
+    """Patients by identifier, name beginnings or alike names, one box for all of them; best first by name."""
+    query = Query.of(words, None, words, [words.strip(), *words.split()])
+    own = Patient.objects.visible_to(actor).current()
+    found = own.none()
+    if query.identifiers:
+        found = by_identifier(query, own)
+    if query.phone_tail and not query.has_name:
+        found = found | own.filter(phone_tail=query.phone_tail)
+    if query.has_name:
+        found = found | by_beginnings(query, own)
+    keys = set(found.values_list("pk", flat=True)[:200])
+    if query.has_name and not keys:
+        keys = set(by_name(query, own).values_list("pk", flat=True)[:50])
+    return own.filter(pk__in=keys).for_display()
+
+
+def is_restricted_for(uuid: Any, *, actor: Actor) -> Patient | None:
+    """The patient, when the only thing between the actor and the record is that it is restricted."""
+    patient = Patient.objects.filter(uuid=uuid, is_restricted=True).first()
+    if patient is None or not actor.may(perms.VIEW_PATIENT):
+        return None
+    return None if Patient.objects.filter(patient_condition(actor), pk=patient.pk).exists() else patient
+
+
+def orders(*, actor: Actor) -> QuerySet[Order]:
+    return Order.objects.visible_to(actor).for_display()
+
+
+def procedures(*, actor: Actor) -> QuerySet[RequestedProcedure]:
+    return RequestedProcedure.objects.visible_to(actor).for_display()
+
+
+def procedure_timeline(procedure: RequestedProcedure, *, actor: Actor, request: Any = None) -> list[TimelineEntry]:
+    """Every step of an exam with who, door and when, newest first."""
+    if not RequestedProcedure.objects.visible_to(actor).filter(pk=procedure.pk).exists():
+        raise NotKnown("There is no such procedure in this facility.")
+    return entries_of(procedure, request=request)
+
+
+def catalogue(*, active_only: bool = True) -> QuerySet[CatalogueProcedure]:
+    rows = CatalogueProcedure.objects.prefetch_related("codes", "preparations")
+    return rows.filter(is_active=True) if active_only else rows
+
+
+def charges(*, actor: Actor) -> QuerySet[Charge]:
+    return Charge.objects.visible_to(actor).select_related("procedure__order__patient", "price_item")
+
+
+def documents(*, actor: Actor) -> QuerySet[Document]:
+    rows = Document.objects.filter(patient_condition(actor, "patient__"), withdrawn_at__isnull=True)
+    return rows.select_related("patient", "order", "added_by")
+
+
+def alerts(*, actor: Actor) -> QuerySet[PatientAlert]:
+    return PatientAlert.objects.filter(patient_condition(actor, "patient__")).select_related("patient")
+
+
+def merges(*, actor: Actor) -> QuerySet[PatientMerge]:
+    return PatientMerge.objects.filter(patient_condition(actor, "survivor__")).select_related("survivor", "loser")
+
+
+def similar_exams(patient: Patient, row: CatalogueProcedure, *, actor: Actor) -> QuerySet[RequestedProcedure]:
+    """Exams of the same kind and region, still open or lately done: a warning before ordering one more."""
+    since = timezone.now() - SIMILAR_WITHIN
+    return (
+        procedures(actor=actor)
+        .filter(order__patient=patient, modality=row.modality)
+        .filter(Q(catalogue=row) | Q(body_region=row.body_region) & ~Q(body_region=""))
+        .filter(created_at__gte=since)
+        .exclude(status__in=STOPPED)
+        .order_by("-pk")
+    )
+
+
+def rows_after_merge(merge: PatientMerge) -> dict[str, list[Model]]:
+    """What the survivor has been given since the merge: a person decides whose it is after an unmerge."""
+    since = {"patient": merge.survivor_id}
+    return {
+        "orders": list(Order.objects.filter(created_at__gt=merge.merged_at, **since)),
+        "documents": list(Document.objects.filter(added_at__gt=merge.merged_at, **since)),
+        "alerts": list(PatientAlert.objects.filter(noted_at__gt=merge.merged_at, **since)),
+    }
+
+
+def counts_by_status(*, actor: Actor) -> dict[str, int]:
+    """How many requests stand in each status before the exam."""
+    rows = RequestedProcedure.objects.visible_to(actor).filter(status__in=BEFORE_EXAM)
+    return dict(rows.values_list("status").annotate(count=Count("pk")).order_by())

@@ -1,0 +1,302 @@
+"""The one writer of a procedure's status. Upper apps call these; each runs inside the audited service that called it.
+
+Locks: order, then procedure. What has been reached already is left as it is, so a repeat changes nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from orders.events import ProcedureCancelled, ProcedureStatusChanged
+from orders.models import Order, ProcedureStatus, RequestedProcedure
+from orders.models.orders import CLOSED_WITHOUT_EXAM, OPEN_BEFORE_EXAM
+from orders.validation import Errors, short_string
+from ris.core.actor import Actor
+from ris.core.concepts import DISCONTINUATION_REASONS
+from ris.events.bus import publish
+
+S = ProcedureStatus
+#: From the least to the furthest; an order stands where its slowest living procedure stands.
+PROGRESS = (
+    S.REQUESTED,
+    S.VETTING,
+    S.INFO_REQUESTED,
+    S.ON_HOLD,
+    S.ACCEPTED,
+    S.SCHEDULED,
+    S.ARRIVED,
+    S.IN_PROGRESS,
+    S.PERFORMED,
+    S.READY_TO_READ,
+    S.READING,
+    S.PRELIMINARY,
+    S.FINAL,
+    S.AMENDED,
+    S.DISTRIBUTED,
+)
+STOPPED = CLOSED_WITHOUT_EXAM | {S.DISCONTINUED}
+NOT_PERFORMED = (S.CANCELLED, S.REJECTED, S.REPLACED)
+STAMPS = {
+    S.ARRIVED: "arrived_at",
+    S.IN_PROGRESS: "started_at",
+    S.PERFORMED: "performed_at",
+    S.FINAL: "verified_at",
+    S.DISTRIBUTED: "distributed_at",
+}
+EARLY = frozenset({S.REQUESTED, S.VETTING, S.INFO_REQUESTED, S.ON_HOLD})
+
+
+def locked_procedure(procedure: RequestedProcedure) -> RequestedProcedure:
+    """The order and the procedure, locked in that order; ``procedure.order`` is the locked order."""
+    order = Order.locked(procedure.order_id)
+    locked = RequestedProcedure.locked(procedure.pk)
+    locked.order = order
+    return locked
+
+
+def derived_status(statuses: list[str]) -> str:
+    """An order's status from those of its procedures."""
+    living = [status for status in statuses if status not in STOPPED]
+    if living:
+        return min(living, key=PROGRESS.index)
+    if not statuses:
+        return S.REQUESTED
+    return statuses[0] if len(set(statuses)) == 1 else S.CANCELLED
+
+
+def refresh_order(order: Order, *, actor: Actor) -> None:
+    status = derived_status(list(order.procedures.values_list("status", flat=True)))
+    if order.status != status:
+        order.status = status
+        order.save_as(actor, _("Follows its procedures"))
+
+
+def check_reason(code: str, text: str) -> tuple[str, str]:
+    """A coded reason (CID 9300/9301) with what there is to say about it."""
+    errors = Errors()
+    if code not in DISCONTINUATION_REASONS:
+        errors.add("reason_code", _("Choose a reason from the list."))
+    text = short_string(text, "reason_text", errors, length=200)
+    errors.raise_if_any(_("This needs a reason."))
+    return code, text
+
+
+def shift(procedure: RequestedProcedure, status: str, *, actor: Actor, reason: str, **changes: Any) -> None:
+    """Move a locked procedure, save it with its history, let its order follow, tell the house."""
+    previous = procedure.status
+    procedure.move_to(status)
+    stamp = STAMPS.get(S(status))
+    if stamp and getattr(procedure, stamp) is None:
+        setattr(procedure, stamp, timezone.now())
+    for name, value in changes.items():
+        setattr(procedure, name, value)
+    procedure.save_as(actor, reason)
+    refresh_order(procedure.order, actor=actor)
+    common = {"accession_number": procedure.accession_number, "version": procedure.version, "status": procedure.status}
+    publish(ProcedureStatusChanged(str(procedure.uuid), previous=previous, **common), actor=actor)
+    if status in NOT_PERFORMED:
+        replaced_by = str(procedure.replaced_by.uuid) if procedure.replaced_by else ""
+        publish(
+            ProcedureCancelled(
+                str(procedure.uuid), reason_code=procedure.reason_code, replaced_by=replaced_by, **common
+            ),
+            actor=actor,
+        )
+
+
+def _reach(
+    procedure: RequestedProcedure, status: str, *, actor: Actor, reason: str, **changes: Any
+) -> RequestedProcedure:
+    procedure = locked_procedure(procedure)
+    if procedure.status != status:
+        shift(procedure, status, actor=actor, reason=reason, **changes)
+    return procedure
+
+
+def _accept_if_early(procedure: RequestedProcedure, actor: Actor, reason: str) -> None:
+    """What is done in fact needs no acceptance on paper any more."""
+    if procedure.status in EARLY:
+        shift(procedure, S.ACCEPTED, actor=actor, reason=reason, held_by=None, held_until=None)
+
+
+@transaction.atomic
+def mark_scheduled(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    """It has a time and a place. A request that waited for its code alone is accepted by that."""
+    procedure = locked_procedure(procedure)
+    if procedure.status == S.REQUESTED or (procedure.status == S.VETTING and actor.is_system):
+        shift(procedure, S.ACCEPTED, actor=actor, reason=_("Accepted by scheduling"))
+    if procedure.status != S.SCHEDULED:
+        shift(procedure, S.SCHEDULED, actor=actor, reason=_("Scheduled"))
+    return procedure
+
+
+@transaction.atomic
+def mark_unscheduled(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    """Back to the list of what is to be scheduled."""
+    return _reach(procedure, S.ACCEPTED, actor=actor, reason=_("Unscheduled"), arrived_at=None)
+
+
+@transaction.atomic
+def mark_arrived(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    return _reach(procedure, S.ARRIVED, actor=actor, reason=_("Arrived"))
+
+
+@transaction.atomic
+def undo_arrival(procedure: RequestedProcedure, *, is_scheduled: bool = True, actor: Actor) -> RequestedProcedure:
+    """Back to scheduled, or to accepted when it never had a time."""
+    target = S.SCHEDULED if is_scheduled else S.ACCEPTED
+    return _reach(procedure, target, actor=actor, reason=_("Arrival undone"), arrived_at=None)
+
+
+@transaction.atomic
+def mark_started(procedure: RequestedProcedure, *, at: datetime | None = None, actor: Actor) -> RequestedProcedure:
+    """The exam runs. A scanner says what is so: it also starts what was never accepted (the upper app alarms)."""
+    procedure = locked_procedure(procedure)
+    if actor.is_system:
+        _accept_if_early(procedure, actor, _("Accepted by starting"))
+    if procedure.status != S.IN_PROGRESS:
+        started = at or procedure.started_at or timezone.now()
+        shift(procedure, S.IN_PROGRESS, actor=actor, reason=_("Started"), started_at=started)
+    return procedure
+
+
+@transaction.atomic
+def mark_performed(procedure: RequestedProcedure, *, at: datetime | None = None, actor: Actor) -> RequestedProcedure:
+    """All steps are done; when the images were complete before, reading opens now."""
+    procedure = locked_procedure(procedure)
+    if procedure.status != S.PERFORMED:
+        performed = at or procedure.performed_at or timezone.now()
+        shift(procedure, S.PERFORMED, actor=actor, reason=_("Performed"), performed_at=performed)
+    _open_reading(procedure, actor)
+    return procedure
+
+
+def _open_reading(procedure: RequestedProcedure, actor: Actor) -> None:
+    waits = (
+        procedure.catalogue is not None
+        and procedure.catalogue.needs_completion_before_reading
+        and procedure.completed_by_technologist_at is None
+    )
+    if procedure.images_complete_at and not waits and procedure.status in (S.PERFORMED, S.IN_PROGRESS):
+        shift(procedure, S.READY_TO_READ, actor=actor, reason=_("Images complete"))
+
+
+@transaction.atomic
+def mark_images_complete(
+    procedure: RequestedProcedure, *, at: datetime | None = None, actor: Actor
+) -> RequestedProcedure:
+    """Images complete opens reading, unless the technologist must complete the exam first.
+
+    Images of an exam that nobody started say that it was performed.
+    """
+    procedure = locked_procedure(procedure)
+    if procedure.status in OPEN_BEFORE_EXAM:
+        _accept_if_early(procedure, actor, _("Accepted: images have come"))
+        shift(procedure, S.IN_PROGRESS, actor=actor, reason=_("Started: images have come"))
+    if procedure.images_complete_at is None:
+        procedure.images_complete_at = at or timezone.now()
+        procedure.save_as(actor, _("Images complete"))
+    _open_reading(procedure, actor)
+    return procedure
+
+
+@transaction.atomic
+def mark_completed_by_technologist(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    procedure = locked_procedure(procedure)
+    if procedure.completed_by_technologist_at is not None:
+        return procedure
+    procedure.completed_by_technologist_at = timezone.now()
+    if procedure.status == S.IN_PROGRESS:
+        shift(procedure, S.PERFORMED, actor=actor, reason=_("Completed by the technologist"))
+    else:
+        procedure.save_as(actor, _("Completed by the technologist"))
+    _open_reading(procedure, actor)
+    return procedure
+
+
+@transaction.atomic
+def mark_reading(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    return _reach(procedure, S.READING, actor=actor, reason=_("Reading"))
+
+
+@transaction.atomic
+def mark_reading_released(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    """The reader let go of it without a word signed."""
+    procedure = locked_procedure(procedure)
+    if procedure.status == S.READING:
+        target = S.READY_TO_READ if procedure.images_complete_at else S.PERFORMED
+        shift(procedure, target, actor=actor, reason=_("Reading released"))
+    return procedure
+
+
+@transaction.atomic
+def mark_preliminary(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    return _reach(procedure, S.PRELIMINARY, actor=actor, reason=_("Preliminary report"))
+
+
+@transaction.atomic
+def mark_verified(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    return _reach(procedure, S.FINAL, actor=actor, reason=_("Report signed"))
+
+
+@transaction.atomic
+def mark_amended(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    """Every addendum and correction counts: also one after another."""
+    procedure = locked_procedure(procedure)
+    shift(procedure, S.AMENDED, actor=actor, reason=_("Report amended"), distributed_at=None)
+    return procedure
+
+
+@transaction.atomic
+def mark_distributed(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    return _reach(procedure, S.DISTRIBUTED, actor=actor, reason=_("Result acknowledged"))
+
+
+@transaction.atomic
+def mark_discontinued(
+    procedure: RequestedProcedure, *, code: str = "110513", text: str = "", actor: Actor
+) -> RequestedProcedure:
+    """Begun and not ended. A scanner may send a reason that is not ours: then the unspecified one, and its words."""
+    if code not in DISCONTINUATION_REASONS:
+        code, text = "110513", text or code
+    return _reach(
+        procedure, S.DISCONTINUED, actor=actor, reason=_("Discontinued"), reason_code=code, reason_text=text[:200]
+    )
+
+
+@transaction.atomic
+def mark_no_show(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    return _reach(procedure, S.NO_SHOW, actor=actor, reason=_("Did not come"), reason_code="110507")
+
+
+@transaction.atomic
+def mark_report_withdrawn(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    """Its signed report was retracted as entered in error: it is to be read anew."""
+    return _reach(procedure, S.READY_TO_READ, actor=actor, reason=_("Report retracted"), verified_at=None)
+
+
+def stop(
+    procedure: RequestedProcedure,
+    status: str,
+    *,
+    reason_code: str,
+    reason_text: str,
+    actor: Actor,
+    replaced_by: RequestedProcedure | None = None,
+) -> RequestedProcedure:
+    """Close a procedure that will not be performed."""
+    code, text = check_reason(reason_code, reason_text)
+    procedure = locked_procedure(procedure)
+    if procedure.status == status:
+        return procedure
+    words = DISCONTINUATION_REASONS[code].meaning
+    changes: dict[str, Any] = {"reason_code": code, "reason_text": text, "held_by": None, "held_until": None}
+    if replaced_by is not None:
+        changes["replaced_by"] = replaced_by
+    shift(procedure, status, actor=actor, reason=words, **changes)
+    return procedure
