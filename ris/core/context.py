@@ -94,6 +94,12 @@ class Shell:
         return int(getattr(self._request, "idle_minutes", IDLE_MINUTES))
 
     @cached_property
+    def has_password(self) -> bool:
+        """Whether a password unlocks the screen; who comes by the hospital account signs in there again."""
+        checker = getattr(self.user, "has_usable_password", None)
+        return checker() if checker else True
+
+    @cached_property
     def owner_key(self) -> str:
         """Opaque, one per person and facility: drafts of another person are dropped by the browser."""
         return draft_key(self._request, "owner") if self.user else ""

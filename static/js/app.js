@@ -468,7 +468,8 @@
     body.classList.add("locked");
     store("picha:locked", "1");
     cover.showModal();
-    $("#lock-password").focus();
+    var first = $("input,a,button", cover);
+    if (first) first.focus();
     if (byHand && body.dataset.lock) fetch(body.dataset.lock, { method: "POST", headers: { "X-CSRFToken": csrf(), Accept: "application/json" } });
   }
   function unlock() {

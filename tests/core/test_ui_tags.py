@@ -124,10 +124,18 @@ def test_the_banner_of_a_merged_record_says_so():
 
 def test_an_alert_has_the_three_sentences_and_its_buttons():
     html = draw(
-        '{% alert "red" "That time is taken" asked="CT1 12:00" found="booked 09:41" todo="take a free time" live=True %}'
+        '{% alert "red" "That time is taken" asked="CT1 12:00" found="booked 09:41" todo="take another" live=True %}'
         '<div class="act"><button>CT1 12:20</button></div>{% endalert %}'
     )
-    for words in ("You asked", "CT1 12:00", "We found", "booked 09:41", "What to do", "<button>CT1 12:20</button>"):
+    for words in (
+        "You asked",
+        "CT1 12:00",
+        "We found",
+        "booked 09:41",
+        "What to do",
+        "take another",
+        "<button>CT1 12:20</button>",
+    ):
         assert words in html
     assert 'role="alert"' in html
 
