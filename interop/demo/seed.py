@@ -1,0 +1,256 @@
+"""Fill an empty facility with believable work: patients of many places and exams in every state over three weeks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from interop.demo import clock, house, pictures
+from interop.demo.cast import PATIENTS, Person
+from interop.demo.plan import UNSCHEDULED, PlannedExam, planned_exams
+from orders import services as orders
+from orders.models import CatalogueProcedure, Patient, RequestedProcedure
+from orders.services import ProcedureRequest
+from reporting import services as reporting
+from reporting.models import Report, ReportDelivery
+from ris.accounts.models import Practitioner, Site, User
+from ris.core.actor import Actor
+from worklist import services as worklist
+from worklist.models import Station
+
+
+@dataclass
+class Stage:
+    """Everything a seeded exam needs at hand."""
+
+    people: dict[str, User]
+    referrers: list[Practitioner]
+    stations: dict[str, Station]
+    site: Site
+    patients: list[Patient] = field(default_factory=list)
+    catalogue: dict[str, list[CatalogueProcedure]] = field(default_factory=dict)
+
+    def actor(self, username: str) -> Actor:
+        return Actor("web", user=self.people[username])
+
+
+def is_seeded() -> bool:
+    return Patient.objects.exists()
+
+
+def seed_patient(person: Person, stage: Stage) -> Patient:
+    clerk = stage.actor("clerk")
+    patient = orders.register_patient(
+        family_name=person.family_name,
+        given_name=person.given_name,
+        middle_name=person.middle_name,
+        prefix=person.prefix,
+        ideographic_name=person.ideographic_name,
+        phonetic_name=person.phonetic_name,
+        birth_date=person.birth_date,
+        birth_date_is_estimated=person.is_estimated,
+        sex=person.sex,
+        phone=person.phone,
+        language=person.language,
+        weight_kg=person.weight_kg,
+        actor=clerk,
+    )
+    for kind, text in person.alerts:
+        orders.add_alert(patient, kind=kind, text=text, actor=clerk)
+    if person.is_restricted:
+        orders.set_restricted(patient, is_restricted=True, reason="Member of staff", actor=stage.actor("qa"))
+    return patient
+
+
+def catalogue_by_modality() -> dict[str, list[CatalogueProcedure]]:
+    """What the demo's stations can do, plain exams first, none that is for children or needs vetting unasked."""
+    rows: dict[str, list[CatalogueProcedure]] = {}
+    for row in CatalogueProcedure.objects.filter(is_active=True).order_by("pk"):
+        rows.setdefault(row.modality, []).append(row)
+    return rows
+
+
+def seed_exam(plan: PlannedExam, stage: Stage) -> RequestedProcedure:
+    """Play one exam forward to the stage it is to have reached, each step at its own time."""
+    ordered_at = plan.at - timedelta(hours=3 if plan.priority == "stat" else 30)
+    if plan.stage in UNSCHEDULED or plan.at > timezone.now():
+        ordered_at = timezone.now() - timedelta(hours=2 + 5 * (plan.number % 7))
+    with clock.at(ordered_at):
+        procedure = _order(plan, stage)
+    step = _INTAKE.get(plan.stage)
+    if step is not None:
+        with clock.at(ordered_at + timedelta(minutes=25)):
+            step(procedure, stage)
+        return procedure
+    if plan.stage in UNSCHEDULED:
+        return procedure
+    _accept(procedure, stage, ordered_at + timedelta(minutes=20))
+    with clock.at(ordered_at + timedelta(minutes=35)):
+        worklist.book_appointment(
+            procedure, station=stage.stations[plan.station], starts_at=plan.at, actor=stage.actor("clerk")
+        )
+    if plan.stage == "scheduled":
+        return procedure
+    return _day_of_exam(plan, procedure, stage)
+
+
+def _order(plan: PlannedExam, stage: Stage) -> RequestedProcedure:
+    choices = stage.catalogue[plan.modality]
+    wants_vetting = plan.stage in ("vetting", "rejected")
+    fitting = [row for row in choices if row.needs_vetting == wants_vetting] or choices
+    catalogue = fitting[plan.number % len(fitting)]
+    request = ProcedureRequest(code=catalogue.code, laterality="L" if catalogue.has_laterality else "")
+    if plan.stage == "requested":
+        request = ProcedureRequest(code="XR999", scheme="99CLINIC", description="X-ray, as agreed by phone", modality="DX")
+    requester = stage.people["referrer"].practitioner
+    if plan.number % 3 == 0:
+        requester = stage.referrers[plan.number % len(stage.referrers)]
+    order = orders.create_order(
+        patient=stage.patients[plan.patient],
+        procedures=[request],
+        priority=plan.priority,
+        indication=plan.text[0],
+        patient_class=plan.patient_class,
+        requester=requester,
+        site=stage.site,
+        location={"E": "ED", "I": "Ward 3"}.get(plan.patient_class, "Outpatients"),
+        allow_unmapped=plan.stage == "requested",
+        actor=stage.actor("clerk"),
+    )
+    return order.procedures.get()
+
+
+def _accept(procedure: RequestedProcedure, stage: Stage, moment: datetime) -> None:
+    if procedure.status == "vetting":
+        with clock.at(moment):
+            orders.accept_procedure(procedure, actor=stage.actor("radiologist"))
+
+
+def _hold(procedure: RequestedProcedure, stage: Stage) -> None:
+    orders.hold_procedure(procedure, reason_text="Waits for the earlier images on CD", actor=stage.actor("radiologist"))
+
+
+def _ask(procedure: RequestedProcedure, stage: Stage) -> None:
+    orders.request_information(
+        procedure, reason_text="Which side, and is there a creatinine of this month?", actor=stage.actor("radiologist")
+    )
+
+
+def _reject(procedure: RequestedProcedure, stage: Stage) -> None:
+    orders.reject_procedure(
+        procedure, reason_code="110510", reason_text="Done last week elsewhere", actor=stage.actor("radiologist")
+    )
+
+
+_INTAKE: dict[str, Callable[[RequestedProcedure, Stage], None]] = {
+    "on_hold": _hold,
+    "info_requested": _ask,
+    "rejected": _reject,
+}
+
+
+def _day_of_exam(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> RequestedProcedure:
+    clerk, technologist = stage.actor("clerk"), stage.actor("technologist")
+    if plan.stage == "cancelled":
+        with clock.at(plan.at - timedelta(hours=4)):
+            orders.cancel_procedure(procedure, reason_code="110500", reason_text="No longer needed", actor=clerk)
+        return procedure
+    if plan.stage == "replaced":
+        with clock.at(plan.at - timedelta(hours=5)):
+            other = next(row for row in stage.catalogue[plan.modality] if row.pk != procedure.catalogue_id)
+            by = ProcedureRequest(code=other.code, laterality="L" if other.has_laterality else "")
+            orders.replace_procedure(
+                procedure, by=by, reason_code="110502", reason_text="Wrong exam ordered", actor=clerk
+            )
+        return procedure
+    if plan.stage == "no_show":
+        with clock.at(plan.at + timedelta(minutes=45)):
+            worklist.mark_no_show(procedure, actor=clerk)
+        return procedure
+    with clock.at(plan.at - timedelta(minutes=9)):
+        worklist.arrive_patient(procedure, actor=clerk)
+    if plan.stage == "arrived":
+        return procedure
+    with clock.at(plan.at + timedelta(minutes=2)):
+        pass_screening(procedure, actor=technologist)
+        worklist.start_exam(procedure, actor=technologist)
+    if plan.stage == "in_progress":
+        return procedure
+    if plan.stage == "discontinued":
+        with clock.at(plan.at + timedelta(minutes=9)):
+            worklist.discontinue_exam(procedure, code="110515", actor=technologist)
+        return procedure
+    if plan.stage != "performed":
+        with clock.at(plan.at + timedelta(minutes=8)):
+            pictures.store_study(procedure, plan)
+    with clock.at(plan.at + timedelta(minutes=18)):
+        worklist.complete_exam(procedure, actor=technologist)
+    procedure.refresh_from_db()
+    if plan.stage not in ("performed", "ready_to_read"):
+        _read(plan, procedure, stage)
+    return procedure
+
+
+def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> None:
+    radiologist, resident = stage.actor("radiologist"), stage.actor("resident")
+    if plan.number % 4 == 0:
+        radiologist = stage.actor("mutua")
+    first = resident if plan.stage == "preliminary" else radiologist
+    opened = timezone.now() - timedelta(minutes=6) if plan.stage == "reading" else plan.at + timedelta(minutes=48)
+    sections = {
+        "clinical_information": plan.text[0],
+        "findings": plan.text[1],
+        "impression": plan.text[2],
+    }
+    with clock.at(opened):
+        report = reporting.open_report([procedure], actor=first)
+        if plan.stage == "reading":
+            sections["impression"] = ""
+        report = reporting.save_report(report, sections=sections, revision=report.revision, actor=first)
+    if plan.stage == "reading":
+        return
+    if plan.stage == "preliminary":
+        with clock.at(opened + timedelta(minutes=7)):
+            reporting.sign_preliminary(report, actor=first)
+        return
+    with clock.at(opened + timedelta(minutes=11)):
+        report = reporting.sign_report(report, actor=radiologist)
+    if plan.stage == "amended":
+        with clock.at(opened + timedelta(minutes=95)):
+            reporting.add_addendum(report, text="Compared with outside images that came later: no change.", actor=radiologist)
+    if plan.stage == "distributed":
+        with clock.at(opened + timedelta(hours=3)):
+            _acknowledge(report, stage)
+
+
+def _acknowledge(report: Report, stage: Stage) -> None:
+    referrer = stage.actor("referrer")
+    for delivery in ReportDelivery.objects.filter(report=report, is_mandatory=True):
+        if delivery.recipient and delivery.recipient.user_id == referrer.user.pk:  # type: ignore[union-attr]
+            reporting.acknowledge_result(delivery, actor=referrer)
+        elif delivery.status != "acknowledged":
+            reporting.mark_delivery_acknowledged(delivery, actor=Actor("command"))
+
+
+def seed_facility(*, prefix: str, letterhead: str, patients: int, exams: int | None) -> dict[str, int]:
+    """All of it, once; a facility that has patients is left as it is (people and rooms are made sure of)."""
+    house.ensure_settings(prefix=prefix, letterhead=letterhead)
+    sites = house.ensure_sites()
+    stage = Stage(house.ensure_people(), house.ensure_referrers(), house.ensure_rooms(sites["main"]), sites["main"])
+    house.ensure_furniture()
+    if is_seeded():
+        return {"patients": 0, "exams": 0}
+    with clock.at(timezone.now() - timedelta(days=30)):
+        stage.patients = [seed_patient(person, stage) for person in PATIENTS[:patients]]
+    stage.catalogue = catalogue_by_modality()
+    by_modality: dict[str, list[str]] = {}
+    for title, station in stage.stations.items():
+        by_modality.setdefault(station.modality, []).append(title)
+    plans = list(planned_exams(timezone.localtime(), patients=patients, stations=by_modality, limit=exams))
+    for plan in plans:
+        seed_exam(plan, stage)
+    raise_criticals(stage.actor("radiologist"))
+    return {"patients": len(stage.patients), "exams": len(plans)}
