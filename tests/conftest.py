@@ -20,6 +20,7 @@ import pytest
 from django.conf import settings
 from psycopg import sql
 
+import ris.celery  # noqa: F401  tasks are sent through our application
 from ris.embedded import Postgres, locked
 
 ROOT = Path(__file__).resolve().parent.parent

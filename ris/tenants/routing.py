@@ -34,7 +34,7 @@ def facility_for_called_ae(
     ``certificate``: SHA-256 fingerprint (hexadecimal) of the verified client certificate, when there is one. Leading
     and trailing spaces of an AE title mean nothing (PS3.5 6.2); upper and lower case do.
     """
-    title = called_ae.strip(" ")
+    title = _printable(called_ae.strip(" "))
     door = (
         CalledAETitle.objects.select_related("facility")
         .filter(ae_title=title, is_active=True, facility__is_active=True)
@@ -65,8 +65,8 @@ def facility_for_mllp(
     A port of its own decides alone. Of MSH-5 and MSH-6 the first component counts (HD: namespace ID).
     """
     known = MLLPReceiver.objects.select_related("facility").filter(is_active=True, facility__is_active=True)
-    application = receiving_application.split("^")[0].strip()
-    facility = receiving_facility.split("^")[0].strip()
+    application = _printable(receiving_application.split("^")[0].strip())
+    facility = _printable(receiving_facility.split("^")[0].strip())
     door = (
         known.filter(port=port).first()
         or known.filter(port=None, receiving_application=application, receiving_facility=facility).first()
