@@ -9,7 +9,7 @@ import pytest
 from django.template import TemplateSyntaxError
 from django.utils import timezone, translation
 
-from ris.core import text, vocabulary
+from ris.core import panels, text, vocabulary
 from ris.core.errors import Conflict
 from ris.core.styleguide import SampleForm, sheet
 from tests.core.ui import draw, person, request, sprite
@@ -257,9 +257,11 @@ def test_identifiers_can_be_masked():
     assert text.masked("ZRH-0048213") == "•••• 8213"
 
 
-def test_every_component_stands_on_the_sheet():
+def test_every_component_stands_on_the_sheet(monkeypatch):
     from ris.core.web.views import styleguide
 
+    monkeypatch.setattr(panels, "_nav", {})
+    monkeypatch.setattr(panels, "_bells", {})
     response = styleguide(request("/styleguide/", person()))
     html = response.content.decode()
     assert response.status_code == 200
