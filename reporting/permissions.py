@@ -26,7 +26,9 @@ VIEW_TEMPLATE = declare("reporting.view_template", _("See report templates"), *R
 
 VIEW_CRITICAL = declare("reporting.view_critical", _("See critical results"), *CLINICAL, QA_LEAD, REFERRER)
 RAISE_CRITICAL = declare("reporting.raise_critical", _("Raise and withdraw critical results"), *READERS)
-COMMUNICATE_CRITICAL = declare("reporting.communicate_critical", _("Log contacts about critical results"), *READERS, CLERK)
+COMMUNICATE_CRITICAL = declare(
+    "reporting.communicate_critical", _("Log contacts about critical results"), *READERS, CLERK
+)
 ACKNOWLEDGE_CRITICAL = declare(
     "reporting.acknowledge_critical", _("Acknowledge critical results"), REFERRER, RADIOLOGIST
 )
@@ -34,7 +36,5 @@ ACKNOWLEDGE_CRITICAL = declare(
 VIEW_RESULT = declare("reporting.view_result", _("See the results inbox"), REFERRER, CLERK, *READERS)
 ACKNOWLEDGE_RESULT = declare("reporting.acknowledge_result", _("Acknowledge results"), REFERRER)
 MANAGE_DELIVERY = declare("reporting.manage_delivery", _("Send results again"), CLERK, RADIOLOGIST)
-MANAGE_DELIVERY_RULES = declare(
-    "reporting.manage_delivery_rules", _("Manage delivery rules"), IT_ADMIN, clinical=False
-)
+MANAGE_DELIVERY_RULES = declare("reporting.manage_delivery_rules", _("Manage delivery rules"), IT_ADMIN, clinical=False)
 VIEW_ANALYTICS = declare("reporting.view_analytics", _("See analytics"), RADIOLOGIST, QA_LEAD, IT_ADMIN, clinical=False)

@@ -14,7 +14,6 @@ from orders.models import RequestedProcedure
 from orders.querysets import is_bound_to_own_orders
 from ris.core.actor import Actor
 
-
 #: A reading lock whose holder gave no sign for so long is free; the draft stays.
 LOCK_IDLE = timedelta(minutes=15)
 

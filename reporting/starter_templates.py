@@ -141,7 +141,8 @@ STARTERS: tuple[Starter, ...] = (
             "Ultrasound abdomen",
             _text(
                 "Ultrasound of the abdomen.",
-                "Liver: Normal size and echotexture, no focal lesion.\nGallbladder and bile ducts: No stone, no dilatation.\n"
+                "Liver: Normal size and echotexture, no focal lesion.\n"
+                "Gallbladder and bile ducts: No stone, no dilatation.\n"
                 "Pancreas, spleen: Normal as far as seen.\nKidneys: Normal size, no stone, no hydronephrosis.\n"
                 "Free fluid: None.",
             ),
@@ -151,7 +152,8 @@ STARTERS: tuple[Starter, ...] = (
             _text(
                 "Ultrasound ya tumbo.",
                 "Ini: Ukubwa na mwonekano wa kawaida, hakuna uvimbe.\nKibofu na mirija ya nyongo: Hakuna mawe.\n"
-                "Kongosho, wengu: Kawaida kwa sehemu inayoonekana.\nFigo: Ukubwa wa kawaida, hakuna mawe wala kupanuka.\n"
+                "Kongosho, wengu: Kawaida kwa sehemu inayoonekana.\n"
+                "Figo: Ukubwa wa kawaida, hakuna mawe wala kupanuka.\n"
                 "Maji tumboni: Hakuna.",
             ),
         ),

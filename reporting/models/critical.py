@@ -113,9 +113,7 @@ class ContactAttempt(PublicModel):
     note = models.CharField(_("note"), max_length=200, blank=True)
     level = models.PositiveSmallIntegerField(default=0)
     at = models.DateTimeField(default=timezone.now)
-    by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     history = HistoricalRecords()
     objects = ContactAttemptQuerySet.as_manager()

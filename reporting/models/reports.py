@@ -74,7 +74,9 @@ class Report(Lifecycle):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
     )
     edited_at = models.DateTimeField(null=True, blank=True, editable=False)
-    opened_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was last opened to write.")
+    opened_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When it was last opened to write."
+    )
     identity_seen = models.CharField(
         max_length=64, blank=True, editable=False, help_text="Hash of the patient's identity at that moment."
     )
@@ -162,9 +164,7 @@ class ReportVersion(PublicModel):
         ordering = ["report", "number"]
         constraints = [
             models.UniqueConstraint(fields=["report", "number"], name="version_number_once_per_report"),
-            models.UniqueConstraint(
-                fields=["report"], condition=Q(kind="final"), name="one_final_version_per_report"
-            ),
+            models.UniqueConstraint(fields=["report"], condition=Q(kind="final"), name="one_final_version_per_report"),
             models.CheckConstraint(
                 condition=~Q(kind__in=["correction", "retraction"]) | ~Q(reason=""), name="correction_has_a_reason"
             ),

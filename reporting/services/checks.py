@@ -24,10 +24,13 @@ ONE_SEX = {
     "F": re.compile(r"\b(prostate|seminal vesicles?|testis|testes|tezi dume)\b", re.IGNORECASE),
     "M": re.compile(r"\b(uterus|ovary|ovaries|endometrium|cervix uteri|mji wa mimba)\b", re.IGNORECASE),
 }
-NUMBER_WITHOUT_UNIT = re.compile(r"\b(measur\w*|diameter|kipenyo)\D{0,20}?(\d+(?:[.,]\d+)?)(?!\s*(?:[x×]|mm|cm|m\b|%|[.,]?\d))", re.I)
+NUMBER_WITHOUT_UNIT = re.compile(
+    r"\b(measur\w*|diameter|kipenyo)\D{0,20}?(\d+(?:[.,]\d+)?)(?!\s*(?:[x×]|mm|cm|m\b|%|[.,]?\d))", re.I
+)
 CRITICAL_WORDS = re.compile(
     r"\b(tension pneumothorax|pulmonary embolism|aortic dissection|intracranial (?:haemorrhage|hemorrhage|bleed)|"
-    r"subdural|subarachnoid (?:haemorrhage|hemorrhage)|free (?:intraperitoneal )?air|testicular torsion|ectopic pregnancy|"
+    r"subdural|subarachnoid (?:haemorrhage|hemorrhage)|"
+    r"free (?:intraperitoneal )?air|testicular torsion|ectopic pregnancy|"
     r"ruptured aneurysm|cord compression|cauda equina|acute appendicitis|perforat\w+)\b",
     re.IGNORECASE,
 )
@@ -45,7 +48,13 @@ class Check:
     target: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        return {"code": self.code, "level": self.level, "title": self.title, "detail": self.detail, "target": self.target}
+        return {
+            "code": self.code,
+            "level": self.level,
+            "title": self.title,
+            "detail": self.detail,
+            "target": self.target,
+        }
 
 
 def checks_before_signing(
@@ -92,7 +101,13 @@ def _empty(sections: Mapping[str, str]) -> list[Check]:
     found = []
     if not sections.get("impression", "").strip():
         found.append(
-            Check("empty_impression", BLOCK, _("The impression is empty."), _("A report is signed with one."), "impression")
+            Check(
+                "empty_impression",
+                BLOCK,
+                _("The impression is empty."),
+                _("A report is signed with one."),
+                "impression",
+            )
         )
     if not sections.get("findings", "").strip():
         found.append(Check("empty_findings", WARN, _("The findings are empty."), "", "findings"))
@@ -105,7 +120,13 @@ def _residue(sections: Mapping[str, str]) -> list[Check]:
         left = RESIDUE.search(sections.get(key, ""))
         if left:
             found.append(
-                Check("template_residue", BLOCK, _("A field is still to be filled."), f"{SECTIONS[key][1]}: {left[0]}", key)
+                Check(
+                    "template_residue",
+                    BLOCK,
+                    _("A field is still to be filled."),
+                    f"{SECTIONS[key][1]}: {left[0]}",
+                    key,
+                )
             )
     return found
 
@@ -131,7 +152,13 @@ def _sides_disagree(sections: Mapping[str, str]) -> list[Check]:
         only = SIDES[side].search(impression) and not SIDES[other].search(impression)
         if only and SIDES[other].search(findings) and not SIDES[side].search(findings):
             return [
-                Check("sides_disagree", WARN, _("Findings and impression name different sides."), _("Is that right?"), "impression")
+                Check(
+                    "sides_disagree",
+                    WARN,
+                    _("Findings and impression name different sides."),
+                    _("Is that right?"),
+                    "impression",
+                )
             ]
     return []
 
@@ -183,7 +210,9 @@ def checks_of(report: Report, sections: Mapping[str, str] | None = None) -> list
     sides = {procedure.laterality for procedure in procedures}
     patient = procedures[0].order.patient
     newest = (
-        ImagingStudy.objects.filter(procedures__in=procedures).order_by("-last_received_at").values_list("last_received_at", flat=True)
+        ImagingStudy.objects.filter(procedures__in=procedures)
+        .order_by("-last_received_at")
+        .values_list("last_received_at", flat=True)
     )
     return checks_before_signing(
         report.sections if sections is None else sections,

@@ -79,7 +79,8 @@ def raise_critical_result(
     critical.save_as(actor, "Raised")
     _alert(critical, level=0)
     publish(
-        CriticalResultRaised(str(critical.uuid), procedure.accession_number, critical.version, category=category), actor=actor
+        CriticalResultRaised(str(critical.uuid), procedure.accession_number, critical.version, category=category),
+        actor=actor,
     )
     return critical
 
@@ -202,7 +203,9 @@ def close_critical(critical: CriticalResult, *, actor: Actor) -> CriticalResult:
 
 
 @service(perms.COMMUNICATE_CRITICAL, action=Action.EXECUTE)
-def escalate(critical: CriticalResult, *, now: datetime | None = None, at_once: bool = False, actor: Actor = BEAT) -> CriticalResult:
+def escalate(
+    critical: CriticalResult, *, now: datetime | None = None, at_once: bool = False, actor: Actor = BEAT
+) -> CriticalResult:
     """Tell the next in the chain, if it is due (or ``at_once``); goes on until somebody answers, never twice a step."""
     now = now or timezone.now()
     critical = CriticalResult.locked(critical.pk)

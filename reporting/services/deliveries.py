@@ -11,7 +11,15 @@ from orders import services as orders
 from orders.models import ProcedureStatus, RequestedProcedure
 from reporting import permissions as perms
 from reporting.events import DeliveryAcknowledged, DeliveryPlanned
-from reporting.models import DeliveryChannel, DeliveryRule, DeliveryStatus, Report, ReportDelivery, ReportVersion, VersionKind
+from reporting.models import (
+    DeliveryChannel,
+    DeliveryRule,
+    DeliveryStatus,
+    Report,
+    ReportDelivery,
+    ReportVersion,
+    VersionKind,
+)
 from reporting.services.notify import tell
 from ris.accounts.models import Practitioner
 from ris.audit.models import Action
@@ -97,7 +105,8 @@ def plan_deliveries(version: ReportVersion, *, actor: Actor) -> list[ReportDeliv
             line.move_to(D.SUPERSEDED)
             line.save_as(actor, f"Version {version.number} replaces it")
     return [
-        _plan(version, recipient, must, recipient in told_before, procedures, actor) for recipient, must in wanted.items()
+        _plan(version, recipient, must, recipient in told_before, procedures, actor)
+        for recipient, must in wanted.items()
     ]
 
 
@@ -174,7 +183,7 @@ def mark_delivery_failed(delivery: ReportDelivery, *, error: str, actor: Actor) 
 
 @service(perms.MANAGE_DELIVERY, action=Action.EXECUTE)
 def mark_delivery_acknowledged(delivery: ReportDelivery, *, actor: Actor) -> ReportDelivery:
-    """The recipient has it: an AA came back, or somebody at the desk was told. Late and repeated ones change nothing."""
+    """The recipient has it: an AA came back, or somebody was told. Late and repeated ones change nothing."""
     return _acknowledge(delivery, actor)
 
 
@@ -205,7 +214,9 @@ def _refuse_other_peoples(delivery: ReportDelivery, actor: Actor) -> None:
 def open_result(delivery: ReportDelivery, *, actor: Actor) -> ReportDelivery:
     """Its recipient looks at it for the first time. Others who may see it leave no trace in the ledger."""
     delivery = ReportDelivery.locked(delivery.pk)
-    is_recipient = actor.user is not None and delivery.recipient is not None and delivery.recipient.user_id == actor.user.pk
+    is_recipient = (
+        actor.user is not None and delivery.recipient is not None and delivery.recipient.user_id == actor.user.pk
+    )
     if is_recipient and delivery.status in (D.PENDING, D.SENT):
         delivery.move_to(D.OPENED)
         delivery.opened_at = timezone.now()

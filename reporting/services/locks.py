@@ -119,6 +119,11 @@ def take_over(report: Report, *, reason: str, actor: Actor) -> Report:
     drop_locks(procedures)
     claim(procedures, user)
     record(
-        actor, perms.TAKE_OVER, Action.EXECUTE, entity=report, reason=reason, detail={"from": before, "to": str(user.uuid)}
+        actor,
+        perms.TAKE_OVER,
+        Action.EXECUTE,
+        entity=report,
+        reason=reason,
+        detail={"from": before, "to": str(user.uuid)},
     )
     return report

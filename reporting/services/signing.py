@@ -1,4 +1,4 @@
-"""Signatures. Each freezes a version that never changes again; later ones add or correct, with what came before kept."""
+"""Signatures. Each freezes a version that never changes again; later ones add or correct, earlier ones stay."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ChecksFailed(DomainError):
 
 
 def identity_snapshot(procedures: list[RequestedProcedure]) -> dict[str, Any]:
-    """Patient, identifiers, exams, requester and alerts as they are at this moment: what paper and messages will say."""
+    """Patient, identifiers, exams, requester, alerts as they are now: what paper and messages will say."""
     order = procedures[0].order
     patient = order.patient
     requester = order.requester
@@ -49,7 +49,13 @@ def identity_snapshot(procedures: list[RequestedProcedure]) -> dict[str, Any]:
             **{
                 part: getattr(patient, part)
                 for part in (
-                    "family_name", "given_name", "middle_name", "prefix", "suffix", "ideographic_name", "phonetic_name"
+                    "family_name",
+                    "given_name",
+                    "middle_name",
+                    "prefix",
+                    "suffix",
+                    "ideographic_name",
+                    "phonetic_name",
                 )
             },
             "name": patient.display_name,
@@ -204,7 +210,8 @@ def sign_preliminary(
     for procedure in procedures:
         orders.mark_preliminary(procedure, actor=actor)
     publish(
-        ReportPreliminary(str(report.uuid), procedures[0].accession_number, version.number, str(version.uuid)), actor=actor
+        ReportPreliminary(str(report.uuid), procedures[0].accession_number, version.number, str(version.uuid)),
+        actor=actor,
     )
     plan_deliveries(version, actor=actor)
     return report
@@ -214,7 +221,7 @@ def sign_preliminary(
 def sign_report(
     report: Report, *, sections: Mapping[str, str] | None = None, revision: int | None = None, actor: Actor
 ) -> Report:
-    """The final signature, from a draft or over a preliminary one. Of racing signatures one wins; the others hear whose.
+    """The final signature, over a draft or a preliminary one. Of racing signatures one wins; the others hear whose.
 
     The edge asks for recent authentication first (``ris.accounts.services.require_recent_authentication``).
     Raises ChecksFailed, RevisionConflict, HeldByAnother, Conflict when signed already.
@@ -229,7 +236,8 @@ def sign_report(
     for procedure in procedures:
         orders.mark_verified(procedure, actor=actor)
     publish(
-        ReportFinalized(str(report.uuid), procedures[0].accession_number, version.number, str(version.uuid)), actor=actor
+        ReportFinalized(str(report.uuid), procedures[0].accession_number, version.number, str(version.uuid)),
+        actor=actor,
     )
     plan_deliveries(version, actor=actor)
     return report
