@@ -18,11 +18,11 @@ TABLES: LiteralString = """
     select c.relname from pg_class c
     where c.relnamespace = %(schema)s::regnamespace and c.relkind = 'r' order by c.relname"""
 
-#: Primary keys, unique and exclusion constraints and checks; foreign keys come last, when all tables are filled.
+#: Primary keys, unique and exclusion constraints; foreign keys come last, when all tables are filled.
 CONSTRAINTS: LiteralString = """
     select c.relname, k.conname, pg_get_constraintdef(k.oid, true), k.contype = 'f'
     from pg_constraint k join pg_class c on c.oid = k.conrelid
-    where c.relnamespace = %(schema)s::regnamespace and c.relkind = 'r' and k.contype in ('p', 'u', 'x', 'c', 'f')
+    where c.relnamespace = %(schema)s::regnamespace and c.relkind = 'r' and k.contype in ('p', 'u', 'x', 'f')
     order by k.contype = 'f', k.contype <> 'p', c.relname, k.conname"""
 
 INDEXES: LiteralString = """
@@ -110,9 +110,9 @@ def clone_schema(template: str, target: str) -> None:
     connection.set_schema_to_public()
 
 
-#: Generated columns and statistics come along; constraints and indexes are made one by one, by name.
+#: Checks come along under their names and unchanged; what has an index behind it is made one by one, by name.
 LIKE = (
-    "including defaults including identity including generated "
+    "including defaults including constraints including identity including generated "
     "including storage including comments including compression"
 )
 
