@@ -38,9 +38,16 @@ class ImagingStudy(Recorded):
     first_received_at = models.DateTimeField(default=timezone.now)
     last_received_at = models.DateTimeField(default=timezone.now)
     completed_at = models.DateTimeField(null=True, blank=True)
+    expected_instance_count = models.PositiveIntegerField(
+        null=True, blank=True, editable=False, help_text="What the ended performed steps name; empty: none has told."
+    )
+    settle_after = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When to look next whether all images are here."
+    )
 
     history = HistoricalRecords(
-        m2m_fields=[procedures], excluded_fields=["series_count", "instance_count", "last_received_at"]
+        m2m_fields=[procedures],
+        excluded_fields=["series_count", "instance_count", "last_received_at", "expected_instance_count", "settle_after"],
     )
     objects = StudyQuerySet.as_manager()
 
@@ -51,6 +58,7 @@ class ImagingStudy(Recorded):
         indexes = [
             models.Index(fields=["accession_number"], name="study_accession"),
             models.Index(fields=["patient_id"], name="study_patient_id"),
+            models.Index(fields=["settle_after"], condition=Q(settle_after__isnull=False), name="study_to_settle"),
         ]
 
     def __str__(self) -> str:

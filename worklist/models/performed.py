@@ -74,8 +74,16 @@ class PerformedProcedureStep(Lifecycle):
         return f"{self.performed_procedure_step_id or self.sop_instance_uid} ({self.status})"
 
     @property
+    def is_final(self) -> bool:
+        return self.status != PPSStatus.IN_PROGRESS
+
+    @property
+    def instance_uids(self) -> set[str]:
+        return {uid for row in self.series for uid in row.get("instances", ())}
+
+    @property
     def instance_count(self) -> int:
-        return sum(len(row.get("instances", ())) for row in self.series)
+        return len(self.instance_uids)
 
     @property
     def audit_patient(self):
@@ -132,6 +140,60 @@ class RejectedExposure(PublicModel):
 
     def __str__(self) -> str:
         return f"{self.reason_code} x {self.count}"
+
+    @property
+    def audit_patient(self):
+        return self.procedure.audit_patient
+
+
+class TimeOut(PublicModel):
+    """The last look before the exam: two identifiers, exam and side, safety, the right entry. One row per look."""
+
+    procedure = models.ForeignKey(RequestedProcedure, on_delete=models.PROTECT, related_name="time_outs")
+    identifiers = models.JSONField(_("identified by"), default=list, help_text="At least two keys of codes.IDENTIFIED_BY.")
+    checks = models.JSONField(_("checked"), default=list, help_text="Keys of codes.TIME_OUT_CHECKS.")
+    done_at = models.DateTimeField(default=timezone.now)
+    done_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("time-out")
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"time-out {self.done_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def audit_patient(self):
+        return self.procedure.audit_patient
+
+
+class TechnologistNote(PublicModel):
+    """What the technologist tells the radiologist; the newest one counts, earlier ones stay."""
+
+    procedure = models.ForeignKey(RequestedProcedure, on_delete=models.PROTECT, related_name="technologist_notes")
+    is_as_protocolled = models.BooleanField(_("done as protocolled"), default=True)
+    deviation = models.CharField(_("what was changed, and why"), max_length=200, blank=True)
+    chips = models.JSONField(_("in short"), default=list, help_text="Keys of codes.NOTE_CHIPS.")
+    text = models.TextField(_("note to the radiologist"), blank=True)
+    written_at = models.DateTimeField(default=timezone.now)
+    written_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("technologist's note")
+        verbose_name_plural = _("technologists' notes")
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(is_as_protocolled=True) | ~Q(deviation=""), name="changed_protocol_says_why"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"note {self.written_at:%Y-%m-%d %H:%M}"
 
     @property
     def audit_patient(self):

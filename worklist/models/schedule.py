@@ -145,6 +145,12 @@ class SPSStatus(models.TextChoices):
     CANCELED = "CANCELED", _("Cancelled")
 
 
+#: What a scanner may be offered.
+OFFERED = (SPSStatus.SCHEDULED, SPSStatus.ARRIVED, SPSStatus.READY)
+#: Neither ended nor called off.
+OPEN_STEPS = (*OFFERED, SPSStatus.STARTED, SPSStatus.DEPARTED)
+
+
 class ScheduledProcedureStep(Lifecycle):
     """What a scanner finds on its worklist (PS3.4 Annex K). One item is rendered in the transaction that changes it."""
 
@@ -204,6 +210,9 @@ class ScheduledProcedureStep(Lifecycle):
     key_patient_id = models.CharField(max_length=64, blank=True, editable=False)
     key_patient_name = models.CharField(max_length=200, blank=True, editable=False, help_text="Upper case PN.")
     key_accession_number = models.CharField(max_length=16, blank=True, editable=False)
+    key_study_instance_uid = models.CharField(max_length=64, blank=True, editable=False)
+    key_requested_procedure_id = models.CharField(max_length=16, blank=True, editable=False)
+    key_performing_physician = models.CharField(max_length=200, blank=True, editable=False, help_text="Upper case PN.")
     is_on_worklist = models.BooleanField(default=False, editable=False)
 
     history = HistoricalRecords(
@@ -218,6 +227,9 @@ class ScheduledProcedureStep(Lifecycle):
             "key_patient_id",
             "key_patient_name",
             "key_accession_number",
+            "key_study_instance_uid",
+            "key_requested_procedure_id",
+            "key_performing_physician",
         ]
     )
     objects = StepQuerySet.as_manager()
@@ -233,6 +245,7 @@ class ScheduledProcedureStep(Lifecycle):
             models.Index(fields=["key_date"], condition=Q(is_on_worklist=True), name="mwl_date"),
             models.Index(fields=["key_patient_id"], condition=Q(is_on_worklist=True), name="mwl_patient_id"),
             models.Index(fields=["key_accession_number"], condition=Q(is_on_worklist=True), name="mwl_accession"),
+            models.Index(fields=["key_study_instance_uid"], condition=Q(is_on_worklist=True), name="mwl_study"),
             models.Index(
                 fields=["key_patient_name"],
                 condition=Q(is_on_worklist=True),

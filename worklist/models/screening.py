@@ -71,6 +71,9 @@ class QuestionnaireAssignment(PublicModel):
     )
     modality = models.CharField(_("modality"), max_length=4, choices=Modality.choices, blank=True)
     only_with_contrast = models.BooleanField(_("only with contrast"), default=False)
+    only_sex = models.CharField(_("only for"), max_length=1, choices=[("F", _("Female")), ("M", _("Male"))], blank=True)
+    from_age = models.PositiveSmallIntegerField(_("from the age of"), null=True, blank=True)
+    to_age = models.PositiveSmallIntegerField(_("to the age of"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("assignment")

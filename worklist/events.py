@@ -1,0 +1,115 @@
+"""What others may hear of schedule, exams and images. Identifiers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ris.events.bus import Event
+
+
+@dataclass(frozen=True)
+class AppointmentBooked(Event):
+    """``subject``: the appointment. Said again when it is moved."""
+
+    name = "worklist.appointment_booked"
+
+    procedure: str = ""
+
+
+@dataclass(frozen=True)
+class AppointmentCancelled(Event):
+    """``subject``: the appointment; its time is free."""
+
+    name = "worklist.appointment_cancelled"
+
+    procedure: str = ""
+    outcome: str = "cancelled"
+
+
+@dataclass(frozen=True)
+class PatientArrived(Event):
+    """``subject``: the procedure."""
+
+    name = "worklist.patient_arrived"
+
+
+@dataclass(frozen=True)
+class StepStarted(Event):
+    """``subject``: the performed step."""
+
+    name = "worklist.step_started"
+
+    procedures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExamPerformed(Event):
+    """``subject``: the procedure; the scanner, or a person in its place, says that acquisition has ended."""
+
+    name = "worklist.exam_performed"
+
+
+@dataclass(frozen=True)
+class ExamCompleted(Event):
+    """``subject``: the procedure; the technologist has completed the paperwork."""
+
+    name = "worklist.exam_completed"
+
+
+@dataclass(frozen=True)
+class ExamDiscontinued(Event):
+    """``subject``: the procedure; ``code`` of CID 9300/9301."""
+
+    name = "worklist.exam_discontinued"
+
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class InstanceStored(Event):
+    """``subject``: the SOP Instance UID. The file is safe and the row is in the same commit."""
+
+    name = "worklist.instance_stored"
+
+    sop_instance_uid: str = ""
+    sop_class_uid: str = ""
+    study_instance_uid: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class StudyMatched(Event):
+    """``subject``: the study; linked to ``procedure``."""
+
+    name = "worklist.study_matched"
+
+    study_instance_uid: str = ""
+    procedure: str = ""
+
+
+@dataclass(frozen=True)
+class StudyUnlinked(Event):
+    """``subject``: the study; a person took it from ``procedure``."""
+
+    name = "worklist.study_unlinked"
+
+    study_instance_uid: str = ""
+    procedure: str = ""
+
+
+@dataclass(frozen=True)
+class StudyCompleted(Event):
+    """``subject``: the study; all its images are here."""
+
+    name = "worklist.study_completed"
+
+    study_instance_uid: str = ""
+
+
+@dataclass(frozen=True)
+class ExceptionRaised(Event):
+    """``subject``: the exception; a person must look."""
+
+    name = "worklist.exception_raised"
+
+    kind: str = ""

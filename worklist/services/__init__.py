@@ -1,0 +1,81 @@
+"""What happens to schedule, steps, exams and images."""
+
+from worklist.services.arrival import arrive_patient, mark_no_show, undo_arrival
+from worklist.services.booking import (
+    block_room,
+    book_appointment,
+    cancel_appointment,
+    hold_slot,
+    release_hold,
+    reschedule_appointment,
+    unblock_room,
+)
+from worklist.services.completeness import note_images_complete
+from worklist.services.exams import (
+    complete_exam,
+    discontinue_exam,
+    record_consumable,
+    record_reject,
+    record_time_out,
+    start_exam,
+    withdraw_consumable,
+    write_note,
+)
+from worklist.services.exceptions import (
+    link_performed_step,
+    link_study,
+    resolve_exception,
+    unlink_performed_step,
+    unlink_study,
+)
+from worklist.services.images import OtherContent, index_instance
+from worklist.services.loading import load_worklist_item
+from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
+from worklist.services.questionnaires import ensure_questionnaires
+from worklist.services.rendering import render_step
+from worklist.services.rooms import ensure_station
+from worklist.services.screening import override_screening, record_screening
+from worklist.services.slots import RoomClosed, SlotTaken, next_free
+from worklist.services.steps import ensure_step
+
+__all__ = [
+    "OtherContent",
+    "RoomClosed",
+    "SlotTaken",
+    "StepIsFinal",
+    "arrive_patient",
+    "block_room",
+    "book_appointment",
+    "cancel_appointment",
+    "complete_exam",
+    "discontinue_exam",
+    "ensure_questionnaires",
+    "ensure_station",
+    "ensure_step",
+    "hold_slot",
+    "index_instance",
+    "link_performed_step",
+    "link_study",
+    "load_worklist_item",
+    "mark_no_show",
+    "next_free",
+    "note_images_complete",
+    "override_screening",
+    "record_consumable",
+    "record_reject",
+    "record_screening",
+    "record_time_out",
+    "release_hold",
+    "render_step",
+    "reschedule_appointment",
+    "resolve_exception",
+    "start_exam",
+    "start_performed_step",
+    "undo_arrival",
+    "unblock_room",
+    "unlink_performed_step",
+    "unlink_study",
+    "update_performed_step",
+    "withdraw_consumable",
+    "write_note",
+]

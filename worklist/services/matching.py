@@ -1,0 +1,170 @@
+"""Whose is it: does the patient in an object or message agree with the patient of a procedure, and who else could it be."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from django.db.models import Q
+
+from orders.models import Patient, PatientIdentifier, ProcedureStatus, RequestedProcedure
+from ris.core.actor import Actor
+from worklist.data import Candidate
+
+AROUND = timedelta(hours=24)
+ENOUGH = 0.25
+
+
+class Agreement(Enum):
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The patient as an object or message says it; strings as on the wire."""
+
+    patient_id: str = ""
+    issuer: str = ""
+    name: str = ""
+    birth_date: str = ""
+    sex: str = ""
+
+
+def name_parts(name: str) -> frozenset[str]:
+    """Comparable parts of a PN (all component groups) or of typed words: no case, accents, order or titles."""
+    plain = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(char for char in plain if not unicodedata.combining(char))
+    return frozenset(part for part in re.split(r"[\s^=,.\-']+", plain) if part)
+
+
+def parts_of(patient: Patient) -> frozenset[str]:
+    return name_parts(" ".join((patient.family_name, patient.given_name, patient.middle_name)))
+
+
+def all_parts_of(patient: Patient) -> frozenset[str]:
+    return name_parts(patient.dicom_name)
+
+
+def names_agree(patient: Patient, name: str) -> bool:
+    """Every part of the shorter name is in the longer one, and at least two are (or all there are)."""
+    sent, own = name_parts(name), all_parts_of(patient)
+    core = parts_of(patient)
+    if not sent or not core:
+        return False
+    common = sent & own
+    return (sent <= own or core <= sent) and len(common) >= min(2, len(core))
+
+
+def birth_dates_agree(patient: Patient, birth_date: str) -> bool | None:
+    """None when either side has none."""
+    if not birth_date.strip() or patient.birth_date is None:
+        return None
+    return birth_date.strip().replace(".", "") == f"{patient.birth_date:%Y%m%d}"
+
+
+def identifier_agrees(patient: Patient, patient_id: str, issuer: str) -> bool:
+    value, issuer = patient_id.strip(), issuer.strip()
+    return any(
+        row.value == value and (not issuer or row.issuer.casefold() == issuer.casefold())
+        for row in patient.identifiers.all()
+    )
+
+
+def belongs_to_another(patient: Patient, patient_id: str, issuer: str) -> bool:
+    rows = PatientIdentifier.objects.filter(value=patient_id.strip()).exclude(patient=patient)
+    if issuer.strip():
+        rows = rows.filter(issuer__iexact=issuer.strip())
+    return rows.exists()
+
+
+def agreement(patient: Patient, sent: Sent) -> Agreement:
+    """Identifier with its issuer, or name parts with the birth date. What contradicts differs, whatever else fits.
+
+    An identifier that fits while both name and birth date are somebody else's was typed wrongly: it differs.
+    """
+    born = birth_dates_agree(patient, sent.birth_date)
+    named = names_agree(patient, sent.name) if sent.name.strip("^ =") else None
+    if sent.patient_id.strip():
+        if identifier_agrees(patient, sent.patient_id, sent.issuer):
+            return Agreement.DIFFERS if named is False and born is False else Agreement.AGREES
+        if belongs_to_another(patient, sent.patient_id, sent.issuer):
+            return Agreement.DIFFERS
+    if named and born:
+        return Agreement.AGREES
+    if named is None and born is None and not sent.patient_id.strip():
+        return Agreement.UNKNOWN
+    return Agreement.DIFFERS
+
+
+def differences(patient: Patient, sent: Sent) -> list[str]:
+    """Which of identifier, name, birth_date, sex do not agree."""
+    found = []
+    if not identifier_agrees(patient, sent.patient_id, sent.issuer):
+        found.append("identifier")
+    if not names_agree(patient, sent.name):
+        found.append("name")
+    if birth_dates_agree(patient, sent.birth_date) is not True:
+        found.append("birth_date")
+    if sent.sex and patient.sex != "U" and sent.sex != patient.sex:
+        found.append("sex")
+    return found
+
+
+OPEN_TO_IMAGES = (
+    ProcedureStatus.ACCEPTED,
+    ProcedureStatus.SCHEDULED,
+    ProcedureStatus.ARRIVED,
+    ProcedureStatus.IN_PROGRESS,
+    ProcedureStatus.PERFORMED,
+    ProcedureStatus.READY_TO_READ,
+    ProcedureStatus.READING,
+    ProcedureStatus.DISCONTINUED,
+)
+
+
+def candidates(sent: Sent, *, modality: str, at, accession_number: str = "", actor: Actor, limit: int = 6) -> list[Candidate]:
+    """Procedures that it may belong to, best first, each with its reasons."""
+    parts = sorted(name_parts(sent.name), key=len, reverse=True)[:4]
+    who = Q(order__patient__identifiers__value=sent.patient_id.strip()) if sent.patient_id.strip() else Q(pk__in=[])
+    for part in parts:
+        who |= Q(order__patient__family_name__iexact=part) | Q(order__patient__given_name__iexact=part)
+    if accession_number:
+        who |= Q(accession_number=accession_number)
+    near = Q(steps__starts_at__range=(at - AROUND, at + AROUND)) & Q(modality=modality) if modality else Q(pk__in=[])
+    rows = (
+        RequestedProcedure.objects.visible_to(actor)
+        .filter(who | near, status__in=OPEN_TO_IMAGES)
+        .for_display()
+        .prefetch_related("steps__station")
+        .distinct()
+        .order_by("-pk")[:60]
+    )
+    scored = (score(row, sent, modality=modality, at=at, accession_number=accession_number) for row in rows)
+    return sorted((row for row in scored if row.score >= ENOUGH), key=lambda row: -row.score)[:limit]
+
+
+def score(procedure: RequestedProcedure, sent: Sent, *, modality: str, at, accession_number: str) -> Candidate:
+    patient = procedure.order.patient
+    points = [
+        (0.35, "identifier", bool(sent.patient_id) and identifier_agrees(patient, sent.patient_id, sent.issuer)),
+        (0.2, "name", names_agree(patient, sent.name)),
+        (0.15, "birth_date", birth_dates_agree(patient, sent.birth_date) is True),
+        (0.1, "modality", bool(modality) and procedure.modality == modality),
+        (0.1, "time", any(step.starts_at and abs(step.starts_at - at) <= AROUND for step in procedure.steps.all())),
+        (0.1, "accession_number", bool(accession_number) and procedure.accession_number == accession_number),
+    ]
+    if not points[1][2] and name_parts(sent.name) & all_parts_of(patient):
+        points.append((0.1, "name_part", True))
+    reasons = tuple(name for _weight, name, holds in points if holds)
+    total = sum(weight for weight, _name, holds in points if holds)
+    return Candidate(procedure, round(total, 2), reasons, tuple(differences(patient, sent)))
+
+
+def same_patient(procedures: Iterable[RequestedProcedure]) -> bool:
+    return len({row.order.patient_id for row in procedures}) <= 1

@@ -1,0 +1,231 @@
+"""Safety questions: which an exam needs, what the answers mean, who may override a block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from orders.models import RequestedProcedure
+from ris.audit.models import Action
+from ris.audit.service import service
+from ris.core.actor import Actor
+from ris.core.errors import InvalidData, InvalidTransition
+from worklist import permissions as perms
+from worklist.models import OPEN_STEPS, Effect, Question, Questionnaire, QuestionnaireAssignment, ScreeningAnswer
+from worklist.services import rendering
+from worklist.services.steps import steps_of
+from worklist.services.support import lock_procedure, now
+
+RANK = {Effect.NOTE: 0, Effect.WARN: 1, Effect.BLOCK: 2}
+YES_NO = ("yes", "no", "unknown")
+LONGEST_ANSWER = 200
+
+
+@dataclass(frozen=True)
+class ScreeningState:
+    """One questionnaire of an exam and what has been answered."""
+
+    questionnaire: Questionnaire
+    screening: ScreeningAnswer | None
+
+    @property
+    def is_missing(self) -> bool:
+        return self.screening is None
+
+    @property
+    def blocks(self) -> bool:
+        return (
+            self.screening is not None
+            and self.screening.effect == Effect.BLOCK
+            and self.screening.overridden_at is None
+        )
+
+
+def has_contrast(procedure: RequestedProcedure) -> bool:
+    return bool(procedure.contrast) or bool(procedure.catalogue and procedure.catalogue.uses_contrast)
+
+
+def questionnaires_for(procedure: RequestedProcedure) -> list[Questionnaire]:
+    """Those that the exam, its modality, its contrast and its patient ask for; each once."""
+    patient = procedure.order.patient
+    wanted = Q(catalogue__isnull=True, modality="") | Q(modality=procedure.modality, catalogue__isnull=True)
+    if procedure.catalogue_id:
+        wanted |= Q(catalogue=procedure.catalogue_id)
+    rows = (
+        QuestionnaireAssignment.objects.filter(wanted, questionnaire__is_active=True)
+        .select_related("questionnaire")
+        .order_by("questionnaire__name", "pk")
+    )
+    contrast, age = has_contrast(procedure), patient.age
+    found: dict[int, Questionnaire] = {}
+    for row in rows:
+        if row.only_with_contrast and not contrast:
+            continue
+        if row.only_sex and patient.sex in ("F", "M") and patient.sex != row.only_sex:
+            continue
+        if age is not None and ((row.from_age or 0) > age or age > (row.to_age or 200)):
+            continue
+        found[row.questionnaire_id] = row.questionnaire
+    return list(found.values())
+
+
+def screening_states(procedure: RequestedProcedure) -> list[ScreeningState]:
+    """What is needed, and what else has been answered; answers to an older edition count until asked anew."""
+    current = {
+        row.questionnaire_id: row
+        for row in procedure.screenings.filter(superseded_at__isnull=True)
+        .select_related("questionnaire", "overridden_by", "answered_by")
+        .order_by("pk")
+    }
+    states = [ScreeningState(form, current.pop(form.pk, None)) for form in questionnaires_for(procedure)]
+    return states + [ScreeningState(row.questionnaire, row) for row in current.values()]
+
+
+# --- what answers mean
+
+
+def read_answers(questions: list[Question], answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers as they are stored; refuses what is missing or impossible, by question."""
+    errors: dict[str, str] = {}
+    clean: dict[str, Any] = {}
+    for unknown in answers.keys() - {question.key for question in questions}:
+        errors[str(unknown)] = _("This is not asked.")
+    for question in questions:
+        given = str(answers.get(question.key, "") if answers.get(question.key) is not None else "").strip()
+        if not given:
+            if question.is_required:
+                errors[question.key] = _("This must be answered.")
+            continue
+        problem = _problem_of(question, given)
+        if problem:
+            errors[question.key] = problem
+        else:
+            clean[question.key] = given.lower() if question.kind == Question.Kind.YES_NO else given
+    if errors:
+        raise InvalidData(_("Some safety questions are not answered."), errors=errors)
+    return clean
+
+
+def _problem_of(question: Question, given: str) -> str:
+    if question.kind == Question.Kind.YES_NO and given.lower() not in YES_NO:
+        return _("Answer yes, no or unknown.")
+    if question.kind == Question.Kind.NUMBER and _number(given) is None:
+        return _("Answer with a number.")
+    return _("This is too long.") if len(given) > LONGEST_ANSWER else ""
+
+
+def _number(given: str) -> Decimal | None:
+    try:
+        value = Decimal(given.replace(",", "."))
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() and abs(value) < 1_000_000 else None
+
+
+def effect_of(question: Question, given: str) -> str | None:
+    """note, warn, block; None when the answer raises nothing. An unknown is never less than a warning of a block."""
+    if question.kind == Question.Kind.NUMBER:
+        value = _number(given)
+        if value is None:
+            return None
+        low = question.when_below is not None and value < question.when_below
+        high = question.when_above is not None and value > question.when_above
+        return question.effect if low or high else None
+    if question.kind == Question.Kind.YES_NO:
+        if given == "unknown" and question.effect != Effect.NOTE:
+            return Effect.WARN
+        return question.effect if question.when_answer and given == question.when_answer.lower() else None
+    return question.effect if question.when_answer and given.lower() == question.when_answer.lower() else None
+
+
+@service(perms.SCREEN_PATIENT, action=Action.CREATE)
+def record_screening(
+    procedure: RequestedProcedure, *, questionnaire: Questionnaire, answers: Mapping[str, Any], actor: Actor
+) -> ScreeningAnswer:
+    """Keep the answers, say what they raise, and let the steps follow: blocked, or free again."""
+    procedure = lock_procedure(procedure)
+    questions = list(questionnaire.questions.all())
+    clean = read_answers(questions, answers)
+    findings = [
+        {"key": question.key, "effect": str(effect)}
+        for question in questions
+        if question.key in clean and (effect := effect_of(question, clean[question.key]))
+    ]
+    effect = max((row["effect"] for row in findings), key=lambda value: RANK[Effect(value)], default=str(Effect.NOTE))
+    for older in procedure.screenings.filter(questionnaire__name=questionnaire.name, superseded_at__isnull=True):
+        older.superseded_at = now()
+        _sign(older, actor, "Answered anew").save()
+    screening = ScreeningAnswer(
+        procedure=procedure,
+        questionnaire=questionnaire,
+        answers=clean,
+        effect=effect,
+        findings=findings,
+        answered_by=actor.user,
+    )
+    _sign(screening, actor, "Answered").save()
+    apply_blocks(procedure, actor)
+    return screening
+
+
+@service(perms.OVERRIDE_SCREENING)
+def override_screening(screening: ScreeningAnswer, *, reason: str, actor: Actor) -> ScreeningAnswer:
+    """A radiologist allows the exam in spite of the answers, and says why."""
+    reason = reason.strip()
+    if not reason:
+        words = _("Say why the exam is safe enough.")
+        raise InvalidData(words, errors={"reason": words})
+    procedure = lock_procedure(screening.procedure)
+    screening = ScreeningAnswer.objects.select_for_update().get(pk=screening.pk)
+    if screening.superseded_at or screening.overridden_at or screening.effect != Effect.BLOCK:
+        raise InvalidTransition(_("These answers block nothing."), todo=_("Look at the newest answers."))
+    screening.overridden_by, screening.overridden_at = actor.user, now()
+    screening.override_reason = reason[:200]
+    _sign(screening, actor, "Block overridden").save()
+    apply_blocks(procedure, actor)
+    return screening
+
+
+def is_blocked(procedure: RequestedProcedure) -> bool:
+    return procedure.screenings.filter(
+        superseded_at__isnull=True, effect=Effect.BLOCK, overridden_at__isnull=True
+    ).exists()
+
+
+def apply_blocks(procedure: RequestedProcedure, actor: Actor) -> None:
+    blocked = is_blocked(procedure)
+    for step in steps_of(procedure, *OPEN_STEPS):
+        step.is_blocked = blocked
+        rendering.save_step(step, actor, "Blocked by safety screening" if blocked else "Safety screening answered")
+
+
+def _sign(row: ScreeningAnswer, actor: Actor, reason: str) -> ScreeningAnswer:
+    row._history_user = actor.user
+    row._change_reason = f"{reason} [{actor}]"[:200]
+    return row
+
+
+def refuse_unsafe_start(procedure: RequestedProcedure) -> None:
+    """What the console asks before it starts an exam."""
+    states = screening_states(procedure)
+    blocking = [state.questionnaire.name for state in states if state.blocks]
+    if blocking:
+        raise InvalidTransition(
+            _("The safety answers block this exam."),
+            asked=_("To start the exam."),
+            found=_("Blocked by: %(names)s.") % {"names": ", ".join(blocking)},
+            todo=_("Ask a radiologist to look at the answers and to decide."),
+        )
+    missing = [state.questionnaire.name for state in states if state.is_missing]
+    if missing:
+        raise InvalidTransition(
+            _("Safety questions are not answered yet."),
+            asked=_("To start the exam."),
+            found=_("Not answered: %(names)s.") % {"names": ", ".join(missing)},
+            todo=_("Answer them, then start."),
+        )
