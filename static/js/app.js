@@ -520,6 +520,28 @@
     });
   }
 
+  /* ---- a handle between two panes: <div class="pi-drag" data-split="report"> moves by hand and by arrow keys ---- */
+  $$(".pi-drag[data-split]").forEach(function (handle) {
+    var space = handle.parentElement, key = "picha:split:" + handle.dataset.split;
+    function put(share) {
+      share = Math.max(25, Math.min(75, Math.round(share)));
+      space.style.setProperty("--split", share + "%");
+      handle.setAttribute("aria-valuenow", share);
+      store(key, String(share));
+    }
+    [["role", "separator"], ["aria-orientation", "vertical"], ["aria-valuemin", "25"], ["aria-valuemax", "75"], ["tabindex", "0"]].forEach(function (pair) { handle.setAttribute(pair[0], pair[1]); });
+    put(+store(key) || +handle.dataset.share || 60);
+    handle.addEventListener("keydown", function (event) {
+      var step = { ArrowLeft: -2, ArrowRight: 2 }[event.key];
+      if (step) { event.preventDefault(); put(+handle.getAttribute("aria-valuenow") + step); }
+    });
+    handle.addEventListener("pointerdown", function (event) { handle.setPointerCapture(event.pointerId); event.preventDefault(); });
+    handle.addEventListener("pointermove", function (event) {
+      var box = space.getBoundingClientRect();
+      if (handle.hasPointerCapture(event.pointerId)) put(100 * (event.clientX - box.left) / box.width);
+    });
+  });
+
   /* ---- start, and again for what htmx brings ---- */
   function arm(node) {
     $$("form[data-draft]", node || doc).forEach(watch);

@@ -23,7 +23,8 @@ pytestmark = [
 ]
 
 SHEET = "/styleguide/"
-ROWS = '<tr id="a" tabindex="0" data-href="#a"><td>first</td></tr><tr id="b" tabindex="-1" data-href="#b"><td>{b}</td></tr>'
+ROWS = """<tr id="a" tabindex="0" data-href="#a"><td>first</td></tr>
+<tr id="b" tabindex="-1" data-href="#b"><td>{b}</td></tr>"""
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,8 @@ def test_the_key_list_opens_and_switches_single_keys_off(tab):
 def test_a_danger_is_named_before_it_is_done(tab):
     append(
         tab,
-        '<form method="get" action="/styleguide/" data-confirm="Discard order 26-118?"><button id="go">x</button></form>',
+        '<form method="get" action="/styleguide/" data-confirm="Discard order 26-118?">'
+        '<button id="go">x</button></form>',
     )
     tab.click("#go")
     assert "Discard order 26-118?" in tab.inner_text("dialog.pi-dialog")
