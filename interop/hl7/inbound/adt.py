@@ -1,0 +1,151 @@
+"""ADT: patients registered, corrected and merged as the sender says (HL7 2.5.1 chapter 3; IHE RAD-1, RAD-12).
+
+An update of a patient that is not known here registers them: a feed begins on a day when most people exist already.
+"""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from interop.hl7 import mapping
+from interop.hl7.mapping import Identifier, PatientData
+from interop.hl7.messages import (
+    DUPLICATE_KEY,
+    REQUIRED_MISSING,
+    SEGMENT_SEQUENCE,
+    UNKNOWN_KEY,
+    Hl7Error,
+    Message,
+    Segment,
+)
+from interop.hl7.processor import Context, Outcome, handles
+from orders import services as orders
+from orders.models import IdentifierUse, Patient, PatientIdentifier, PatientMerge
+
+NOTHING_CHANGED = "Known already; nothing was changed."
+
+
+def patient_of(message: Message, context: Context) -> PatientData:
+    return mapping.patient(message.required("PID"), default_issuer=context.issuer)
+
+
+def resolve(identifiers: tuple[Identifier, ...], context: Context) -> Patient | None:
+    """The patient who has one of these; of a merged record, the survivor."""
+    return orders.resolve_patient(identifiers=[identifier.key for identifier in identifiers], actor=context.actor)
+
+
+def is_retired(identifier: Identifier) -> bool:
+    """Whether a merge has taken this identifier out of use."""
+    rows = PatientIdentifier.objects.filter(value=identifier.value, issuer=identifier.issuer).select_related("patient")
+    return any(row.patient.merged_into_id is not None or row.use == IdentifierUse.OLD for row in rows)
+
+
+def came_by_merge(identifier: Identifier) -> bool:
+    """Whether it was another record's before a merge that still holds."""
+    rows = PatientIdentifier.objects.filter(value=identifier.value, issuer=identifier.issuer)
+    for row in rows:
+        for merge in PatientMerge.objects.filter(survivor=row.patient_id, undone_at__isnull=True):
+            if row.pk in merge.moved.get("orders.patientidentifier", []):
+                return True
+    return False
+
+
+def register(data: PatientData, context: Context) -> Patient:
+    assert data.segment is not None
+    if not data.fields.get("family_name"):
+        raise Hl7Error(REQUIRED_MISSING, data.segment.location(5, 1), "PID-5 holds no family name.")
+    rows = [
+        {"value": row.value, "issuer": row.issuer, "type": row.type, "use": "temp" if row.type == "PT" else "usual"}
+        for row in data.identifiers
+    ]
+    return orders.register_patient(identifiers=rows, actor=context.actor, **data.fields)
+
+
+def update(patient: Patient, data: PatientData, context: Context) -> Patient:
+    """What the sender valued, and identifiers that were not known; a retired identifier changes nothing."""
+    if is_retired(data.identifiers[0]):
+        return patient
+    known = set(PatientIdentifier.objects.filter(patient=patient).values_list("value", "issuer"))
+    new = [
+        {"value": row.value, "issuer": row.issuer, "type": row.type, "use": "secondary"}
+        for row in data.identifiers
+        if (row.value, row.issuer) not in known
+    ]
+    return orders.update_patient(
+        patient, identifiers=new, reason=_("HL7 %(type)s") % {"type": context.row.message_type}, actor=context.actor, **data.fields
+    )
+
+
+def find_or_register(data: PatientData, context: Context) -> Patient:
+    """For an order: its patient as known here; demographics are corrected by ADT only.
+
+    Raises Hl7Error when name and date of birth both contradict what is known under the identifier.
+    """
+    patient = resolve(data.identifiers, context)
+    if patient is None:
+        return register(data, context)
+    refuse_another_person(patient, data)
+    return patient
+
+
+def refuse_another_person(patient: Patient, data: PatientData) -> None:
+    assert data.segment is not None
+    family, born = data.fields.get("family_name", ""), data.fields.get("birth_date")
+    other_name = bool(family) and family.casefold() != patient.family_name.casefold()
+    other_day = born is not None and patient.birth_date is not None and born != patient.birth_date
+    if other_name and other_day and not is_retired(data.identifiers[0]):
+        text = "Name and date of birth in PID are not those of the patient known under PID-3."
+        raise Hl7Error(UNKNOWN_KEY, data.segment.location(5), text)
+
+
+@handles("ADT^A01", "ADT^A04", "ADT^A05", "ADT^A08", "ADT^A28", "ADT^A31")
+def on_patient(message: Message, context: Context) -> Outcome:
+    data = patient_of(message, context)
+    patient = resolve(data.identifiers, context)
+    patient = register(data, context) if patient is None else update(patient, data, context)
+    stay = mapping.visit(message)
+    if stay.visit_number and message.event not in ("A28", "A31"):
+        orders.record_visit(
+            patient,
+            visit_number=stay.visit_number,
+            issuer=context.row.sending_facility[:64] or context.row.sending_application[:64],
+            patient_class=stay.patient_class,
+            location=stay.location,
+            actor=context.actor,
+        )
+    return Outcome(patient=patient.uuid)
+
+
+@handles("ADT^A40", "ADT^A34")
+def on_merge(message: Message, context: Context) -> Outcome:
+    """Each PID survives its MRG. Repeating a merge changes nothing; reversing one is refused."""
+    outcome = Outcome(text=NOTHING_CHANGED)
+    for group in message.groups("PID"):
+        mrg = next((segment for segment in group if segment.name == "MRG"), None)
+        if mrg is None:
+            raise Hl7Error(SEGMENT_SEQUENCE, message.location("MRG"), "Segment MRG is missing.")
+        outcome = _merge(mapping.patient(group[0], default_issuer=context.issuer), mrg, context)
+    if outcome.patient is None:
+        raise Hl7Error(SEGMENT_SEQUENCE, message.location("PID"), "Segment PID is missing.")
+    return outcome
+
+
+def _merge(data: PatientData, mrg: Segment, context: Context) -> Outcome:
+    prior = mapping.identifiers(mrg, 1, default_issuer=context.issuer)
+    if not prior:
+        raise Hl7Error(REQUIRED_MISSING, mrg.location(1), "MRG-1 holds no patient identifier.")
+    if {identifier.key for identifier in prior} & {identifier.key for identifier in data.identifiers}:
+        raise Hl7Error(DUPLICATE_KEY, mrg.location(1), "MRG-1 matches PID-3.", fatal=True)
+    loser, survivor = resolve(prior, context), resolve(data.identifiers, context)
+    if loser is None:
+        raise Hl7Error(UNKNOWN_KEY, mrg.location(1), "The patient in MRG-1 is not known here.")
+    if survivor is not None and survivor.pk == loser.pk:
+        if came_by_merge(data.identifiers[0]) and not came_by_merge(prior[0]):
+            text = "PID-3 was merged into MRG-1 before: the reverse merge is refused."
+            raise Hl7Error(DUPLICATE_KEY, mrg.location(1), text, fatal=True)
+        return Outcome(patient=survivor.uuid, text=NOTHING_CHANGED)
+    if survivor is None:
+        survivor = register(data, context)
+    reason = _("HL7 %(type)s") % {"type": context.row.message_type}
+    orders.merge_patients(survivor=survivor, loser=loser, reason=reason, actor=context.actor)
+    return Outcome(patient=survivor.uuid)

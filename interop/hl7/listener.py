@@ -1,0 +1,211 @@
+"""``run_mllp``: the asyncio listener. It frames, limits and times; what is said is interop.hl7.intake's, in threads.
+
+One connection's messages are taken one after the other, in order; connections run beside each other. While the database
+does not answer, a connection is closed without an acknowledgement (in enhanced mode after CE): the sender repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Barrier, BrokenBarrierError
+from typing import TypeVar
+
+import structlog
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+
+from interop.hl7 import acknowledgements as ack
+from interop.hl7 import intake
+from interop.hl7.messages import INTERNAL_ERROR, Location, peek
+from interop.hl7.mllp import DEFAULT_LIMIT, Deframer, FrameTooLarge, NotMllp, frame
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+READ_SIZE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes in bytes, times in seconds."""
+
+    message: int = DEFAULT_LIMIT
+    first_byte: float = 60.0
+    inside_frame: float = 4.0
+    whole_frame: float = 60.0
+    between_frames: float = 3600.0
+    writing: float = 10.0
+    connections: int = 500
+    connections_per_address: int = 100
+    workers: int = 8
+
+
+class DatabaseThreads:
+    """Threads for the ORM: each job begins and ends in `public`, with connections that live."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="mllp")
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._job, function, arguments)
+
+    @staticmethod
+    def _job(function: Callable[..., T], arguments: tuple[object, ...]) -> T:
+        close_old_connections()
+        try:
+            connection.set_schema_to_public()
+            return function(*arguments)
+        finally:
+            close_old_connections()
+
+    def close(self) -> None:
+        """Every thread closes its connection, all at once so that none does it for another."""
+        barrier = Barrier(self.workers)
+
+        def last_job() -> None:
+            try:
+                barrier.wait(timeout=5)
+            except BrokenBarrierError:
+                log.warning("mllp_thread_was_busy")
+            connections.close_all()
+
+        for _worker in range(self.workers):
+            self._pool.submit(last_job)
+        self._pool.shutdown(wait=True)
+
+
+class Listener:
+    """One or two ports, clear and TLS."""
+
+    def __init__(self, *, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.threads = DatabaseThreads(self.limits.workers)
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: Counter[str] = Counter()
+
+    async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> int:
+        """Listen; answers the port (the system's choice for 0)."""
+        server = await asyncio.start_server(self._accepted, host, port, ssl=tls, backlog=256, limit=READ_SIZE)
+        self._servers.append(server)
+        bound = int(server.sockets[0].getsockname()[1])
+        log.info("mllp_listening", port=bound, tls=tls is not None)
+        return bound
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10)
+        await asyncio.to_thread(self.threads.close)
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        address = str(writer.get_extra_info("peername")[0])
+        self._open[address] += 1
+        try:
+            crowded = self._open[address] > self.limits.connections_per_address
+            if crowded or self._open.total() > self.limits.connections:
+                log.warning("mllp_too_many_connections", address=address)
+                return
+            await Conversation(self, reader, writer, address).hold()
+        except (ConnectionError, TimeoutError, ssl.SSLError, asyncio.IncompleteReadError) as ended:
+            log.info("mllp_connection_ended", address=address, reason=type(ended).__name__)
+        finally:
+            self._tasks.discard(task)
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
+            writer.close()
+
+
+class Conversation:
+    """One connection, from its first byte to its last."""
+
+    def __init__(
+        self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
+    ) -> None:
+        self.limits, self.threads = listener.limits, listener.threads
+        self.reader, self.writer = reader, writer
+        secured = writer.get_extra_info("ssl_object")
+        certificate = secured.getpeercert(binary_form=True) if secured is not None else None
+        self.door = intake.Door(
+            port=int(writer.get_extra_info("sockname")[1]),
+            address=address,
+            certificate=hashlib.sha256(certificate).hexdigest() if certificate else None,
+            is_tls=secured is not None,
+        )
+
+    async def hold(self) -> None:
+        deframer = Deframer(limit=self.limits.message)
+        patience, frame_began = self.limits.first_byte, 0.0
+        clock = asyncio.get_running_loop().time
+        while True:
+            data = await asyncio.wait_for(self.reader.read(READ_SIZE), patience)
+            if not data:
+                return
+            was_inside = deframer.is_inside
+            try:
+                frames = deframer.feed(data)
+            except FrameTooLarge as large:
+                await self._write(await self._safely(intake.refuse_too_large, large.head, self.door) or [])
+                return
+            except NotMllp:
+                await self._safely(intake.refuse_not_mllp, self.door)
+                return
+            for raw in frames:
+                if not await self._answer(raw):
+                    return
+            if not deframer.is_inside:
+                patience = self.limits.between_frames
+                continue
+            if frames or not was_inside:
+                frame_began = clock()
+            patience = min(self.limits.inside_frame, frame_began + self.limits.whole_frame - clock())
+            if patience <= 0:
+                return
+
+    async def _answer(self, raw: bytes) -> bool:
+        """Take one message; False when the connection is to end."""
+        try:
+            reception = await self.threads.run(intake.receive, raw, self.door)
+            await self._write(reception.replies)
+            if reception.message is not None:
+                await self._write(await self.threads.run(intake.finish, reception))
+        except (DatabaseError, InterfaceError) as failure:
+            log.error("mllp_database_does_not_answer", error=type(failure).__name__)
+            await self._write(_cannot_now(raw))
+            return False
+        return not reception.closes
+
+    async def _safely(self, function: Callable[..., T], *arguments: object) -> T | None:
+        """For refusals: they are told and counted where the database lets us."""
+        try:
+            return await self.threads.run(function, *arguments)
+        except (DatabaseError, InterfaceError) as failure:
+            log.error("mllp_database_does_not_answer", error=type(failure).__name__)
+            return None
+
+    async def _write(self, replies: list[bytes]) -> None:
+        for reply in replies:
+            self.writer.write(frame(reply))
+        if replies:
+            await asyncio.wait_for(self.writer.drain(), self.limits.writing)
+
+
+def _cannot_now(raw: bytes) -> list[bytes]:
+    """Enhanced mode has a word for it, CE; in original mode silence makes the sender repeat."""
+    header = peek(raw)
+    if header is None or not header.is_enhanced or not ack.wants(header.accept_acknowledgement, success=False):
+        return []
+    problem = ack.Problem(INTERNAL_ERROR, Location("MSH"), "It cannot be stored now; send it again.")
+    return [ack.acknowledge(header, ack.COMMIT_ERROR, problems=(problem,))]

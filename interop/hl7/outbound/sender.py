@@ -1,0 +1,283 @@
+"""Sending: claimed, sent, recorded; no transaction is open while the network is used.
+
+In order per destination and patient, always under the same MSH-10. No answer and AE are tried again with growing
+pauses; AR is parked, and the messages behind it go on. A destination that cannot be reached rests as a whole.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import LiteralString
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from interop.hl7 import acknowledgements as ack
+from interop.hl7.messages import Hl7Error
+from interop.hl7.mllp import Deframer, FrameTooLarge, NotMllp, frame
+from interop.hl7.network import HostNotAllowed, pinned_address
+from interop.models import OutboundMessage, OutboundStatus
+from reporting import services as reporting
+from reporting.models import ReportDelivery
+from ris.core.actor import Actor
+from ris.tenants.context import require_schema
+
+log = structlog.get_logger(__name__)
+
+CLAIM_FOR = timedelta(seconds=60)
+CONNECT_SECONDS = 5.0
+MARGIN = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(minutes=5)
+LONGEST_REST = timedelta(minutes=1)
+ANSWER_LIMIT = 256 * 1024
+
+CLAIM: LiteralString = """
+update interop_outboundmessage set claimed_until = now() + %(claim)s
+where id in (
+    select m.id from interop_outboundmessage m
+    join interop_hl7destination d on d.id = m.destination_id
+    where m.status = 'pending' and m.protocol = 'hl7' and m.next_attempt_at <= now()
+      and (m.claimed_until is null or m.claimed_until < now())
+      and d.is_active and not d.is_paused
+      and not exists (
+          select 1 from interop_outboundmessage e
+          where e.destination_id = m.destination_id and e.ordering_key = m.ordering_key
+            and e.status = 'pending' and e.id < m.id)
+    order by m.id limit %(limit)s for update of m skip locked)
+returning id
+"""
+
+
+class NoAnswer(OSError):
+    """The peer closed, or said nothing in time, or nothing that is an answer to this message."""
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """A message as it goes out; read once, so that nothing is asked of the database while it is under way."""
+
+    pk: int
+    destination: str
+    host: str
+    port: int
+    uses_tls: bool
+    timeout: int
+    control_id: str
+    body: bytes
+    attempts: int
+
+
+def claim(limit: int = 50) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM, {"claim": CLAIM_FOR, "limit": limit})
+        return sorted(row[0] for row in cursor.fetchall())
+
+
+def run(pk: int) -> bool:
+    """One try of one message; True when it is acknowledged. Safe to call twice at once: the second does nothing."""
+    key = OutboundMessage.objects.filter(pk=pk).values_list("destination_id", "ordering_key").first()
+    if key is None:
+        return False
+    with _alone(f"hl7:{key[0]}:{key[1]}") as is_alone:
+        shipment = _begin(pk) if is_alone else None
+        if shipment is None:
+            return False
+        return _try(shipment)
+
+
+def _try(shipment: Shipment) -> bool:
+    try:
+        address = pinned_address(shipment.host, shipment.port)
+        answer, raw = exchange(shipment, address)
+    except HostNotAllowed as refusal:
+        _postpone(shipment, refusal.detail, rests=True)
+        return False
+    except (OSError, Hl7Error, FrameTooLarge, NotMllp) as failure:
+        _postpone(shipment, words_of(failure), rests=not isinstance(failure, NoAnswer))
+        return False
+    return _record(shipment, answer, raw)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[bool]:
+    """A lock of this session (never of a transaction) on one destination's messages about one patient."""
+    arguments = [f"{require_schema()}:{name}"]
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", arguments)
+        (got,) = cursor.fetchone()
+    try:
+        yield got
+    finally:
+        if got:
+            with connection.cursor() as cursor:
+                cursor.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", arguments)
+
+
+@transaction.atomic
+def _begin(pk: int) -> Shipment | None:
+    """Count the try before it is made; None when there is nothing to do (any more, or yet)."""
+    row = OutboundMessage.objects.select_for_update(of=("self",)).select_related("destination").get(pk=pk)
+    destination, now = row.destination, timezone.now()
+    if row.status != OutboundStatus.PENDING or row.next_attempt_at > now:
+        if row.claimed_until is not None:
+            row.claimed_until = None
+            row.save(update_fields=["claimed_until"])
+        return None
+    earlier = OutboundMessage.objects.filter(
+        destination=destination, ordering_key=row.ordering_key, status=OutboundStatus.PENDING, pk__lt=row.pk
+    )
+    if earlier.exists() or destination.is_paused or not destination.is_active:
+        return None
+    row.attempts += 1
+    row.sent_at = now
+    row.claimed_until = now + MARGIN + timedelta(seconds=destination.ack_timeout_seconds)
+    row.save(update_fields=["attempts", "sent_at", "claimed_until"])
+    return Shipment(
+        row.pk,
+        destination.name,
+        destination.host,
+        destination.port,
+        destination.uses_tls,
+        destination.ack_timeout_seconds,
+        row.control_id,
+        bytes(row.body),
+        row.attempts,
+    )
+
+
+# --- the network
+
+
+def exchange(shipment: Shipment, address: str) -> tuple[ack.Answer, bytes]:
+    """Send and wait for the answer to this very message; answers to others (late ones) are passed over."""
+    deadline = time.monotonic() + shipment.timeout
+    with socket.create_connection((address, shipment.port), timeout=min(CONNECT_SECONDS, shipment.timeout)) as plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if shipment.uses_tls:
+            with _tls().wrap_socket(plain, server_hostname=shipment.host) as secured:
+                return _converse(secured, shipment, deadline)
+        return _converse(plain, shipment, deadline)
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.RIS_TLS_CLIENT_CA or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.RIS_TLS_CERTIFICATE:
+        context.load_cert_chain(settings.RIS_TLS_CERTIFICATE, settings.RIS_TLS_KEY or None)
+    return context
+
+
+def _converse(peer: socket.socket, shipment: Shipment, deadline: float) -> tuple[ack.Answer, bytes]:
+    peer.settimeout(max(0.1, deadline - time.monotonic()))
+    peer.sendall(frame(shipment.body))
+    deframer = Deframer(limit=ANSWER_LIMIT)
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise NoAnswer(_("No answer in %(count)d seconds.") % {"count": shipment.timeout})
+        peer.settimeout(left)
+        try:
+            data = peer.recv(65536)
+        except TimeoutError:
+            continue
+        if not data:
+            raise NoAnswer(_("The other side closed the connection without an answer."))
+        for raw in deframer.feed(data):
+            answer = ack.read(raw)
+            if answer.control_id == shipment.control_id:
+                return answer, raw
+
+
+def words_of(failure: Exception) -> str:
+    """What happened, in words a person understands."""
+    if isinstance(failure, NoAnswer):
+        return str(failure)
+    if isinstance(failure, ConnectionRefusedError):
+        return _("Nobody listens there: the connection was refused.")
+    if isinstance(failure, TimeoutError):
+        return _("The host does not answer.")
+    if isinstance(failure, socket.gaierror):
+        return _("The host's name cannot be resolved.")
+    if isinstance(failure, ssl.SSLError):
+        return _("TLS failed: %(reason)s.") % {"reason": failure.reason or type(failure).__name__}
+    if isinstance(failure, ConnectionError):
+        return _("The connection broke.")
+    if isinstance(failure, OSError):
+        return _("The network refused: %(reason)s.") % {"reason": failure.strerror or type(failure).__name__}
+    return _("What came back is no HL7 acknowledgement.")
+
+
+# --- what became of it
+
+
+def _locked(shipment: Shipment) -> OutboundMessage | None:
+    """The row, unless a person has parked or cancelled it meanwhile."""
+    row = OutboundMessage.objects.select_for_update(of=("self",)).select_related("destination").get(pk=shipment.pk)
+    return row if row.status == OutboundStatus.PENDING and row.control_id == shipment.control_id else None
+
+
+def back_off(attempts: int, longest: timedelta = LONGEST_WAIT) -> timedelta:
+    """1, 2, 4 ... seconds, capped."""
+    return min(timedelta(seconds=2 ** min(max(attempts - 1, 0), 12)), longest)
+
+
+@transaction.atomic
+def _postpone(shipment: Shipment, error: str, *, rests: bool) -> None:
+    """``rests``: it is the destination that cannot be reached, so its other messages wait as well."""
+    row = _locked(shipment)
+    if row is None:
+        return
+    attempts = row.attempts
+    waiting = OutboundMessage.objects.filter(destination=row.destination, status=OutboundStatus.PENDING)
+    if rests:
+        attempts = waiting.aggregate(most=Max("attempts"))["most"] or attempts
+    due = timezone.now() + back_off(attempts, LONGEST_REST if rests else LONGEST_WAIT)
+    row.next_attempt_at, row.claimed_until, row.last_error = due, None, error[:500]
+    row.save()
+    if rests:
+        waiting.filter(next_attempt_at__lt=due).exclude(pk=row.pk).update(next_attempt_at=due, claimed_until=None)
+    log.warning("hl7_not_sent", destination=shipment.destination, attempts=row.attempts, rests=rests)
+
+
+@transaction.atomic
+def _record(shipment: Shipment, answer: ack.Answer, raw: bytes) -> bool:
+    row = _locked(shipment)
+    if row is None:
+        return False
+    row.acknowledgement, row.claimed_until = raw[:ANSWER_LIMIT], None
+    actor = Actor("hl7", ae_title=row.destination.name[:16], address=row.destination.host[:64])
+    if answer.is_accepted:
+        row.status, row.acknowledged_at, row.last_error = OutboundStatus.ACKNOWLEDGED, timezone.now(), ""
+        row.save()
+        if delivery := delivery_of(row):
+            reporting.mark_delivery_acknowledged(delivery, actor=actor)
+        return True
+    row.last_error = answer.words[:500]
+    if answer.is_rejected:
+        row.status = OutboundStatus.PARKED
+        row.save()
+        if delivery := delivery_of(row):
+            error = _("%(destination)s refused it: %(code)s.") % {"destination": row.destination.name, "code": answer.code}
+            reporting.mark_delivery_failed(delivery, error=error, actor=actor)
+        log.warning("hl7_parked", destination=shipment.destination, code=answer.code)
+        return False
+    row.next_attempt_at = timezone.now() + back_off(row.attempts)
+    row.save()
+    return False
+
+
+def delivery_of(row: OutboundMessage) -> ReportDelivery | None:
+    """The line of the delivery ledger that a report message carries out."""
+    if not row.message_type.startswith("ORU") or not row.subject:
+        return None
+    return ReportDelivery.objects.filter(uuid=row.subject).first()

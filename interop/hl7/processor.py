@@ -1,0 +1,229 @@
+"""The edge between HL7 v2 and the services: one table of message types, one place where a refusal becomes AE or AR."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.utils import timezone
+
+from interop.hl7 import acknowledgements as ack
+from interop.hl7.messages import (
+    DATA_TYPE,
+    DUPLICATE_KEY,
+    INTERNAL_ERROR,
+    RECORD_LOCKED,
+    UNKNOWN_KEY,
+    UNSUPPORTED_EVENT,
+    UNSUPPORTED_PROCESSING,
+    UNSUPPORTED_TYPE,
+    UNSUPPORTED_VERSION,
+    Hl7Error,
+    Location,
+    Message,
+    parse,
+    peek,
+)
+from interop.models import InboundMessage, MessageStatus
+from ris.accounts.selectors import facility_settings
+from ris.audit.models import Action
+from ris.audit.service import correlation_id, refused
+from ris.core.actor import Actor
+from ris.core.errors import AlreadyExists, Conflict, DomainError, InvalidData, NotKnown, NotPermitted
+from ris.tenants.context import require_facility
+
+log = structlog.get_logger(__name__)
+
+TRIES = 3
+DEADLOCKS = {"40P01", "40001"}
+
+#: field of a service's InvalidData -> where a sender wrote it
+PLACES: dict[str, Location] = {
+    "family_name": Location("PID", 1, 5, 1),
+    "given_name": Location("PID", 1, 5, 2),
+    "middle_name": Location("PID", 1, 5, 3),
+    "suffix": Location("PID", 1, 5, 4),
+    "prefix": Location("PID", 1, 5, 5),
+    "birth_date": Location("PID", 1, 7),
+    "sex": Location("PID", 1, 8),
+    "address": Location("PID", 1, 11),
+    "phone": Location("PID", 1, 13),
+    "email": Location("PID", 1, 13),
+    "identifiers": Location("PID", 1, 3),
+    "visit_number": Location("PV1", 1, 19),
+    "priority": Location("TQ1", 1, 9),
+    "placer_order_number": Location("ORC", 1, 2),
+    "code": Location("OBR", 1, 4),
+    "procedures": Location("OBR", 1, 4),
+    "laterality": Location("OBR", 1, 15, 5),
+    "accession_number": Location("OBR", 1, 18),
+    "study_instance_uid": Location("ZDS", 1, 1),
+    "indication": Location("OBR", 1, 31),
+    "reason_code": Location("ORC", 1, 16),
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """For whom and when a message is processed."""
+
+    actor: Actor
+    zone: zoneinfo.ZoneInfo
+    issuer: str
+    row: InboundMessage
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a message that was accepted."""
+
+    status: str = MessageStatus.PROCESSED
+    patient: UUID | None = None
+    accession_number: str = ""
+    text: str = ""
+
+
+Handler = Callable[[Message, Context], Outcome]
+_handlers: dict[tuple[str, str], Handler] = {}
+
+
+def handles(*types: str) -> Callable[[Handler], Handler]:
+    """``@handles("ADT^A04", "ADT^A08")``"""
+
+    def register(handler: Handler) -> Handler:
+        for name in types:
+            kind, _caret, event = name.partition("^")
+            _handlers[kind, event] = handler
+        return handler
+
+    return register
+
+
+def known_types() -> list[str]:
+    _load()
+    return sorted(f"{kind}^{event}" for kind, event in _handlers)
+
+
+def _load() -> None:
+    """The handlers stand on the services, which stand on everything: they are loaded when the first message comes."""
+    import interop.hl7.inbound.adt
+    import interop.hl7.inbound.orders  # noqa: F401
+
+
+def handler_of(message: Message) -> Handler:
+    _load()
+    kind, event = message.type, message.event
+    if (kind, event) in _handlers:
+        return _handlers[kind, event]
+    if any(known == kind for known, _event in _handlers):
+        raise Hl7Error(UNSUPPORTED_EVENT, Location("MSH", 1, 9, 2), f"{kind} with this event is not taken here.", fatal=True)
+    raise Hl7Error(UNSUPPORTED_TYPE, Location("MSH", 1, 9, 1), "This message type is not taken here.", fatal=True)
+
+
+def _check(message: Message) -> None:
+    version, processing = message.header.version, message.header.text(11).upper()
+    if version and not version.startswith("2"):
+        raise Hl7Error(UNSUPPORTED_VERSION, Location("MSH", 1, 12), "Only HL7 version 2 is taken.", fatal=True)
+    if processing not in ("", "P", "T", "D"):
+        raise Hl7Error(UNSUPPORTED_PROCESSING, Location("MSH", 1, 11), "MSH-11 is not P, T or D.", fatal=True)
+
+
+def process(pk: int, actor: Actor, *, seen: datetime | None, again: bool) -> InboundMessage:
+    """Run the handler in the transaction that stores its answer; a refusal rolls back and is stored by itself.
+
+    Raises OperationalError and InterfaceError when the database is away: then nothing is answered.
+    """
+    for attempt in range(TRIES):
+        try:
+            with transaction.atomic():
+                row = InboundMessage.objects.select_for_update().get(pk=pk)
+                if _is_settled(row, seen, again):
+                    return row
+                correlation_id.set(f"hl7:{row.uuid}")
+                return _accept(row, actor)
+        except DomainError as refusal:
+            return _reject(pk, actor, _translated(refusal), seen, again)
+        except Hl7Error as refusal:
+            refused(actor, "interop.process_message", Action.EXECUTE, refusal)
+            return _reject(pk, actor, refusal, seen, again)
+        except (OperationalError, InterfaceError) as failure:
+            if getattr(failure.__cause__, "sqlstate", "") not in DEADLOCKS:
+                raise
+            if attempt == TRIES - 1:
+                return _reject(pk, actor, _busy(), seen, again)
+        except IntegrityError as failure:
+            constraint = getattr(getattr(failure.__cause__, "diag", None), "constraint_name", "")
+            log.warning("hl7_message_contradicts", message=pk, constraint=constraint)
+            error = Hl7Error(DUPLICATE_KEY, Location("MSH"), "The message contradicts what is stored here.")
+            return _reject(pk, actor, error, seen, again)
+        except (DatabaseError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as failure:
+            log.exception("hl7_message_failed", message=pk, error=type(failure).__name__)
+            error = Hl7Error(INTERNAL_ERROR, Location("MSH"), "The message could not be processed; it is kept for a person.")
+            return _reject(pk, actor, error, seen, again)
+    raise AssertionError("unreachable")
+
+
+def _busy() -> Hl7Error:
+    return Hl7Error(RECORD_LOCKED, Location("MSH"), "The record is being changed; send it again.")
+
+
+def _is_settled(row: InboundMessage, seen: datetime | None, again: bool) -> bool:
+    """Answered for good, or answered by another process since this one looked."""
+    if row.acknowledgement is None or again:
+        return False
+    return row.acknowledgement_code != ack.ERROR or row.processed_at != seen
+
+
+def _accept(row: InboundMessage, actor: Actor) -> InboundMessage:
+    message = parse(bytes(row.raw))
+    _check(message)
+    handler = handler_of(message)
+    context = Context(actor, require_facility().zone, facility_settings().patient_id_issuer, row)
+    outcome = handler(message, context)
+    row.status, row.error = outcome.status, ""
+    row.patient, row.accession_number = outcome.patient, outcome.accession_number[:16]
+    _answer(row, ack.ACCEPT, text=outcome.text)
+    return row
+
+
+def _reject(pk: int, actor: Actor, error: Hl7Error, seen: datetime | None, again: bool) -> InboundMessage:
+    with transaction.atomic():
+        row = InboundMessage.objects.select_for_update().get(pk=pk)
+        if _is_settled(row, seen, again):
+            return row
+        row.status, row.error = MessageStatus.REJECTED, f"{error.location}: {error.text}"[:500]
+        _answer(row, ack.REJECT if error.fatal else ack.ERROR, problems=(ack.Problem.of(error),))
+        return row
+
+
+def _answer(row: InboundMessage, code: str, **said: Any) -> None:
+    row.acknowledgement = ack.acknowledge(peek(bytes(row.raw)), code, **said)
+    row.acknowledgement_code, row.processed_at = code, timezone.now()
+    row.save()
+
+
+def _translated(refusal: DomainError) -> Hl7Error:
+    """A service's refusal in HL7's terms. Its detail names no patient."""
+    field = next((name for name in refusal.errors if name in PLACES), "")
+    place = PLACES.get(field, Location("MSH"))
+    text = refusal.detail
+    if field and refusal.errors[field]:
+        value = refusal.errors[field]
+        text = str(value[0] if isinstance(value, (list, tuple)) else value)
+    if isinstance(refusal, NotPermitted):
+        return Hl7Error(INTERNAL_ERROR, place, text, fatal=True)
+    if isinstance(refusal, NotKnown):
+        return Hl7Error(UNKNOWN_KEY, place, text)
+    if isinstance(refusal, AlreadyExists):
+        return Hl7Error(DUPLICATE_KEY, place, text)
+    if isinstance(refusal, InvalidData):
+        return Hl7Error(DATA_TYPE, place, text)
+    if isinstance(refusal, Conflict):
+        return Hl7Error(DUPLICATE_KEY, place, text)
+    return Hl7Error(INTERNAL_ERROR, place, text)

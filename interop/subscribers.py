@@ -1,0 +1,3 @@
+"""What the interfaces hear, and what falls due for them. Loaded by every process."""
+
+import interop.hl7.subscribers  # noqa: F401
