@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
@@ -229,7 +230,7 @@ class Postgres:
             command += ["-c", f"{name}={value}"]
         deadline = time.monotonic() + START_SECONDS
         with self.log.open("ab") as log:
-            options = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL, "start_new_session": True}
+            options: dict[str, Any] = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL, "start_new_session": True}
             tie = signal.SIGINT if tied_to_parent else None
             process = self._spawn(command, tie=tie, **options)
             while not self._accepts():
@@ -254,7 +255,7 @@ class Postgres:
             return False
         return True
 
-    def _spawn(self, command: list[object], *, tie: int | None = None, **options: object) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: list[object], *, tie: int | None = None, **options: Any) -> subprocess.Popen[bytes]:
         variables = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         if self.root_mode == "setuid":
             options |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -263,7 +264,7 @@ class Postgres:
             env=variables | {"LC_ALL": "C.UTF-8"},
             cwd="/",
             preexec_fn=self._before_exec(tie),
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
     def _before_exec(self, tie: int | None) -> Callable[[], None]:
