@@ -170,7 +170,7 @@ def weigh(query: Query, patient: Patient) -> Candidate:
     score = 0.0
     likeness = name_likeness(query, patient)
     if query.words:
-        score += 0.55 * likeness
+        score += 0.6 * likeness
         matches["name"] = "same" if likeness >= 0.97 else "similar" if likeness >= 0.6 else "different"
         if matches["name"] != "different":
             reasons.append(_("Same name") if matches["name"] == "same" else _("Similar name"))
@@ -202,9 +202,9 @@ def _weigh_birth_date(born: date, patient: Patient) -> tuple[float, str, Promise
     if theirs is None:
         return 0.0, "different", None
     if theirs == born:
-        return 0.3, "same", _("Same date of birth")
+        return 0.35, "same", _("Same date of birth")
     if theirs == swapped(born):
-        return 0.22, "swapped", _("Day and month of birth swapped")
+        return 0.25, "swapped", _("Day and month of birth swapped")
     if theirs.year == born.year and patient.birth_date_is_estimated:
         return 0.15, "similar", _("Same year of birth, estimated")
     equal_parts = (theirs.year == born.year) + (theirs.month == born.month) + (theirs.day == born.day)

@@ -1,6 +1,7 @@
 """What happens to patients, orders, documents and charges. Everything from outside comes through here."""
 
 from orders.services.accession import mint_accession_number, reserve_accession_numbers
+from orders.services.catalogue import ImportResult, export_catalogue, import_catalogue, load_starter_catalogue
 from orders.services.charges import bill_charge, confirm_charge, draft_charges, void_charge
 from orders.services.documents import add_document, withdraw_document
 from orders.services.identity import (
@@ -63,6 +64,7 @@ from orders.services.patients import (
 
 __all__ = [
     "Candidate",
+    "ImportResult",
     "ProcedureRequest",
     "accept_procedure",
     "add_alert",
@@ -76,10 +78,13 @@ __all__ = [
     "create_order",
     "draft_charges",
     "end_alert",
+    "export_catalogue",
     "find_catalogue",
     "find_duplicates",
     "grant_access",
     "hold_procedure",
+    "import_catalogue",
+    "load_starter_catalogue",
     "mark_amended",
     "mark_arrived",
     "mark_completed_by_technologist",
