@@ -62,10 +62,18 @@ class FacilityChangeList(ChangeList):
     """Writes the token of a search into its links, never the words."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        self.search_token: str = getattr(request, "search_token", "")
         super().__init__(request, *args, **kwargs)
-        token = getattr(request, "search_token", "")
-        if token and self.params.pop(SEARCH_VAR, None) is not None:
-            self.params[TOKEN_VAR] = token
+
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        found = self.filter_params
+        if self.search_token and SEARCH_VAR in found:
+            others = {name: value for name, value in found.items() if name != SEARCH_VAR}
+            self.filter_params = {**others, TOKEN_VAR: [self.search_token]}
+        try:
+            return super().get_query_string(new_params, remove)
+        finally:
+            self.filter_params = found
 
 
 class RightsMixin:

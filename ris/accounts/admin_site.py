@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
@@ -11,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from ris.accounts.actors import actor_of
-from ris.accounts.web import to_sign_in
+from ris.accounts.web import SIGN_IN
 from ris.audit.models import Action
 from ris.audit.service import record_read, refused
 from ris.core.errors import NotPermitted
@@ -49,7 +50,7 @@ class FacilityAdminSite(admin.AdminSite):
             refusal = NotPermitted("Programs do not enter the administration pages.")
             refused(actor_of(request), "admin.enter", Action.READ, refusal)
             raise refusal
-        return to_sign_in(request)
+        return HttpResponseRedirect(f"{SIGN_IN}?{urlencode({'next': request.GET.get('next', '/admin/')})}")
 
     def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         from ris.accounts.web.views import sign_out

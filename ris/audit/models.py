@@ -7,6 +7,7 @@ Rows are inserted unchained; one sealer per facility chains finished ranges afte
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Func
 from django.db.models.functions import Now
@@ -68,6 +69,7 @@ class AuditEvent(models.Model):
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["patient", "-id"], name="audit_patient"),
+            GinIndex(fields=["patients"], name="audit_patients"),
             models.Index(fields=["user", "-id"], name="audit_user"),
             models.Index(fields=["entity", "-id"], name="audit_entity"),
             models.Index(fields=["event_type", "-id"], name="audit_type"),

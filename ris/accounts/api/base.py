@@ -50,6 +50,8 @@ class HoldsPermission(permissions.BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not (request.user and request.user.is_authenticated):
             return False
+        if not view.handles_method:
+            return True  # and is told 405 right after this
         code = view.permission_code
         return code is not None and view.actor.may(code)
 
@@ -68,6 +70,15 @@ class FacilityViewMixin(APIView):
         if name == "metadata":
             name = "list" if "list" in self.permission_codes else "retrieve"
         return self.permission_codes.get("retrieve" if name == "head" else name)
+
+    @property
+    def handles_method(self) -> bool:
+        method = (self.request.method or "").lower()
+        if method in ("options", "head"):
+            return True
+        if hasattr(self, "action_map"):
+            return method in self.action_map
+        return hasattr(self, method)
 
     @property
     def actor(self) -> Actor:

@@ -2,6 +2,7 @@ from django.urls import re_path
 from rest_framework.routers import BaseRouter
 
 from ris.accounts.api import views
+from ris.accounts.api.audit import AuditEventViewSet
 
 urlpatterns = [
     re_path(r"^auth/token/?$", views.TokenView.as_view(), name="auth-token"),
@@ -16,3 +17,4 @@ def register(router: BaseRouter) -> None:
     router.register("roles", views.RoleViewSet, basename="role")
     router.register("sites", views.SiteViewSet, basename="site")
     router.register("api-keys", views.ApiKeyViewSet, basename="api-key")
+    router.register("audit-events", AuditEventViewSet, basename="audit-event")

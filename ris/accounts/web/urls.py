@@ -1,6 +1,6 @@
 from django.urls import path
 
-from ris.accounts.web import oidc_views, profile, views
+from ris.accounts.web import audit, oidc_views, profile, views
 
 urlpatterns = [
     path("sign-in/", views.sign_in, name="sign_in"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("profile/totp/qr.png", profile.totp_picture, name="totp_picture"),
     path("profile/totp/remove/", profile.remove_totp, name="totp_remove"),
     path("profile/credentials/<uuid:uuid>/revoke/", profile.revoke_credential, name="revoke_credential"),
+    path("audit/", audit.audit_search, name="audit"),
+    path("audit/export/", audit.audit_export, name="audit_export"),
+    path("audit/<uuid:uuid>/", audit.audit_event, name="audit_event"),
     path("break-glass/", profile.break_glass, name="break_glass"),
     path("break-glass/<uuid:uuid>/end/", profile.end_break_glass, name="end_break_glass"),
 ]

@@ -1,0 +1,64 @@
+"""What a facility decides for itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from ris.accounts.admin_base import FacilityModelAdmin
+from ris.accounts.models import FacilitySettings
+from ris.accounts.selectors import facility_settings, forget
+
+
+class FacilitySettingsForm(forms.ModelForm):
+    gateway_token = forms.CharField(
+        label=_("SMS gateway token"),
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text=_("Empty: the stored one stays."),
+    )
+
+    class Meta:
+        model = FacilitySettings
+        fields = [
+            field.name
+            for field in FacilitySettings._meta.fields
+            if field.editable and field.name not in ("id", "sms_gateway_token")
+        ]
+
+    def clean_mrn_syntax(self) -> str:
+        pattern = self.cleaned_data["mrn_syntax"]
+        try:
+            re.compile(pattern)
+        except re.error as exc:
+            raise ValidationError(_("Not a regular expression: %(why)s"), params={"why": str(exc)}) from None
+        return pattern
+
+    def save(self, commit: bool = True) -> FacilitySettings:
+        if self.cleaned_data.get("gateway_token"):
+            self.instance.sms_gateway_token = self.cleaned_data["gateway_token"]
+        return super().save(commit)
+
+
+@admin.register(FacilitySettings)
+class FacilitySettingsAdmin(FacilityModelAdmin):
+    """One row; its list is its form."""
+
+    view_code, change_code = "accounts.view_settings", "accounts.change_settings"
+    form = FacilitySettingsForm
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        facility_settings()
+        return HttpResponseRedirect(reverse("admin:accounts_facilitysettings_change", args=[1]))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        forget()
