@@ -99,5 +99,3 @@ def _answer(context: ProposedContext) -> ContextAnswer:
         if syntax in known:
             return ContextAnswer(context.id, 0, context.abstract_syntax, syntax)
     return ContextAnswer(context.id, NO_TRANSFER_SYNTAX, context.abstract_syntax)
-
-

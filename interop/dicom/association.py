@@ -60,7 +60,8 @@ class Tally:
     started_at: Any = field(default_factory=timezone.now)
     counts: Counter = field(default_factory=Counter)
     refused: Counter = field(default_factory=Counter)
-    stored: dict[str, list[Any]] = field(default_factory=dict)
+    #: by key of the series: its study, and how many objects came
+    stored: dict[int, list[Any]] = field(default_factory=dict)
     outcome: str = "lost"
 
 
@@ -90,7 +91,7 @@ class MemorySink:
 
 
 class StoreSinkGuard:
-    """A C-STORE on its way: an error in the middle is remembered, the rest is swallowed, the answer comes at the end."""
+    """A C-STORE on its way: after an error in the middle the rest is swallowed, and the answer comes at the end."""
 
     def __init__(self, sink: dimse.StoreSink, handler: Handler, request: Request) -> None:
         self.sink, self.handler, self.request = sink, handler, request
@@ -432,8 +433,9 @@ class Association:
     # --- what remains of it
 
     def _note_stored(self, instance: Any) -> None:
-        study = instance.series.study
-        kept = self.tally.stored.setdefault(study.study_instance_uid, [study, 0])
+        kept = self.tally.stored.get(instance.series_id)
+        if kept is None:
+            kept = self.tally.stored[instance.series_id] = [instance.series.study, 0]
         kept[1] += 1
 
     def _drop_unfinished(self) -> None:
@@ -453,9 +455,12 @@ class Association:
         try:
             close_old_connections()
             flush_refusals()
+            counts: Counter = Counter()
             for study, count in self.tally.stored.values():
-                actor = self.caller.actor("storage")
-                record(actor, STORE_STUDY, Action.CREATE, entity=study, detail={"instances": count})
+                counts[study] += count
+            for study, count in counts.items():
+                detail = {"instances": count}
+                record(self.caller.actor("storage"), STORE_STUDY, Action.CREATE, entity=study, detail=detail)
             AssociationLog.objects.create(
                 calling_ae_title=self.caller.calling_ae_title,
                 called_ae_title=self.caller.called_ae_title,

@@ -1,4 +1,4 @@
-"""Text in the character set that a peer reads (PS3.5 6.1, PS3.3 C.12.1.1.2); transliterated when it has not the letters. Pure."""
+"""Text in the character set that a peer reads (PS3.5 6.1, PS3.3 C.12.1.1.2), transliterated if need be. Pure."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def _encode(text: str, codecs: Sequence[str]) -> bytes | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            return bytes(PersonName(text).encode(list(codecs))) if "^" in text else charset.encode_string(text, list(codecs))
+            name = PersonName(text).encode(list(codecs)) if "^" in text else charset.encode_string(text, list(codecs))
+            return bytes(name)
         except (UnicodeError, ValueError, UserWarning, LookupError):
             return None
 

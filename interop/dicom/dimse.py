@@ -96,6 +96,19 @@ class Caller:
     called_ae_title: str
     address: str
 
+    @property
+    def ae_title(self) -> str:
+        """Of the caller itself, where its row has wildcards; with the two below what a worklist query asks of a peer."""
+        return self.calling_ae_title
+
+    @property
+    def sees_all_stations(self) -> bool:
+        return self.peer.sees_all_stations
+
+    @property
+    def max_results(self) -> int:
+        return self.peer.max_results
+
     def actor(self, door: str) -> Actor:
         return Actor(door, ae_title=self.calling_ae_title, address=self.address)
 
@@ -247,7 +260,7 @@ def allow(handler: Handler, request: Request) -> None:
 
 
 def perform(handler: Handler, request: Request) -> Iterator[Answer]:
-    """The answers to a request that has come whole; the last one is final. Nothing is raised but Lost and ProtocolError."""
+    """The answers to a request that has come whole; the last one is final. Raises only Lost and ProtocolError."""
     try:
         allow(handler, request)
         result = handler.function(request, request.caller.actor(handler.door))

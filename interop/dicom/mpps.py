@@ -57,7 +57,11 @@ def on_n_get(request: Request, actor: Actor) -> bytes:
     record_read(actor, VIEW_STEP, entity=step)
     known = Dataset.from_json(step.attributes)
     asked = request.attribute_tags
-    return request.encoded(Dataset({tag: known[tag] for tag in known.keys() if not asked or tag in asked}))
+    chosen = Dataset()
+    for element in known:
+        if not asked or element.tag in asked:
+            chosen.add(element)
+    return request.encoded(chosen)
 
 
 def created(attributes: Dataset, calling_ae_title: str) -> PerformedStepData:
@@ -100,7 +104,8 @@ def _common(attributes: Dataset) -> dict[str, Any]:
 
 
 def _moment(attributes: Dataset, what: str) -> Any:
-    return moment_of(text_of(attributes, f"{what}Date"), text_of(attributes, f"{what}Time"))
+    offset = text_of(attributes, "TimezoneOffsetFromUTC")
+    return moment_of(text_of(attributes, f"{what}Date"), text_of(attributes, f"{what}Time"), offset)
 
 
 def _reference(item: Dataset) -> ScheduledStepReference:

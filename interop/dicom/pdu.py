@@ -219,4 +219,3 @@ def pdvs(body: memoryview) -> Iterator[tuple[int, int, memoryview]]:
             raise ProtocolError(Abort.INVALID_PARAMETER, "A presentation data value has a wrong length.")
         yield context_id, control, body[at + 6 : at + 4 + length]
         at += 4 + length
-

@@ -131,7 +131,8 @@ class Server:
                 with self._lock:
                     if thread in self._pending:
                         self._pending[thread] = sock
-            self._run(Association(sock, address, self.settings.limits, may_open=self._may_open, certificate=certificate))
+            limits = self.settings.limits
+            self._run(Association(sock, address, limits, may_open=self._may_open, certificate=certificate))
         except Exception:
             log.exception("association_failed", address=address)
         finally:

@@ -1,4 +1,4 @@
-"""Which storage SOP classes and transfer syntaxes are taken: all that pydicom's dictionary knows, retired ones too. Pure."""
+"""The storage SOP classes and transfer syntaxes that are taken: all of pydicom's dictionary, retired ones too. Pure."""
 
 from __future__ import annotations
 

@@ -42,10 +42,13 @@ class ObjectSink:
             self._incoming.discard()
             raise
         try:
-            return index_instance(instance=stored, actor=self._actor)
+            row = index_instance(stored, actor=self._actor)
         except DomainError:
             self._incoming.withdraw()
             raise
+        if row.path != stored.path:
+            self._incoming.withdraw()
+        return row
 
     def discard(self) -> None:
         self._incoming.discard()

@@ -1,4 +1,4 @@
-"""Values as DICOM writes them (PS3.5 6.2), as values of ours. Lenient: what cannot be read is None. Pure but for the time zone."""
+"""Values as DICOM writes them (PS3.5 6.2), as values of ours. Lenient: what cannot be read is None."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def text_of(dataset: Dataset, keyword: str, length: int = 0) -> str:
     value = dataset.get(keyword)
     if value is None:
         return ""
-    words = value if isinstance(value, str) else "\\".join(str(part) for part in value) if _is_many(value) else str(value)
+    words = "\\".join(str(part) for part in value) if _is_many(value) else str(value)
     words = " ".join(words.replace("\0", "").split())
     return words[:length] if length else words
 
@@ -40,12 +40,15 @@ def time_of(text: str) -> time | None:
     return None
 
 
-def moment_of(day: str, clock: str) -> datetime | None:
-    """A date and a time in the facility's time zone."""
+def moment_of(day: str, clock: str, offset: str = "") -> datetime | None:
+    """A date and a time: at the offset from UTC that the data set names (0008,0201), else the facility's."""
     found = date_of(day)
     if found is None:
         return None
-    return timezone.make_aware(datetime.combine(found, time_of(clock) or time()))
+    naive = datetime.combine(found, time_of(clock) or time())
+    with contextlib.suppress(ValueError):
+        return naive.replace(tzinfo=datetime.strptime(offset, "%z").tzinfo)
+    return timezone.make_aware(naive)
 
 
 def integer_of(text: str) -> int | None:

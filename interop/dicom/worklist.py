@@ -61,20 +61,20 @@ Shape = tuple[tuple[int, Any], ...]
 def on_find(request: Request, actor: Actor) -> Iterator[tuple[int, bytes]]:
     if len(request.data) > MAX_IDENTIFIER:
         raise Malformed("The identifier is too long.")
-    query, shape = parse_identifier(request.data, request.encoding, request.caller.peer.max_results)
-    peer = request.caller.peer
-    found = list(worklist_items(query, peer=peer))[: peer.max_results or None]
+    query, shape = parse_identifier(request.data, request.encoding)
+    character_set = request.caller.peer.character_set
+    found = list(worklist_items(query, peer=request.caller))
     patients = (
         ScheduledProcedureStep.objects.filter(pk__in=[pk for pk, _item in found])
         .values_list("procedure__order__patient__uuid", flat=True)
         .distinct()
     )
     record_read(actor, VIEW_STEP, patients=patients, detail={"page": "worklist", "rows": len(found)})
-    return (select(bytes(item), shape, request.encoding, peer.character_set) for _pk, item in found)
+    return (select(item, shape, request.encoding, character_set) for _pk, item in found)
 
 
 @lru_cache(512)
-def parse_identifier(data: bytes, encoding: Encoding, limit: int = 0) -> tuple[MwlQuery, Shape]:
+def parse_identifier(data: bytes, encoding: Encoding) -> tuple[MwlQuery, Shape]:
     """The matching keys and the requested keys of a C-FIND identifier.
 
     Raises Malformed for broken bytes, InvalidData for a key whose value cannot be one.
@@ -84,7 +84,7 @@ def parse_identifier(data: bytes, encoding: Encoding, limit: int = 0) -> tuple[M
     for element in elements:
         if element.tag == CHARACTER_SET:
             terms = terms_of(data[element.start : element.end].decode("ascii", "replace"))
-    keys: dict[str, Any] = {"limit": limit}
+    keys: dict[str, Any] = {}
     others: dict[str, str] = {}
     for element in elements:
         if element.tag == STEP_SEQUENCE:

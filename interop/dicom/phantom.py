@@ -1,0 +1,58 @@
+"""Invented anatomy: slices of a chest in Hounsfield units, drawn with numpy. No patient ever looked like this. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+AIR, LUNG, FAT, MUSCLE, BLOOD, CONTRAST, BONE = -1000, -860, -100, 45, 40, 320, 700
+
+
+def chest_slice(position: float, *, size: int = 512, contrast: bool = True, seed: int = 0) -> np.ndarray:
+    """One axial slice, int16. ``position``: 0 at the top of the lungs, 1 at their base."""
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    image = np.full((size, size), AIR, np.float32)
+    breadth, depth = 0.80 + 0.06 * position, 0.56 + 0.05 * position
+
+    def ellipse(cx: float, cy: float, rx: float, ry: float, turn: float = 0.0) -> np.ndarray:
+        cos, sin = np.cos(turn), np.sin(turn)
+        along, across = (x - cx) * cos + (y - cy) * sin, (y - cy) * cos - (x - cx) * sin
+        return (along / rx) ** 2 + (across / ry) ** 2 <= 1
+
+    image[ellipse(0, 0, breadth, depth)] = FAT
+    image[ellipse(0, 0, breadth - 0.05, depth - 0.05)] = MUSCLE
+    full = np.sin(np.pi * np.clip(0.15 + 0.75 * position, 0, 1))
+    for side in (-1, 1):
+        lung = ellipse(side * 0.38, -0.02, 0.16 + 0.15 * full, 0.20 + 0.22 * full, side * 0.12)
+        image[lung] = LUNG
+        for number in range(9):
+            angle, away = number * 0.7 + position * 3, 0.05 + 0.03 * number
+            vessel = ellipse(side * 0.38 + away * np.cos(angle), away * np.sin(angle), 0.012, 0.012)
+            image[vessel & lung] = CONTRAST * 0.6 if contrast else BLOOD
+    blood = CONTRAST if contrast else BLOOD
+    image[ellipse(-0.05 + 0.14 * position, -0.12, 0.13 + 0.14 * position, 0.12 + 0.10 * position)] = MUSCLE
+    image[ellipse(0.02 + 0.10 * position, -0.14, 0.08 + 0.09 * position, 0.07 + 0.07 * position)] = blood
+    image[ellipse(0.07, 0.20, 0.055, 0.055)] = blood * 0.95
+    image[ellipse(0.0, 0.05, 0.035, 0.04)] = AIR if position < 0.45 else MUSCLE
+    image[ellipse(0, 0.36, 0.11, 0.09)] = BONE * 0.55
+    image[ellipse(0, 0.35, 0.085, 0.065)] = BONE * 0.3
+    image[ellipse(0, 0.46, 0.035, 0.035)] = 10
+    for number in range(14):
+        angle = number * 2 * np.pi / 14 + 0.25 * np.sin(position * 12)
+        rx, ry = breadth - 0.11, depth - 0.10
+        image[ellipse(rx * np.cos(angle), ry * np.sin(angle), 0.055, 0.018, angle + np.pi / 2)] = BONE
+    table = (y > depth + 0.10) & (y < depth + 0.13) & (np.abs(x) < 0.72)
+    image[table] = -320
+    noise = np.random.default_rng(seed + int(position * 10_000)).normal(0, 14, image.shape)
+    inside = image > AIR
+    return np.clip(image + np.where(inside, noise, noise * 0.4), -1024, 3071).astype(np.int16)
+
+
+def chest_film(*, size: int = 512, seed: int = 0) -> np.ndarray:
+    """A projection through the same chest, 12 bits, bright bone: for radiography."""
+    total = np.zeros((64, size), np.float32)
+    for row in range(64):
+        slice_ = chest_slice(row / 63, size=size, contrast=False, seed=seed).astype(np.float32)
+        total[row] = np.clip(slice_ + 1000, 0, None).sum(axis=0)
+    film = np.repeat(total, size // 64, axis=0)
+    film = (film - film.min()) / (film.max() - film.min() or 1)
+    return (film * 4000).astype(np.uint16)

@@ -1,0 +1,103 @@
+"""Calling others (pynetdicom): one association, plain errors. For echo, testers and the modality emulator."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pynetdicom
+from pydicom import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+
+pynetdicom._config.LOG_HANDLER_LEVEL = "none"
+pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
+pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
+
+SECONDS = 20.0
+PLAIN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
+
+
+class CallFailed(Exception):
+    """The other side cannot be reached, lets us not in, or breaks off; the words can be shown."""
+
+
+def contexts_for(
+    abstract_syntaxes: Iterable[str], transfer_syntaxes: Sequence[str] = PLAIN
+) -> list[PresentationContext]:
+    return [build_context(abstract, list(transfer_syntaxes)) for abstract in abstract_syntaxes]
+
+
+@contextlib.contextmanager
+def association(
+    *,
+    host: str,
+    port: int,
+    called_ae_title: str,
+    calling_ae_title: str,
+    contexts: Sequence[PresentationContext],
+    tls: ssl.SSLContext | None = None,
+    seconds: float = SECONDS,
+) -> Iterator[Association]:
+    """An established association, released at the end. Raises CallFailed."""
+    ae = AE(ae_title=calling_ae_title)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = seconds
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, _without_delay)]
+    try:
+        established = ae.associate(
+            host,
+            port,
+            contexts=list(contexts),
+            ae_title=called_ae_title,
+            max_pdu=131072,
+            evt_handlers=handlers,
+            tls_args=(tls, host) if tls else None,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CallFailed(str(error)) from None
+    if not established.is_established:
+        raise CallFailed(_why_not(established))
+    try:
+        yield established
+    finally:
+        if established.is_established:
+            established.release()
+
+
+def _without_delay(event: Any) -> None:
+    with contextlib.suppress(AttributeError, OSError):
+        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _why_not(failed: Association) -> str:
+    if failed.is_rejected:
+        answer = failed.acceptor.primitive
+        result = getattr(answer, "result_str", "") if answer is not None else ""
+        reason = getattr(answer, "reason_str", "") if answer is not None else ""
+        return f"The association was rejected: {reason or result or 'no reason given'}."
+    return "No association: nobody answers there, or the connection was cut."
+
+
+def status_of(answer: Dataset) -> int:
+    """The status of a response. Raises CallFailed when none came."""
+    if not answer or "Status" not in answer:
+        raise CallFailed("The connection was cut, or no answer came in time.")
+    return int(answer.Status)
+
+
+def echo(*, host: str, port: int, called_ae_title: str, calling_ae_title: str, seconds: float = 5) -> int:
+    """The status of a C-ECHO. Raises CallFailed."""
+    contexts = contexts_for(["1.2.840.10008.1.1"])
+    with association(
+        host=host,
+        port=port,
+        called_ae_title=called_ae_title,
+        calling_ae_title=calling_ae_title,
+        contexts=contexts,
+        seconds=seconds,
+    ) as established:
+        return status_of(established.send_c_echo())

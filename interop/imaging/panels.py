@@ -1,0 +1,46 @@
+"""The picture panel that other apps' pages show: series strip, stack, window presets. Without scripts, a list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from interop.imaging.render import PRESET_LABELS
+from interop.imaging.selectors import note_view, series_of, studies_of
+from ris.accounts.actors import actor_of
+from ris.core.actor import Actor
+from ris.core.panels import Panel, register_panel
+from worklist.permissions import VIEW_STUDY
+
+WINDOWED = frozenset({"CT", "PT", "CR", "DX", "MR", "MG", "XA", "RF", "NM", "DR", "IO", "PX"})
+
+
+def viewer_context(studies: list[Any], actor: Actor) -> dict[str, Any] | None:
+    """None when there is nothing to look at."""
+    if not studies:
+        return None
+    for study in studies:
+        note_view(study, actor=actor)
+    by_study = series_of(studies)
+    shown = [(study, by_study.get(study.pk, [])) for study in studies]
+    first = next((series for _study, rows in shown for series in rows if series.frames), None)
+    modalities = {series.modality for _study, rows in shown for series in rows}
+    presets = PRESET_LABELS if "CT" in modalities else {key: PRESET_LABELS[key] for key in ("", "full")}
+    return {
+        "image_studies": shown,
+        "image_first": first,
+        "image_presets": presets.items() if modalities & WINDOWED else (),
+        "image_count": sum(series.instance_count for _study, rows in shown for series in rows),
+        "image_stacks": [series.stack for _study, rows in shown for series in rows],
+    }
+
+
+def images_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    actor = actor_of(request)
+    return viewer_context(list(studies_of(thing, actor=actor)), actor)
+
+
+def register() -> None:
+    for slot in ("report.images", "console.images", "order.images", "peerreview.images"):
+        register_panel(Panel(slot, images_panel, "interop/images_panel.html", permission=VIEW_STUDY, key="images"))

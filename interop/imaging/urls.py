@@ -1,0 +1,12 @@
+"""Pictures. No patient's name or number is in an address: an image is named by its SOP Instance UID."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from interop.imaging import views
+
+urlpatterns = [
+    path("images/studies/<uuid:study>/", views.study_images, name="study_images"),
+    path("images/<str:uid>/frames/<int:frame>.png", views.instance_image, name="instance_image"),
+]

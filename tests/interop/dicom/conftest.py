@@ -1,0 +1,75 @@
+"""A real server on a free port, in this process; scanners of two facilities; helpers that speak to it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interop.dicom.emulator import ModalityEmulator
+from interop.dicom.server import Limits, Server, ServerSettings
+from interop.models import DicomPeer
+from ris.tenants.context import use_facility
+
+
+@dataclass
+class Scp:
+    """Where the server listens, and a scanner for it."""
+
+    server: Server
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def scanner(self, ae_title: str = "CT1", called: str = "ALPHA", **kwargs: Any) -> ModalityEmulator:
+        return ModalityEmulator(ae_title, called, "127.0.0.1", self.port, size=kwargs.pop("size", 64), **kwargs)
+
+    def connect(self, seconds: float = 5) -> socket.socket:
+        line = socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
+        line.settimeout(seconds)
+        return line
+
+
+def make_peer(ae_title: str, **rights: Any) -> DicomPeer:
+    chosen = {"may_query_worklist": True, "may_send_mpps": True, "may_store": True, **rights}
+    return DicomPeer.objects.create(ae_title=ae_title, **chosen)
+
+
+@pytest.fixture
+def scp(transactional_db: None, request: pytest.FixtureRequest) -> Iterator[Scp]:
+    """CT1 and CT2 are peers of alpha, MR9 of beta. ``@pytest.mark.parametrize`` not needed: rights are rows."""
+    from ris.tenants.models import Facility
+
+    server = Server(ServerSettings(limits=Limits(request_seconds=3, idle_seconds=20, pdu_seconds=3, quiet_seconds=0.3)))
+    server.start()
+    alpha, beta = (Facility.objects.get(schema_name=name) for name in ("alpha", "beta"))
+    with use_facility(alpha):
+        make_peer("CT1")
+        make_peer("CT2")
+    with use_facility(beta):
+        make_peer("MR9")
+    with use_facility(alpha):
+        yield Scp(server)
+        server.stop(3)
+
+
+@pytest.fixture
+def dcmtk() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run one of DCMTK's tools; skips where it is not installed."""
+
+    def run(tool: str, *arguments: str, seconds: int = 60) -> subprocess.CompletedProcess[str]:
+        path = shutil.which(tool)
+        if path is None or "/.venv/" in path:
+            path = next((str(p) for p in (Path("/usr/bin") / tool, Path("/usr/local/bin") / tool) if p.exists()), None)
+        if path is None:
+            pytest.skip(f"{tool} is not installed: apt-get install dcmtk")
+        return subprocess.run([path, *arguments], capture_output=True, text=True, timeout=seconds, check=False)
+
+    return run
