@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ris.config import read_env_file
-from ris.embedded import CannotStart, Postgres, Valkey, locked
+from ris.embedded import CannotStart, Postgres, Valkey, die_with_parent, locked
 from ris.supervisor import Listener, Program, Server, Supervisor, busy
 
 OWNER, APPLICATION, DATABASE = "ris_owner", "ris_app", "ris"
@@ -50,6 +51,7 @@ FACILITIES = (
         "msh6": "SECOND",
     },
 )
+PACKAGES = ("ris", "orders", "worklist", "reporting", "dose", "peerreview", "interop")
 READY_SECONDS = 60
 
 
@@ -157,6 +159,7 @@ class Demo:
         self.values = {
             "RIS_DEMO": "1",
             "RIS_STATE": str(self.state),
+            "RIS_STATIC_FOLDER": str(self.state / "static"),
             "RIS_BIND": self.bind,
             **addresses,
             "REDIS_URL": os.environ.get("REDIS_URL") or self.valkey.url(),
@@ -197,7 +200,8 @@ class Demo:
         stamp, wanted = self.state / "set-up", self._fingerprint()
         if stamp.exists() and stamp.read_text() == wanted:
             return
-        say("tables: public, the template facility")
+        say("static files; tables: public, the template facility")
+        static = self._start_manage("collectstatic", "--no-input", "--clear", "-v", "0")
         self._manage("migrate_all")
         for facility in FACILITIES:
             say(f"facility {facility['schema']}")
@@ -205,6 +209,7 @@ class Demo:
         if (self.root / "interop" / "management" / "commands" / "seed_demo.py").exists():
             say("people, stations, patients, exams")
             self._manage("seed_demo")
+        self._finish_manage("collectstatic", static)
         if not self.supervisor.stopping:
             stamp.write_text(wanted)
 
@@ -229,23 +234,45 @@ class Demo:
         """Of everything that the set-up depends on."""
         digest = hashlib.sha256()
         wanted = ("migrations", "provisioning", "permissions", "demo", "tenants", "seed_demo")
-        for path in sorted(self.root.glob("*/**/*.py")):
-            parts = path.relative_to(self.root).with_suffix("").parts
-            if not parts[0].startswith(".") and any(part in wanted for part in parts):
+        code = [path for top in PACKAGES for path in (self.root / top).rglob("*.py")]
+        static = [path for path in (self.root / "static").rglob("*") if path.is_file()]
+        for path in sorted(code):
+            if any(part in wanted for part in path.relative_to(self.root).with_suffix("").parts):
                 digest.update(path.read_bytes())
+        for path in sorted([*static, self.root / "requirements.txt"]):
+            digest.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
         digest.update(self.values["RIS_DEMO_PASSWORD"].encode())
         digest.update(json.dumps([self._hosts(facility) for facility in FACILITIES]).encode())
         return digest.hexdigest()
 
     def _manage(self, *arguments: str) -> None:
+        self._finish_manage(arguments[0], self._start_manage(*arguments))
+
+    def _start_manage(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(self.root / "manage.py"), *arguments]
-        process = subprocess.Popen(
-            command, cwd=self.root, env=self.supervisor.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self.supervisor.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),
         )
-        output, errors = process.communicate()
-        if process.returncode and not self.supervisor.stopping:
-            said = (errors or output).decode(errors="replace")[-4000:]
-            raise Refused(f"`manage.py {arguments[0]}` failed:\n{said}")
+
+    def _finish_manage(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Wait for it. Ctrl-C meanwhile ends it, and us."""
+        while True:
+            try:
+                output, _errors = process.communicate(timeout=0.5)
+                break
+            except subprocess.TimeoutExpired:
+                if self.supervisor.stopping:
+                    process.terminate()
+        if self.supervisor.stopping:
+            raise Refused("Stopped before everything was set up; the next start goes on from here.")
+        if process.returncode:
+            raise Refused(f"`manage.py {name}` failed:\n{output.decode(errors='replace')[-4000:]}")
 
     # --- processes
 

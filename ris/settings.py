@@ -5,6 +5,7 @@ A variable ``RIS_X`` is also the setting ``RIS_X``.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,7 @@ MIDDLEWARE = [
     "ris.tenants.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "ris.tenants.middleware.TextCompressionMiddleware",
     "csp.middleware.CSPMiddleware",
     "ris.audit.middleware.AuditMiddleware",
     "ris.accounts.middleware.RequestMemoryMiddleware",
@@ -341,9 +343,15 @@ STORAGES = {
 FILE_UPLOAD_PERMISSIONS = 0o640
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o750
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "static-collected"
+RIS_STATIC_FOLDER = env.path(
+    "RIS_STATIC_FOLDER",
+    BASE_DIR / "static-collected",
+    "Where `collectstatic` puts the static files to serve them from.",
+)
+STATIC_ROOT = RIS_STATIC_FOLDER
 STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
-if (STATIC_ROOT / "staticfiles.json").is_file():
+WHITENOISE_MANIFEST_STRICT = False
+if (STATIC_ROOT / "staticfiles.json").is_file() or "collectstatic" in sys.argv:
     STORAGES["staticfiles"] = {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
 else:
     WHITENOISE_USE_FINDERS = True

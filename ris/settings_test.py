@@ -13,6 +13,7 @@ for _name in [name for name in os.environ if name.startswith("RIS_") and not nam
     del os.environ[_name]
 os.environ.update(
     RIS_STATE=str(_own),
+    RIS_STATIC_FOLDER=str(_own / "static"),
     RIS_DEMO="1",
     RIS_SECRET_KEY="only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz",
     RIS_METRICS_TOKEN="metrics-token-of-the-tests",
