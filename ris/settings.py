@@ -321,7 +321,15 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5, "visibility_timeout": 3600}
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {}
+#: Ticks: the named task, in every facility. What must not be late is due in PostgreSQL, and the dispatcher's.
+_TICKS = {
+    "ris.events.tasks.forget_old_idempotency_records": 3600,
+    "ris.tenants.tasks.forget_old_sessions": 6 * 3600,
+}
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    task: {"task": "ris.tenants.tasks.for_each_facility", "args": [task], "schedule": seconds}
+    for task, seconds in _TICKS.items()
+}
 
 env.section = "Files"
 RIS_INSTANCE_FOLDER = env.path(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from celery import shared_task
+from celery import current_app, shared_task
 from django.core.cache import cache
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage, storages
@@ -12,7 +12,7 @@ from django.db import connection
 from ris.accounts.models import Site, User
 from ris.tenants import signing
 from ris.tenants.context import NoFacility, current_schema, require_facility, use_facility
-from ris.tenants.tasks import HEADER, send_to_each_facility
+from ris.tenants.tasks import HEADER, for_each_facility, send_to_each_facility
 
 seen: list[str] = []
 
@@ -147,6 +147,14 @@ def test_a_clock_works_for_nobody_and_can_wake_everybody(alpha):
     connection.set_schema_to_public()
     assert send_to_each_facility(where_am_i) == 2
     assert sorted(seen[1:]) == ["alpha", "beta"]
+
+
+def test_every_tick_of_the_clock_names_a_task_and_reaches_every_facility(alpha, settings):
+    current_app.loader.import_default_modules()
+    for entry in settings.CELERY_BEAT_SCHEDULE.values():
+        assert entry["args"][0] in current_app.tasks
+    for_each_facility.delay(where_am_i.name)
+    assert sorted(seen) == ["alpha", "beta"]
 
 
 def test_everything_is_refused_where_no_facility_is_chosen(db):
