@@ -81,7 +81,7 @@ class Hl7Destination(Recorded):
     messages = ArrayField(models.CharField(max_length=16), default=list, verbose_name=_("messages"))
     receiving_application = models.CharField(_("receiving application (MSH-5)"), max_length=64, blank=True)
     receiving_facility = models.CharField(_("receiving facility (MSH-6)"), max_length=64, blank=True)
-    version = models.CharField(_("HL7 version"), max_length=8, default="2.5.1")
+    hl7_version = models.CharField(_("HL7 version"), max_length=8, default="2.5.1")
     character_set = models.CharField(_("character set (MSH-18)"), max_length=20, default="UNICODE UTF-8")
     includes_pdf = models.BooleanField(_("with the PDF"), default=False)
     ack_timeout_seconds = models.PositiveSmallIntegerField(_("waits for the answer (seconds)"), default=20)

@@ -91,7 +91,9 @@ def finish(reception: Reception) -> list[bytes]:
     """The application's answer to what ``receive`` has stored, as far as the sender wants one."""
     assert reception.header is not None and reception.door is not None and reception.message is not None
     with use_facility(reception.schema), remembering():
-        row = process_message(reception.message, actor_of_sender(reception.header, reception.door.address), reception.seen)
+        row = process_message(
+            reception.message, actor_of_sender(reception.header, reception.door.address), reception.seen
+        )
         return _wanted(reception.header.application_acknowledgement, row)
 
 
@@ -110,7 +112,11 @@ def refuse_not_mllp(door: Door) -> None:
 def _refusal(header: Header | None, problem: ack.Problem, *, code: str = "R") -> list[bytes]:
     """AR or AE, in enhanced mode CR or CE."""
     level = "C" if header is not None and header.is_enhanced else "A"
-    if header is not None and header.is_enhanced and not ack.wants(header.accept_acknowledgement or "ER", success=False):
+    if (
+        header is not None
+        and header.is_enhanced
+        and not ack.wants(header.accept_acknowledgement or "ER", success=False)
+    ):
         return []
     return [ack.acknowledge(header, level + code, problems=(problem,))]
 
@@ -153,7 +159,9 @@ def _checked(header: Header | None) -> Header:
         if len(value) > length:
             raise Hl7Error(TOO_LONG, Location("MSH", 1, number), f"MSH-{number} is longer than {length}.", fatal=True)
         if "\x00" in value:
-            raise Hl7Error(DATA_TYPE, Location("MSH", 1, number), f"MSH-{number} holds a control character.", fatal=True)
+            raise Hl7Error(
+                DATA_TYPE, Location("MSH", 1, number), f"MSH-{number} holds a control character.", fatal=True
+            )
     return header
 
 

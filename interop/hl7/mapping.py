@@ -23,7 +23,17 @@ PRIORITIES = {"S": "stat", "STAT": "stat", "A": "asap", "ASAP": "asap", "P": "ur
               "U": "urgent", "URGENT": "urgent", "R": "routine", "ROUTINE": "routine"}  # fmt: skip
 #: HL7 table 0004
 PATIENT_CLASSES = {"I": "I", "E": "E", "O": "O", "B": "I", "R": "O", "P": "O", "C": "O"}
-LATERALITIES = {"L": "L", "LEFT": "L", "LT": "L", "R": "R", "RIGHT": "R", "RT": "R", "B": "B", "BOTH": "B", "BILATERAL": "B"}
+LATERALITIES = {
+    "L": "L",
+    "LEFT": "L",
+    "LT": "L",
+    "R": "R",
+    "RIGHT": "R",
+    "RT": "R",
+    "B": "B",
+    "BOTH": "B",
+    "BILATERAL": "B",
+}
 TIMESTAMP = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.\d{1,4})?([+-]\d{4})?")
 EARLIEST_BIRTH = dt.date(1850, 1, 1)
 
@@ -202,7 +212,13 @@ def _name(pid: Segment) -> dict[str, Any]:
         elif not alphabetic and pid.text(5, 7, 1, repetition).upper() not in ("M", "N"):
             alphabetic = repetition
     if alphabetic and pid.text(5, 1, 1, alphabetic):
-        places = (("family_name", 1, 64), ("given_name", 2, 64), ("middle_name", 3, 64), ("suffix", 4, 32), ("prefix", 5, 32))
+        places = (
+            ("family_name", 1, 64),
+            ("given_name", 2, 64),
+            ("middle_name", 3, 64),
+            ("suffix", 4, 32),
+            ("prefix", 5, 32),
+        )
         for key, component, length in places:
             fields[key] = limited(pid, 5, component, pid.text(5, component, 1, alphabetic), length)
     return fields

@@ -224,7 +224,9 @@ class Segment:
         return len(raw.split(self.delimiters.repetition)) if raw else 0
 
     def raw_component(self, number: int, component: int = 1, repetition: int = 1) -> str:
-        return _nth(_nth(self.raw(number), self.delimiters.repetition, repetition), self.delimiters.component, component)
+        return _nth(
+            _nth(self.raw(number), self.delimiters.repetition, repetition), self.delimiters.component, component
+        )
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
         """Unescaped and stripped; empty for what is absent and for the HL7 null ``""``."""
@@ -371,9 +373,13 @@ def parse(raw: bytes) -> Message:
     try:
         text, codec = decode(raw.lstrip(b"\r\n \t"), header.charset)
     except UnknownCharset:
-        raise ParseError(TABLE_VALUE, where, "MSH-18 names a character set that is not known here.", fatal=True) from None
+        raise ParseError(
+            TABLE_VALUE, where, "MSH-18 names a character set that is not known here.", fatal=True
+        ) from None
     except UndecodableText:
-        raise ParseError(DATA_TYPE, where, "The text is not in the character set that MSH-18 names.", fatal=True) from None
+        raise ParseError(
+            DATA_TYPE, where, "The text is not in the character set that MSH-18 names.", fatal=True
+        ) from None
     lines = [line.strip("\n") for line in text.split("\r")] if "\r" in text else text.split("\n")
     if len(lines) > MAX_SEGMENTS:
         raise ParseError(TOO_LONG, Location("MSH"), f"More than {MAX_SEGMENTS} segments.", fatal=True)
@@ -389,7 +395,9 @@ def _segments_of(lines: Iterable[str], delimiters: Delimiters, codec: str) -> It
         counts[name] = sequence = counts.get(name, 0) + 1
         if not SEGMENT_NAME.fullmatch(name) or (len(line) > 3 and line[3] != delimiters.field):
             known = name if SEGMENT_NAME.fullmatch(name) else ""
-            raise ParseError(SEGMENT_SEQUENCE, Location(known or "MSH", sequence if known else 1), "A line is no segment.")
+            raise ParseError(
+                SEGMENT_SEQUENCE, Location(known or "MSH", sequence if known else 1), "A line is no segment."
+            )
         if name == "MSH" and sequence > 1:
             raise ParseError(SEGMENT_SEQUENCE, Location("MSH", sequence), "A second MSH: batches are not taken.")
         fields = _fields_of(line, delimiters)
@@ -421,7 +429,9 @@ def encode_field(value: Value, delimiters: Delimiters = DEFAULT, codec: str = "u
     if isinstance(value, list):
         return delimiters.repetition.join(encode_field(part, delimiters, codec) for part in value)
     if isinstance(value, tuple):
-        return delimiters.component.join(_component(part, delimiters, codec) for part in value).rstrip(delimiters.component)
+        return delimiters.component.join(_component(part, delimiters, codec) for part in value).rstrip(
+            delimiters.component
+        )
     return escape(str(value), delimiters, codec)
 
 

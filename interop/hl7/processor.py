@@ -122,7 +122,9 @@ def handler_of(message: Message) -> Handler:
     if (kind, event) in _handlers:
         return _handlers[kind, event]
     if any(known == kind for known, _event in _handlers):
-        raise Hl7Error(UNSUPPORTED_EVENT, Location("MSH", 1, 9, 2), f"{kind} with this event is not taken here.", fatal=True)
+        raise Hl7Error(
+            UNSUPPORTED_EVENT, Location("MSH", 1, 9, 2), f"{kind} with this event is not taken here.", fatal=True
+        )
     raise Hl7Error(UNSUPPORTED_TYPE, Location("MSH", 1, 9, 1), "This message type is not taken here.", fatal=True)
 
 
@@ -164,7 +166,9 @@ def process(pk: int, actor: Actor, *, seen: datetime | None, again: bool) -> Inb
             return _reject(pk, actor, error, seen, again)
         except (DatabaseError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as failure:
             log.exception("hl7_message_failed", message=pk, error=type(failure).__name__)
-            error = Hl7Error(INTERNAL_ERROR, Location("MSH"), "The message could not be processed; it is kept for a person.")
+            error = Hl7Error(
+                INTERNAL_ERROR, Location("MSH"), "The message could not be processed; it is kept for a person."
+            )
             return _reject(pk, actor, error, seen, again)
     raise AssertionError("unreachable")
 

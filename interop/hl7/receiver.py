@@ -1,8 +1,8 @@
 """A small HL7 receiver for tests and for ``make walk``: it acknowledges, keeps what came, and misbehaves on demand.
 
-    with Receiver() as receiver:
-        ...                       # send to ("127.0.0.1", receiver.port)
-    receiver.received[0].control_id
+with Receiver() as receiver:
+    ...                       # send to ("127.0.0.1", receiver.port)
+receiver.received[0].control_id
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class Receiver:
             raise ConnectionAbortedError
         if answer == SILENT:
             return None
-        problems = () if answer == "AA" else (ack.Problem(INTERNAL_ERROR, Location("MSH"), "As this receiver was told."),)
+        problems = (
+            () if answer == "AA" else (ack.Problem(INTERNAL_ERROR, Location("MSH"), "As this receiver was told."),)
+        )
         return ack.acknowledge(header, answer, problems=problems)
 
     def _answer(self, message: Message | None) -> str:

@@ -30,7 +30,7 @@ from ris.tenants.models import MLLPReceiver
 
 DESTINATION_FIELDS = frozenset(
     {
-        "host", "port", "uses_tls", "messages", "receiving_application", "receiving_facility", "version",
+        "host", "port", "uses_tls", "messages", "receiving_application", "receiving_facility", "hl7_version",
         "character_set", "includes_pdf", "ack_timeout_seconds", "is_active",
     }
 )  # fmt: skip
@@ -48,13 +48,15 @@ def _clean_destination(destination: Hl7Destination) -> None:
         text = _("Between 1 and %(most)d seconds.") % {"most": LONGEST_TIMEOUT}
         raise InvalidData(text, errors={"ack_timeout_seconds": [text]})
     try:
-        destination.full_clean(exclude=["version"])
+        destination.full_clean()
     except ValidationError as error:
         raise InvalidData(_("The destination cannot be stored."), errors=error.message_dict) from None
 
 
 @service(perms.MANAGE_INTERFACES, action=Action.CREATE)
-def add_destination(*, name: str, host: str, port: int, messages: Iterable[str], actor: Actor, **fields: Any) -> Hl7Destination:
+def add_destination(
+    *, name: str, host: str, port: int, messages: Iterable[str], actor: Actor, **fields: Any
+) -> Hl7Destination:
     """Make a destination, or bring the one of this name to what is asked. One that takes ORU is delivered to."""
     for field in fields.keys() - DESTINATION_FIELDS:
         raise InvalidData(_("The destination cannot be stored."), errors={field: [_("There is no such field.")]})
@@ -146,7 +148,10 @@ def add_receiver(
         )
     receiver = receiver or MLLPReceiver(facility=facility, **names)
     networks = [network if "/" in network else _as_network(network) for network in addresses]
-    receiver.allowed_addresses = [*receiver.allowed_addresses, *(n for n in networks if n not in receiver.allowed_addresses)]
+    receiver.allowed_addresses = [
+        *receiver.allowed_addresses,
+        *(n for n in networks if n not in receiver.allowed_addresses),
+    ]
     prints = [value.lower().replace(":", "") for value in certificates]
     known = receiver.certificate_fingerprints
     receiver.certificate_fingerprints = [*known, *(value for value in prints if value not in known)]
@@ -158,7 +163,9 @@ def add_receiver(
     except ValidationError as error:
         raise InvalidData(_("The receiver cannot be stored."), errors=error.message_dict) from None
     except IntegrityError:
-        raise AlreadyExists(_("This receiver cannot be added."), todo=_("Choose another port or other names.")) from None
+        raise AlreadyExists(
+            _("This receiver cannot be added."), todo=_("Choose another port or other names.")
+        ) from None
     return receiver
 
 
@@ -256,7 +263,9 @@ def skip(message: OutboundMessage, *, reason: str, actor: Actor) -> OutboundMess
     message.save()
     if delivery := delivery_of(message):
         sender = Actor("hl7", ae_title=message.destination.name[:16])
-        reporting.mark_delivery_failed(delivery, error=_("Skipped: %(reason)s") % {"reason": reason.strip()}, actor=sender)
+        reporting.mark_delivery_failed(
+            delivery, error=_("Skipped: %(reason)s") % {"reason": reason.strip()}, actor=sender
+        )
     return message
 
 

@@ -72,7 +72,11 @@ def update(patient: Patient, data: PatientData, context: Context) -> Patient:
         if (row.value, row.issuer) not in known
     ]
     return orders.update_patient(
-        patient, identifiers=new, reason=_("HL7 %(type)s") % {"type": context.row.message_type}, actor=context.actor, **data.fields
+        patient,
+        identifiers=new,
+        reason=_("HL7 %(type)s") % {"type": context.row.message_type},
+        actor=context.actor,
+        **data.fields,
     )
 
 

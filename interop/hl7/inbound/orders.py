@@ -87,9 +87,7 @@ def _outcome(order: Order, text: str = "") -> Outcome:
 def _new(message: Message, order: OrderData, patient: Patient, context: Context) -> Outcome:
     if not order.placer_number:
         raise Hl7Error(REQUIRED_MISSING, order.segment.location(2), "A new order has no placer order number.")
-    known = Order.objects.filter(
-        placer_order_number=order.placer_number, placer_issuer=order.placer_issuer
-    ).first()
+    known = Order.objects.filter(placer_order_number=order.placer_number, placer_issuer=order.placer_issuer).first()
     if known is not None:
         if known.patient_id != patient.pk:
             text = "This placer order number belongs to an order of another patient."
@@ -175,7 +173,12 @@ def _map_again(order: Order, data: OrderData, context: Context) -> None:
             code, _meaning, scheme = _chosen_code(procedure)
             if code == row.code and orders.find_catalogue(code, scheme) is not None:
                 orders.change_procedure(
-                    row, code=code, scheme=scheme, laterality=procedure.laterality, reason=_("Mapped"), actor=context.actor
+                    row,
+                    code=code,
+                    scheme=scheme,
+                    laterality=procedure.laterality,
+                    reason=_("Mapped"),
+                    actor=context.actor,
                 )
 
 

@@ -35,9 +35,9 @@ def when(moment: dt.datetime | None) -> str:
 def msh(destination: Hl7Destination, kind: tuple[str, ...], control_id: str) -> tuple[str, list[Value]]:
     application, facility = own_names()
     parties = [application, facility, destination.receiving_application, destination.receiving_facility]
-    if destination.version < "2.3.1":
+    if destination.hl7_version < "2.3.1":
         kind = kind[:2]
-    identity: list[Value] = [when(timezone.now()), None, kind, control_id, "P", destination.version]
+    identity: list[Value] = [when(timezone.now()), None, kind, control_id, "P", destination.hl7_version]
     return "MSH", [*parties, *identity, None, None, None, None, None, destination.character_set]
 
 
@@ -46,7 +46,9 @@ def pid(patient: Patient) -> tuple[str, list[Value]]:
     primary = patient.primary_identifier
     ordered = sorted(identifiers, key=lambda row: (row.pk != getattr(primary, "pk", None), row.pk))
     numbers = [
-        (row.value, None, None, row.issuer, row.type) for row in ordered if row.use != IdentifierUse.OLD or row == primary
+        (row.value, None, None, row.issuer, row.type)
+        for row in ordered
+        if row.use != IdentifierUse.OLD or row == primary
     ]
     born = patient.birth_date
     day = "" if born is None else f"{born:%Y}" if patient.birth_date_is_estimated else f"{born:%Y%m%d}"

@@ -45,7 +45,9 @@ def enqueue(
     except UnicodeEncodeError as refusal:
         status = OutboundStatus.PARKED
         character = f"U+{ord(refusal.object[refusal.start]):04X}"
-        error = _("The character set %(set)s cannot write %(character)s. Give the destination another one, then send again.") % {
+        error = _(
+            "The character set %(set)s cannot write %(character)s. Give the destination another one, then send again."
+        ) % {
             "set": destination.character_set,
             "character": character,
         }

@@ -267,7 +267,10 @@ def _record(shipment: Shipment, answer: ack.Answer, raw: bytes) -> bool:
         row.status = OutboundStatus.PARKED
         row.save()
         if delivery := delivery_of(row):
-            error = _("%(destination)s refused it: %(code)s.") % {"destination": row.destination.name, "code": answer.code}
+            error = _("%(destination)s refused it: %(code)s.") % {
+                "destination": row.destination.name,
+                "code": answer.code,
+            }
             reporting.mark_delivery_failed(delivery, error=error, actor=actor)
         log.warning("hl7_parked", destination=shipment.destination, code=answer.code)
         return False

@@ -31,7 +31,7 @@ class Command(FacilityCommand):
             messages=[kind for word in options["messages"] for kind in word.replace(",", " ").split()],
             receiving_application=options["application"],
             receiving_facility=options["facility_name"],
-            version=options["hl7_version"],
+            hl7_version=options["hl7_version"],
             character_set=options["character_set"],
             uses_tls=options["tls"],
             includes_pdf=options["pdf"],
