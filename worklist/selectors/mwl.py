@@ -21,6 +21,7 @@ from worklist.models import ScheduledProcedureStep, Station
 from worklist.services.images import parse_date, parse_time
 
 MOST = 10_000
+ON_THE_WIRE = re.compile(r"[0-9.:]+")
 LAST_SECOND = time(23, 59, 59, 999999)
 
 
@@ -152,7 +153,7 @@ def _range(text: str, field: str, parse: Any, last_of: Any = None) -> tuple[Any,
     values = []
     for index, part in enumerate(parts):
         parser = last_of if index and last_of else parse
-        value = parser(part) if part else None
+        value = parser(part) if part and ON_THE_WIRE.fullmatch(part) else None
         if part and value is None:
             raise _no_value(field)
         values.append(value)

@@ -100,14 +100,18 @@ def refuse_without_time_out(procedure: RequestedProcedure) -> None:
 
 @service(perms.PERFORM_STEP, action=Action.EXECUTE)
 def start_exam(
-    procedure: RequestedProcedure, *, station: Station | None = None, actor: Actor
+    procedure: RequestedProcedure, *, station: Station | None = None, needs_time_out: bool = False, actor: Actor
 ) -> RequestedProcedure:
-    """Start by hand, where the station sends no MPPS. Refused without time-out, and while safety answers block or lack."""
+    """Start by hand, where the station sends no MPPS. Refused while safety answers block or lack.
+
+    ``needs_time_out``: the console's own door, which also refuses a start without the last look.
+    """
     procedure = lock_procedure(procedure)
     if procedure.status not in BEFORE:
         raise _refuse(procedure, _("To start the exam."), _("Only an accepted, planned or arrived exam starts."))
     refuse_unsafe_start(procedure)
-    refuse_without_time_out(procedure)
+    if needs_time_out:
+        refuse_without_time_out(procedure)
     _start_by_hand(procedure, station, now(), actor)
     return lock_procedure(procedure)
 
