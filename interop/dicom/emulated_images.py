@@ -66,6 +66,11 @@ def image(
     made.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     made.Laterality = ""
     {"CT": _ct, "MR": _mr, "DX": _film, "MG": _film, "US": _ultrasound}[modality](made, number, count, size)
+    return with_file_meta(made)
+
+
+def with_file_meta(made: Dataset) -> Dataset:
+    """Ready to be sent or saved, in explicit VR little endian."""
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID

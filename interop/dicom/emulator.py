@@ -28,7 +28,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from interop.dicom import scu
 from interop.dicom.dose_report import Irradiation, ct_dose_report
-from interop.dicom.emulated_images import IMAGE_CLASSES, equipment, image, patient_and_study
+from interop.dicom.emulated_images import IMAGE_CLASSES, equipment, image, patient_and_study, with_file_meta
 from ris.core.ids import new_uid
 
 PENDING = (0xFF00, 0xFF01)
@@ -122,7 +122,7 @@ class ModalityEmulator:
             Irradiation("CTA chest", 7.8, 268.4),
         ]
         report = ct_dose_report(base, events, started_at=self.started_at, device_uid=self.device_uid)
-        return self._store([report], kind="non-image")[0]
+        return self._store([with_file_meta(report)], kind="non-image")[0]
 
     def store_wrong_patient(self, item: Dataset) -> int:
         """An image with the accession number of ``item`` that names another patient."""

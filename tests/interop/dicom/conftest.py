@@ -73,3 +73,31 @@ def dcmtk() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run([path, *arguments], capture_output=True, text=True, timeout=seconds, check=False)
 
     return run
+
+
+def make_station(ae_title: str, modality: str = "CT") -> Any:
+    from worklist.models import Room, Station
+
+    room, _made = Room.objects.get_or_create(code=ae_title.lower(), defaults={"name": ae_title})
+    station, _made = Station.objects.get_or_create(
+        ae_title=ae_title, defaults={"room": room, "name": ae_title, "modality": modality}
+    )
+    return station
+
+
+def schedule(station: str = "CT1", *, hour: int = 0, **fields: Any) -> Any:
+    """A requested procedure, booked on a station today; the current facility's."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from ris.core.actor import SYSTEM
+    from tests.factories.orders import make_catalogue, make_patient, make_procedure
+    from worklist.services import book_appointment
+
+    patient = make_patient(**{"family_name": "Achieng", "given_name": "Wanjiru", **fields})
+    procedure = make_procedure(patient=patient, codes=[make_catalogue("CTCHEST", name="CT chest").code])
+    starts_at = timezone.localtime().replace(minute=0, second=0, microsecond=0) + timedelta(hours=hour)
+    book_appointment(procedure, station=make_station(station), starts_at=starts_at, actor=SYSTEM)
+    procedure.refresh_from_db()
+    return procedure
