@@ -292,13 +292,14 @@ def _match(
             completeness.add_procedure(study, procedure, actor=actor)
         return
     station = station_of(actor, instance.received_from)
-    if procedures and not clear:
+    other = next((row for row in procedures if verdicts[row.pk] is Agreement.DIFFERS), None)
+    if other is not None and not clear:
         raise_exception(
             ExceptionKind.PATIENT_DIFFERS,
             study=study,
-            procedure=procedures[0],
+            procedure=other,
             station=station,
-            detail={"differs": differences(procedures[0].order.patient, sent)},
+            detail={"differs": differences(other.order.patient, sent)},
             actor=actor,
         )
     else:
