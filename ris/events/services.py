@@ -20,11 +20,11 @@ ATTEMPTS_BEFORE_PARKING = 20
 KEEP_IDEMPOTENCY_RECORDS = timedelta(days=7)
 
 CLAIM = """
-update events_delivery set claimed_until = now() + %(claim)s
+update events_delivery set claimed_until = statement_timestamp() + %(claim)s
 where id in (
     select d.id from events_delivery d
-    where d.status = 'pending' and d.next_attempt_at <= now()
-      and (d.claimed_until is null or d.claimed_until < now())
+    where d.status = 'pending' and d.next_attempt_at <= statement_timestamp()
+      and (d.claimed_until is null or d.claimed_until < statement_timestamp())
       and not exists (
           select 1 from events_delivery e
           where e.subscriber = d.subscriber and e.ordering_key = d.ordering_key

@@ -34,10 +34,11 @@ LONGEST_WAIT = timedelta(minutes=10)
 ATTEMPTS = 10
 
 CLAIM = """
-update notifications_notification set claimed_until = now() + %(claim)s
+update notifications_notification set claimed_until = statement_timestamp() + %(claim)s
 where id in (
     select id from notifications_notification
-    where status = 'pending' and next_attempt_at <= now() and (claimed_until is null or claimed_until < now())
+    where status = 'pending' and next_attempt_at <= statement_timestamp()
+      and (claimed_until is null or claimed_until < statement_timestamp())
     order by id limit %(limit)s for update skip locked)
 returning id
 """

@@ -62,8 +62,8 @@ def test_rows_of_a_running_transaction_wait_for_the_next_seal(sealed, owner):
     other = psycopg.connect(owner.info.dsn, password=owner.info.password)
     other.execute("set search_path to alpha")
     other.execute(
-        "insert into audit_auditevent (uuid, action, event_type, outcome, source, user_name, ae_title, address, patients,"
-        " entity_type, accession_number, reason, detail, correlation_id)"
+        "insert into audit_auditevent (uuid, action, event_type, outcome, source, user_name, ae_title, address,"
+        " patients, entity_type, accession_number, reason, detail, correlation_id)"
         " values (gen_random_uuid(), 'R', 'late', 0, 'web', '', '', '', '{}', '', '', '', '{}', '')"
     )
     write(2)
@@ -73,6 +73,15 @@ def test_rows_of_a_running_transaction_wait_for_the_next_seal(sealed, owner):
     other.close()
     assert seal_facility().rows == 3
     assert verify_facility().intact
+
+
+def test_work_in_another_database_of_the_cluster_holds_nothing_back(sealed):
+    with superuser("postgres") as elsewhere:
+        elsewhere.execute("begin")
+        elsewhere.execute("select pg_current_xact_id()")
+        write(2)
+        assert seal_facility().rows == 2
+        elsewhere.execute("rollback")
 
 
 OTHER_VALUES = {
