@@ -300,6 +300,13 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "DocumentKindEnum": "orders.models.documents.DocumentKind",
+        "PatientAlertKindEnum": "orders.models.patients.PatientAlert.Kind",
+        "ProcedureStatusEnum": "orders.models.orders.ProcedureStatus",
+        "ChargeStatusEnum": "orders.models.charges.ChargeStatus",
+        "LateralityEnum": "orders.models.catalogue.Laterality",
+    },
     "SCHEMA_PATH_PREFIX": r"/api/v1",
 }
 
@@ -401,6 +408,7 @@ EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("sw", _("Swahili"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["ris.core.formats"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

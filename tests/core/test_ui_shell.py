@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from types import SimpleNamespace
 
 import pytest
@@ -270,3 +271,45 @@ def test_the_sign_in_page_has_its_fields_switches_and_slots(registry):
         assert part in html
     assert 'autocomplete="current-password"' in html
     assert "County account" not in draw('{% include "accounts/sign_in.html" %}', request("/sign-in/"))
+
+
+def test_home_is_what_the_apps_put_there(registry):
+    stat = {"label": "On my list", "value": 47, "icon": "eye", "url": "/reading/", "hurts": True}
+    panels.register_panel(
+        panels.Panel(
+            "home.stats", lambda obj, *, request: stat, "components/stat.html", permission="reporting.view_report"
+        ),
+        panels.Panel("home.stats", lambda obj, *, request: None, "components/stat.html", key="nothing"),
+    )
+    html = views.home(request("/", person("reporting.view_report"))).content.decode()
+    assert '<a class="pi-stat hurts" href="/reading/">' in html
+    assert "47" in html
+    html = views.home(request("/", person("orders.view_patient"))).content.decode()
+    assert "On my list" not in html
+    assert html.count('href="/patients/"') == 2
+
+
+def test_home_without_any_right_says_whom_to_ask(registry):
+    panels._nav.clear()
+    assert "Ask your administrator for a role" in views.home(request("/", person())).content.decode()
+
+
+def test_home_asks_strangers_to_sign_in(registry):
+    response = views.home(request("/"))
+    assert response.status_code == 302
+    assert response["Location"].startswith("/sign-in/")
+
+
+@pytest.mark.parametrize("typed", ["2026-04-03", "3 Apr 2026", "03/04/2026", "3.4.2026"])
+def test_a_date_is_read_day_before_month(typed):
+    from django.forms import DateField
+
+    assert DateField().clean(typed) == dt.date(2026, 4, 3)
+
+
+def test_a_month_before_its_day_is_not_a_date():
+    from django.core.exceptions import ValidationError
+    from django.forms import DateField
+
+    with pytest.raises(ValidationError):
+        DateField().clean("04/23/2026")

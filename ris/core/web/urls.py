@@ -7,6 +7,7 @@ from django.urls import path
 from ris.core.web import views
 
 urlpatterns = [
+    path("", views.home, name="home"),
     path("theme/", views.set_theme, name="set_theme"),
     path("language/", views.set_language, name="set_language"),
     path("shortcuts/", views.shortcuts, name="shortcuts"),

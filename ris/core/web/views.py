@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from ris.core.context import THEME_COOKIE, THEMES, correlation_id
@@ -88,6 +90,15 @@ def shortcut_groups() -> list[tuple[str, list[tuple[str, str]]]]:
             ],
         ),
     ]
+
+
+@require_GET
+@never_cache
+def home(request: HttpRequest) -> HttpResponse:
+    """What waits for this person: the panels that the apps above put into the slots of home, by right."""
+    if not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    return render(request, "home.html", {"nav": "home"})
 
 
 @require_GET
