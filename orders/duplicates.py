@@ -78,7 +78,7 @@ class Query:
 
     @property
     def has_name(self) -> bool:
-        return any(len(word) >= SHORTEST_WORD for word in self.words)
+        return any(len(word) >= SHORTEST_WORD and not word.isdigit() for word in self.words)
 
     def __bool__(self) -> bool:
         return bool(self.has_name or self.born or self.phone_tail or self.identifiers)
@@ -95,7 +95,7 @@ def by_name(query: Query, patients: models.QuerySet) -> models.QuerySet:
 def by_beginnings(query: Query, patients: models.QuerySet) -> models.QuerySet:
     """Every word begins a part of the name: what a clerk has typed so far."""
     for word in query.words:
-        if len(word) >= SHORTEST_WORD:
+        if len(word) >= SHORTEST_WORD and not word.isdigit():
             patients = patients.filter(
                 models.Q(search_name__contains=f" {word}") | models.Q(search_name__startswith=word)
             )

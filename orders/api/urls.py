@@ -1,0 +1,16 @@
+from rest_framework.routers import BaseRouter
+
+from orders.api.catalogue import CatalogueViewSet, ChargeViewSet, PractitionerViewSet
+from orders.api.orders import OrderViewSet, ProcedureViewSet
+from orders.api.patients import DocumentViewSet, MergeViewSet, PatientViewSet
+
+
+def register(router: BaseRouter) -> None:
+    router.register("patients", PatientViewSet, basename="patient")
+    router.register("patient-merges", MergeViewSet, basename="patient-merge")
+    router.register("documents", DocumentViewSet, basename="document")
+    router.register("orders", OrderViewSet, basename="order")
+    router.register("procedures", ProcedureViewSet, basename="procedure")
+    router.register("catalogue", CatalogueViewSet, basename="catalogue")
+    router.register("charges", ChargeViewSet, basename="charge")
+    router.register("practitioners", PractitionerViewSet, basename="practitioner")
