@@ -42,12 +42,12 @@ LONGEST_REST = timedelta(minutes=1)
 ANSWER_LIMIT = 256 * 1024
 
 CLAIM: LiteralString = """
-update interop_outboundmessage set claimed_until = now() + %(claim)s
+update interop_outboundmessage set claimed_until = clock_timestamp() + %(claim)s
 where id in (
     select m.id from interop_outboundmessage m
     join interop_hl7destination d on d.id = m.destination_id
-    where m.status = 'pending' and m.protocol = 'hl7' and m.next_attempt_at <= now()
-      and (m.claimed_until is null or m.claimed_until < now())
+    where m.status = 'pending' and m.protocol = 'hl7' and m.next_attempt_at <= clock_timestamp()
+      and (m.claimed_until is null or m.claimed_until < clock_timestamp())
       and d.is_active and not d.is_paused
       and not exists (
           select 1 from interop_outboundmessage e
