@@ -50,7 +50,7 @@ def all_patients(*, actor: Actor) -> QuerySet[Patient]:
     return Patient.objects.visible_to(actor).select_related("merged_into").for_display()
 
 
-def patientby_identifier(value: str, issuer: str = "", *, actor: Actor) -> Patient | None:
+def patient_by_identifier(value: str, issuer: str = "", *, actor: Actor) -> Patient | None:
     rows = PatientIdentifier.objects.filter(value=value, patient__in=Patient.objects.visible_to(actor))
     if issuer:
         rows = rows.filter(issuer=issuer)
