@@ -6,11 +6,15 @@ import os
 
 from interop.demo.cast import MACHINES, REFERRERS, SECOND_READER, STAFF, Member
 from interop.models import DicomPeer
+from orders.models import CatalogueProcedure, PriceItem
+from orders.services import load_starter_catalogue
+from reporting.services import ensure_templates
 from ris.accounts.bootstrap import ensure_roles
 from ris.accounts.models import Practitioner, Role, Site, User
 from ris.accounts.selectors import facility_settings
 from ris.core.actor import Actor
 from worklist.models import Room, Station
+from worklist.services import ensure_questionnaires
 
 SEEDER = Actor("command")
 LOOPBACK = ["127.0.0.0/8", "::1"]
@@ -104,3 +108,17 @@ def ensure_rooms(site: Site) -> dict[str, Station]:
             },
         )
     return stations
+
+
+#: Invented prices, by modality
+PRICES = {"CT": 9500, "MR": 18500, "DX": 1800, "US": 3200, "MG": 4200}
+
+
+def ensure_furniture() -> None:
+    """Catalogue, prices, questionnaires, report templates and reference levels."""
+    if not CatalogueProcedure.objects.exists():
+        load_starter_catalogue(actor=SEEDER)
+    for row in CatalogueProcedure.objects.filter(modality__in=PRICES, prices__isnull=True):
+        PriceItem(code=row.code, label=row.name, catalogue=row, amount=PRICES[row.modality]).save_as(SEEDER, "Demo")
+    ensure_questionnaires()
+    ensure_templates()
