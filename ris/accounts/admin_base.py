@@ -100,9 +100,7 @@ class RightsMixin:
         return False
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return request.user.is_authenticated and (
-            self.has_view_permission(request) or self.has_add_permission(request)
-        )
+        return request.user.is_authenticated and (self.has_view_permission(request) or self.has_add_permission(request))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs.setdefault("queryset", visible(db_field.remote_field.model, actor_of(request)))

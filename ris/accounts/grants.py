@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -18,7 +19,7 @@ def running_break_glasses(*, actor: Actor) -> QuerySet[BreakGlass]:
     return actor.user.break_glasses.running()
 
 
-def broken_glass_patients(*, actor: Actor) -> QuerySet[BreakGlass]:
+def broken_glass_patients(*, actor: Actor) -> QuerySet[BreakGlass, dict[str, Any]]:
     """UUIDs of patients opened by break-glass, for ``Q(uuid__in=...)`` in ``visible_to``."""
     return running_break_glasses(actor=actor).filter(patient__isnull=False).values("patient")
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from ris.accounts import selectors
 from ris.accounts.actors import actor_of, stranger
 from ris.accounts.lockout import count_failures_now
+from ris.accounts.memory import remembering
 from ris.accounts.services.totp import has_totp
 from ris.audit.models import Action
 from ris.audit.service import flush_refusals, refused
@@ -35,7 +36,7 @@ class RequestMemoryMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with selectors.remembering():
+        with remembering():
             response = self.get_response(request)
             count_failures_now(request)
             return response
@@ -112,7 +113,6 @@ class DomainErrorMiddleware:
             return None
         flush_refusals()
         return refusal_response(request, exception)
-
 
     @staticmethod
     def _record(request: HttpRequest, exception: Exception) -> None:

@@ -16,6 +16,7 @@ from simple_history.models import HistoricalRecords
 
 from ris.accounts.encryption import EncryptedTextField
 from ris.accounts.managers import UserManager
+from ris.accounts.memory import forget
 from ris.core import permissions
 from ris.core.ids import uuid7
 from ris.core.lifecycle import PublicModel, Recorded
@@ -68,9 +69,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """Somebody who signs in, or a program that holds an API key. No superusers: rights come from roles."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
-    username = models.CharField(
-        _("user name"), max_length=150, unique=True, validators=[UnicodeUsernameValidator()]
-    )
+    username = models.CharField(_("user name"), max_length=150, unique=True, validators=[UnicodeUsernameValidator()])
     email = models.EmailField(_("e-mail"), blank=True)
     family_name = models.CharField(_("family name"), max_length=64, blank=True)
     given_name = models.CharField(_("given name"), max_length=64, blank=True)
@@ -243,6 +242,10 @@ class FacilitySettings(Recorded):
 
     def __str__(self) -> str:
         return str(_("Facility settings"))
+
+    def save(self, *args, **kwargs) -> None:
+        super().save(*args, **kwargs)
+        forget()
 
 
 class Sequence(models.Model):

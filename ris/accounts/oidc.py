@@ -236,4 +236,3 @@ def roles_of(provider: OidcProvider, claims: dict[str, Any]) -> list[Role]:
     given = {value} if isinstance(value, str) else {str(item) for item in value or ()}
     mappings = provider.role_mappings.select_related("role").filter(claim_value__in=given)
     return sorted({mapping.role for mapping in mappings}, key=lambda role: role.name)
-

@@ -33,4 +33,3 @@ BREAK_GLASS = declare(
 VIEW_BREAK_GLASS = declare(
     "accounts.view_break_glass", _("See who took access in an emergency"), IT_ADMIN, QA_LEAD, clinical=False
 )
-GRANT_ACCESS = declare("accounts.grant_access", _("Grant access to a restricted patient"), QA_LEAD)

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import contextvars
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 from django.db.models import QuerySet
 
+from ris.accounts.memory import remembered
 from ris.accounts.models import FacilitySettings, Practitioner, Role, Site, User
 from ris.core.actor import Actor
 from ris.core.permissions import IT_ADMIN, QA_LEAD
-from ris.tenants.context import require_schema
-
-_memory: contextvars.ContextVar[dict[tuple[str, str], Any] | None] = contextvars.ContextVar("memory", default=None)
-
-
-@contextmanager
-def remembering() -> Iterator[None]:
-    """What is asked again and again is asked once until the block (a request, a task) ends."""
-    token = _memory.set({})
-    try:
-        yield
-    finally:
-        _memory.reset(token)
-
-
-def forget() -> None:
-    memory = _memory.get()
-    if memory is not None:
-        memory.clear()
 
 
 def facility_settings() -> FacilitySettings:
-    """The facility's one row of decisions, made on the first ask."""
-    key = (require_schema(), "settings")
-    memory = _memory.get()
-    if memory is not None and key in memory:
-        return memory[key]
+    """The facility's one row of decisions, made on the first ask; one query per request."""
+    return remembered("settings", _settings_row)
+
+
+def _settings_row() -> FacilitySettings:
     row = FacilitySettings.objects.filter(pk=1).first()
-    if row is None:
-        row = FacilitySettings.objects.get_or_create(pk=1)[0]
-    if memory is not None:
-        memory[key] = row
-    return row
+    return row if row is not None else FacilitySettings.objects.get_or_create(pk=1)[0]
 
 
 def visible_sites(*, actor: Actor) -> QuerySet[Site]:

@@ -8,4 +8,3 @@ from ris.core.permissions import IT_ADMIN, QA_LEAD, declare
 
 VIEW_EVENT = declare("audit.view_event", _("Search the audit trail"), IT_ADMIN, QA_LEAD, clinical=False)
 EXPORT_EVENTS = declare("audit.export_events", _("Export the audit trail"), IT_ADMIN, clinical=False)
-VERIFY_SEALS = declare("audit.verify_seals", _("Verify the audit trail"), IT_ADMIN, clinical=False)

@@ -28,7 +28,7 @@ FILTERS = (
 
 
 def search_events(filters: Mapping[str, Any]) -> QuerySet[AuditEvent]:
-    """Newest first. ``patient`` finds lists that showed them too; ``event_type`` is a beginning; dates are inclusive."""
+    """Newest first. ``patient`` finds lists that showed them too; ``event_type`` is a beginning; days are inclusive."""
     events = AuditEvent.objects.order_by("-pk")
     if patient := filters.get("patient"):
         events = events.filter(Q(patient=patient) | Q(patients__contains=[patient]))

@@ -36,7 +36,9 @@ class IdempotencyMixin:
             if handler is not None:
                 setattr(self, name, functools.partial(self._once, handler, key[:255]))
 
-    def _once(self, handler: Callable[..., Response], key: str, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def _once(
+        self, handler: Callable[..., Response], key: str, request: Request, *args: Any, **kwargs: Any
+    ) -> Response:
         raw = json.dumps(request.data, cls=JSONEncoder, sort_keys=True, default=str)
         body_hash = hashlib.sha256(raw.encode()).hexdigest()
         route = f"{request.method} {request.path}"[:300]

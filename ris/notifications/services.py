@@ -198,4 +198,3 @@ def on_duty(duty: str, at: datetime | None = None) -> QuerySet[User]:
     user_ids = list(dict.fromkeys(shifts.order_by("-starts_at").values_list("user_id", flat=True)))
     order = Case(*(When(pk=key, then=place) for place, key in enumerate(user_ids)), default=len(user_ids))
     return User.objects.filter(is_active=True, is_service=False, pk__in=user_ids).order_by(order)
-

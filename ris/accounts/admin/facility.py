@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ris.accounts.admin_base import FacilityModelAdmin
 from ris.accounts.models import FacilitySettings
-from ris.accounts.selectors import facility_settings, forget
+from ris.accounts.selectors import facility_settings
 
 
 class FacilitySettingsForm(forms.ModelForm):
@@ -58,7 +58,3 @@ class FacilitySettingsAdmin(FacilityModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         facility_settings()
         return HttpResponseRedirect(reverse("admin:accounts_facilitysettings_change", args=[1]))
-
-    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        forget()

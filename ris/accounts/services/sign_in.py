@@ -75,7 +75,7 @@ def verify(request: HttpRequest, *, username: str, password: str, otp_token: str
     """The person of these credentials. Raises SignInRefused, OtpRequired or LockedOut; each is recorded."""
     name = _user_name(username)
     user = authenticate(request, username=name, password=password)
-    if user is None:
+    if not isinstance(user, User):
         if lockout.is_locked_out(request):
             _failed(request, name, "locked_out")
             raise LockedOut(lockout.minutes_left(request, name))
@@ -149,9 +149,7 @@ def kill_tokens(user: User | None) -> int:
 def issue_token(request: HttpRequest, user: User, *, method: str = "password") -> IssuedToken:
     """A bearer token of one hour, shown once."""
     secret = tokens.new_token()
-    row = AccessToken.objects.create(
-        user=user, digest=tokens.digest(secret), expires_at=timezone.now() + TOKEN_LIFE
-    )
+    row = AccessToken.objects.create(user=user, digest=tokens.digest(secret), expires_at=timezone.now() + TOKEN_LIFE)
     actor = Actor(door_of(request), user, address=address_of(request)[:64])
     record(actor, "accounts.issue_token", Action.EXECUTE, entity=user, detail={"method": method})
     return IssuedToken(secret, row, int(TOKEN_LIFE.total_seconds()))

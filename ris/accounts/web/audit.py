@@ -85,7 +85,7 @@ def audit_event(request: HttpRequest, uuid: str) -> HttpResponse:
 
 @require_POST
 @page("audit.export_events")
-def audit_export(request: HttpRequest) -> HttpResponse:
+def audit_export(request: HttpRequest) -> StreamingHttpResponse:
     """What the search found, as FHIR R4 AuditEvent, newline-delimited."""
     form = AuditSearchForm(_asked(request))
     filters = {name: value for name, value in form.cleaned_data.items() if value} if form.is_valid() else {}
