@@ -163,6 +163,7 @@ class Shell:
             "restored": _("Your text of {t} is back. It was never sent."),
             "discard": _("Discard it"),
             "close": _("Close"),
+            "undo": _("Undo"),
             "cancel": _("Cancel"),
             "go": _("Yes, go on"),
             "wrong": _("That did not match. Try again."),

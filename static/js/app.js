@@ -43,7 +43,7 @@
     if (!box) return;
     node.appendChild(make("span", {}, text));
     if (options && options.undo) {
-      var undo = make("button", { type: "button" }, options.undoText || "Undo");
+      var undo = make("button", { type: "button" }, words.undo);
       undo.addEventListener("click", function () { node.remove(); options.undo(); });
       node.appendChild(undo);
     }
@@ -276,8 +276,10 @@
     if (code < 500 && !/<html/i.test(detail.serverResponse)) {
       detail.shouldSwap = true;
       detail.isError = false;
-      if (!detail.xhr.getResponseHeader("HX-Retarget") || !detail.target) detail.target = slotFor(detail.requestConfig.elt);
+      var wanted = detail.xhr.getResponseHeader("HX-Retarget");
+      if (!wanted || wanted === "#messages" || !detail.target) detail.target = slotFor(detail.requestConfig.elt);
       detail.swapOverride = "innerHTML";
+      detail.selectOverride = "unset";                        // the alert is not the part that the list selects
       return;
     }
     complain(words.failed + " " + (detail.xhr.getResponseHeader("X-Correlation-ID") || ""));

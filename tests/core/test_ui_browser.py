@@ -188,6 +188,30 @@ def test_the_lock_hides_the_page_and_opens_in_place(tab):
     assert tab.evaluate("getComputedStyle(document.querySelector('main')).visibility") == "visible"
 
 
+def test_a_screen_that_nobody_touches_locks_by_itself(tab):
+    tab.clock.install()
+    tab.reload()
+    tab.clock.run_for(14 * 60_000)
+    assert tab.evaluate("document.querySelector('#lock').open") is False
+    tab.mouse.move(300, 300)
+    tab.clock.run_for(14 * 60_000)
+    assert tab.evaluate("document.querySelector('#lock').open") is False
+    tab.clock.run_for(2 * 60_000)
+    assert tab.evaluate("document.querySelector('#lock').open") is True
+
+
+def test_time_left_counts_down_and_is_spoken_at_its_thresholds(tab):
+    tab.clock.install()
+    tab.reload()
+    first = "document.querySelector('.sla[data-what]')"
+    tab.clock.run_for(60_000 * 5 + 30_000)
+    assert "1\xa0h\xa035 left" in tab.evaluate(f"{first}.textContent")
+    tab.evaluate(f"() => {{ const s = {first}; s.dataset.left = 50; }}")
+    tab.clock.run_for(60_000 * 3)
+    assert tab.evaluate(f"{first}.classList.contains('soon')")
+    until(tab, "document.querySelector('#say').textContent.includes('26-118')")
+
+
 def polled(tab: Any, answers: list[dict[str, Any]]) -> list[dict[str, str]]:
     """A list that polls; the server's answers are these, in turn. Returns the headers it was asked with."""
     asked: list[dict[str, str]] = []
@@ -248,11 +272,12 @@ def test_a_locked_session_is_noticed_by_the_poll(tab):
 
 def test_a_refused_write_is_explained_above_its_form_with_the_focus(tab):
     alert = '<div class="pi-alert t-red" role="alert"><h3 tabindex="-1">That time is taken</h3></div>'
-    tab.route("**/refused/", lambda route: route.fulfill(status=409, body=alert, content_type="text/html"))
+    heads = {"HX-Retarget": "#messages", "HX-Reswap": "innerHTML", "Content-Type": "text/html"}
+    tab.route("**/refused/", lambda route: route.fulfill(status=409, body=alert, headers=heads))
     append(
         tab,
         '<section id="s"><div data-alert-slot></div>'
-        '<form hx-post="/refused/" hx-target="#s"><button id="b">Book</button></form></section>',
+        '<form hx-post="/refused/" hx-target="#s" hx-select="tbody"><button id="b">Book</button></form></section>',
     )
     with tab.expect_request("**/refused/") as sent:
         tab.click("#b")
