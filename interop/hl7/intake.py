@@ -28,7 +28,7 @@ from interop.hl7.messages import (
 )
 from interop.hl7.processor import process
 from interop.models import InboundMessage, MessageStatus
-from ris.accounts.selectors import remembering
+from ris.accounts.memory import remembering
 from ris.audit.models import Action
 from ris.audit.service import correlation_id, flush_refusals, refused
 from ris.core.actor import Actor

@@ -19,8 +19,9 @@ from interop.models import Hl7Destination, InboundMessage, OutboundMessage, Outb
 from orders.models import Patient
 from reporting import services as reporting
 from reporting.models import DeliveryChannel, DeliveryRule
+from ris.accounts.memory import forget
 from ris.accounts.models import FacilitySettings
-from ris.accounts.selectors import facility_settings, forget
+from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 
 from django.utils import translation
-from reporting.pdf import render_report_pdf
 
 from interop.hl7.messages import Value
 from interop.hl7.outbound.envelope import Segments, filler, msh, orc, pid, placer, practitioner, pv1, user_name, when
 from interop.models import Hl7Destination
 from orders.models import RequestedProcedure
 from reporting.models import SECTIONS, ReportVersion, VersionKind
+from reporting.pdf import render_report_pdf
 
 KIND = ("ORU", "R01", "ORU_R01")
 #: kind of version -> ORC-5, OBR-25 (table 0123), OBX-11 (table 0085)

@@ -20,7 +20,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=0, help="0: the system chooses; the first line says which.")
-        parser.add_argument("--output", type=Path, help="File that the JSON lines are appended to; else standard output.")
+        parser.add_argument(
+            "--output", type=Path, help="File that the JSON lines are appended to; else standard output."
+        )
         parser.add_argument(
             "--answer", action="append", default=[], choices=ANSWERS, help="For one message each, in order; then AA."
         )
