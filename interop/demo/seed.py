@@ -264,12 +264,17 @@ def _acknowledge(report: Report, stage: Stage) -> None:
             reporting.mark_delivery_acknowledged(delivery, actor=Actor("command"))
 
 
-def seed_facility(*, prefix: str, letterhead: str, patients: int, exams: int | None) -> dict[str, int]:
-    """All of it, once; a facility that has patients is left as it is (people and rooms are made sure of)."""
+def seed_house(*, prefix: str, letterhead: str) -> Stage:
+    """People, rooms and furniture: quick, and enough to sign in."""
     house.ensure_settings(prefix=prefix, letterhead=letterhead)
     sites = house.ensure_sites()
     stage = Stage(house.ensure_people(), house.ensure_referrers(), house.ensure_rooms(sites["main"]), sites["main"])
     house.ensure_furniture()
+    return stage
+
+
+def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, int]:
+    """Patients and their exams, once; a facility that has patients is left as it is."""
     if is_seeded():
         return {"patients": 0, "exams": 0}
     with clock.at(timezone.now() - timedelta(days=30)):
