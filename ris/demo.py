@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ris.config import read_env_file
@@ -105,7 +105,9 @@ class Demo:
             self._write_environment()
             self.supervisor.environment = {**os.environ, **self.values, "RIS_BOOTSTRAP": "0", "PYTHONUNBUFFERED": "1"}
             self._set_up()
-            self._start_programs()
+            self._start_web()
+            self._seed()
+            self._start_others()
             if not self.supervisor.stopping:
                 self._closing_screen()
             self.supervisor.run()
@@ -193,11 +195,13 @@ class Demo:
                     sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
                 )
 
-    # --- tables, facilities, data
+    # --- tables, facilities, data: only what is not there yet
 
     def _set_up(self) -> None:
-        """Only what is not there yet: a second start of the same code with the same settings does nothing here."""
-        stamp, wanted = self.state / "set-up", self._fingerprint()
+        """A second start of the same code with the same settings does nothing here."""
+        stamp = self.state / "set-up"
+        hosts = json.dumps([self._hosts(facility) for facility in FACILITIES])
+        wanted = self._fingerprint(("migrations", "provisioning", "permissions", "tenants"), hosts, static=True)
         if stamp.exists() and stamp.read_text() == wanted:
             return
         say("static files; tables: public, the template facility")
@@ -206,12 +210,29 @@ class Demo:
         for facility in FACILITIES:
             say(f"facility {facility['schema']}")
             self._manage("create_facility", *self._facility_arguments(facility))
-        if (self.root / "interop" / "management" / "commands" / "seed_demo.py").exists():
-            say("people, stations, patients, exams")
-            self._manage("seed_demo")
         self._finish_manage("collectstatic", static)
-        if not self.supervisor.stopping:
-            stamp.write_text(wanted)
+        stamp.write_text(wanted)
+
+    def _seed(self) -> None:
+        """While the page is served already."""
+        stamp = self.state / "seeded"
+        wanted = self._fingerprint(("migrations", "demo", "seed_demo"), self.values["RIS_DEMO_PASSWORD"])
+        if self.supervisor.stopping or (stamp.exists() and stamp.read_text() == wanted):
+            return
+        say("people, stations, patients, exams")
+        self._manage("seed_demo")
+        stamp.write_text(wanted)
+
+    def _fingerprint(self, wanted: Sequence[str], more: str, *, static: bool = False) -> str:
+        """Of the modules that have one of these names in their path, and of what else matters."""
+        digest = hashlib.sha256(more.encode())
+        for path in sorted(path for top in PACKAGES for path in (self.root / top).rglob("*.py")):
+            if any(part in wanted for part in path.relative_to(self.root).with_suffix("").parts):
+                digest.update(path.read_bytes())
+        files = [path for path in (self.root / "static").rglob("*") if path.is_file()] if static else []
+        for path in sorted([*files, self.root / "requirements.txt"]):
+            digest.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+        return digest.hexdigest()
 
     def _facility_arguments(self, facility: dict[str, str]) -> list[str]:
         arguments = ["--schema", facility["schema"], "--name", facility["name"], "--short-name", facility["short"]]
@@ -229,21 +250,6 @@ class Demo:
                 hosts += [socket.gethostname().lower(), *([] if self.bind in ("0.0.0.0", "::") else [self.bind])]
                 hosts += own_addresses()
         return list(dict.fromkeys(hosts))
-
-    def _fingerprint(self) -> str:
-        """Of everything that the set-up depends on."""
-        digest = hashlib.sha256()
-        wanted = ("migrations", "provisioning", "permissions", "demo", "tenants", "seed_demo")
-        code = [path for top in PACKAGES for path in (self.root / top).rglob("*.py")]
-        static = [path for path in (self.root / "static").rglob("*") if path.is_file()]
-        for path in sorted(code):
-            if any(part in wanted for part in path.relative_to(self.root).with_suffix("").parts):
-                digest.update(path.read_bytes())
-        for path in sorted([*static, self.root / "requirements.txt"]):
-            digest.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
-        digest.update(self.values["RIS_DEMO_PASSWORD"].encode())
-        digest.update(json.dumps([self._hosts(facility) for facility in FACILITIES]).encode())
-        return digest.hexdigest()
 
     def _manage(self, *arguments: str) -> None:
         self._finish_manage(arguments[0], self._start_manage(*arguments))
@@ -267,6 +273,7 @@ class Demo:
                 output, _errors = process.communicate(timeout=0.5)
                 break
             except subprocess.TimeoutExpired:
+                self.supervisor.look()
                 if self.supervisor.stopping:
                     process.terminate()
         if self.supervisor.stopping:
@@ -276,13 +283,17 @@ class Demo:
 
     # --- processes
 
-    def _start_programs(self) -> None:
+    def _start_web(self) -> None:
         """The web first, and the others when it is up: six interpreters at once would keep the page waiting."""
         say("web")
         self.supervisor.environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._empty_metrics())
         self.supervisor.add_program(Program("web", self._gunicorn(), self.listeners["web"].port))
         self._wait_for("the page", self._page_is_served, "web")
         self.served_after = time.monotonic() - self.started
+        if not self.supervisor.stopping:
+            say(f"the first page is served, {self.served_after:.1f} s after the start")
+
+    def _start_others(self) -> None:
         if self.supervisor.stopping:
             return
         say("DICOM, MLLP, dispatcher, worker, scheduler")
@@ -299,9 +310,9 @@ class Demo:
             Program("scheduler", beat),
         ):
             self.supervisor.add_program(program)
-        for name, program_name in (("dicom", "dicom"), ("mllp", "mllp")):
+        for name in ("dicom", "mllp"):
             port = self.listeners[name].port
-            self._wait_for(f"port {port}", functools.partial(self._answers, port), program_name)
+            self._wait_for(f"port {port}", functools.partial(self._answers, port), name)
 
     def _gunicorn(self) -> list[str]:
         host = f"[{self.bind}]" if ":" in self.bind else self.bind

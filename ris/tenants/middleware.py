@@ -11,6 +11,7 @@ from django.core.exceptions import DisallowedHost
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
+from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -107,7 +108,7 @@ class FacilityLocaleMiddleware:
 class TextCompressionMiddleware(GZipMiddleware):
     """Compresses pages and JSON; images and other streams are left as they are."""
 
-    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         kind = response.headers.get("Content-Type", "")
         if response.streaming or not (kind.startswith("text/") or "json" in kind):
             return response
