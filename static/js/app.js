@@ -379,7 +379,7 @@
     var now = Date.now();
     $$(".sla[data-left]").forEach(function (node) {
       if (!node.dataset.since) { node.dataset.since = now; return; }
-      var left = +node.dataset.left - Math.floor((now - +node.dataset.since) / 60000), total = +node.dataset.total;
+      var left = +node.dataset.left - Math.round((now - +node.dataset.since) / 60000), total = +node.dataset.total;
       var state = left < 0 ? "over" : left <= total * SOON ? "soon" : "ok", was = node.classList.contains("over") ? "over" : node.classList.contains("soon") ? "soon" : "ok";
       $("span", node).textContent = fill(state === "over" ? "over" : "left", { t: spell(left) });
       $("progress", node).value = Math.max(0, Math.min(100, 100 * (1 - left / total)));
