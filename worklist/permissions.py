@@ -17,7 +17,9 @@ VIEW_SCHEDULE = declare("worklist.view_schedule", _("See the schedule"), *DEPART
 BOOK_APPOINTMENT = declare("worklist.book_appointment", _("Book, move and cancel appointments"), CLERK, TECHNOLOGIST)
 OVERBOOK = declare("worklist.overbook", _("Book over another appointment"), RADIOLOGIST)
 BLOCK_ROOM = declare("worklist.block_room", _("Block time in a room"), CLERK, TECHNOLOGIST)
-MANAGE_ROOMS = declare("worklist.manage_rooms", _("Manage rooms, stations and questionnaires"), IT_ADMIN, clinical=False)
+MANAGE_ROOMS = declare(
+    "worklist.manage_rooms", _("Manage rooms, stations and questionnaires"), IT_ADMIN, clinical=False
+)
 VIEW_ROOM = declare("worklist.view_room", _("See rooms and stations"), *DEPARTMENT, IT_ADMIN, clinical=False)
 
 VIEW_STEP = declare("worklist.view_step", _("See scheduled and performed steps"), *DEPARTMENT)
@@ -29,4 +31,6 @@ LOAD_WORKLIST = declare("worklist.load_worklist", _("Load worklist items from ou
 
 VIEW_STUDY = declare("worklist.view_study", _("See images"), *CLINICAL, "qa_lead", "medical_physicist", REFERRER)
 STORE_STUDY = declare("worklist.store_study", _("Store images"), TECHNOLOGIST, RADIOLOGIST)
-RESOLVE_EXCEPTION = declare("worklist.resolve_exception", _("Resolve exceptions and link images"), TECHNOLOGIST, RADIOLOGIST)
+RESOLVE_EXCEPTION = declare(
+    "worklist.resolve_exception", _("Resolve exceptions and link images"), TECHNOLOGIST, RADIOLOGIST
+)

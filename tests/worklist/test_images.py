@@ -21,8 +21,6 @@ from tests.factories.worklist import (
     SCANNER,
     STORE,
     booked,
-    ct_procedure,
-    make_station,
     series_of,
     started,
     step_of,
@@ -113,14 +111,16 @@ def test_a_series_stays_in_its_study():
 def test_another_patient_waits_for_a_person_and_is_not_shown():
     procedure = booked().procedure
     index_instance(
-        stored(procedure, patient_id="OTHER-1", patient_name="Somebody^Else", patient_birth_date="19600101"), actor=STORE
+        stored(procedure, patient_id="OTHER-1", patient_name="Somebody^Else", patient_birth_date="19600101"),
+        actor=STORE,
     )
     study = ImagingStudy.objects.get()
     assert not study.procedures.exists() and not procedure.studies.exists()
     item = ExceptionItem.objects.get()
     assert (item.kind, item.study, item.procedure) == ("patient_differs", study, procedure)
     index_instance(
-        stored(procedure, series_instance_uid=new_uid(), patient_id="OTHER-1", patient_name="Somebody^Else"), actor=STORE
+        stored(procedure, series_instance_uid=new_uid(), patient_id="OTHER-1", patient_name="Somebody^Else"),
+        actor=STORE,
     )
     assert kinds() == ["patient_differs"]
     still()
@@ -334,5 +334,3 @@ def test_eight_associations_at_once_count_exactly(facility_server):
     assert sorted(ImagingSeries.objects.values_list("instance_count", flat=True)) == [12, 12]
     assert list(study.procedures.all()) == [procedure]
     assert OutboxEvent.objects.filter(name="worklist.instance_stored").count() == 24
-
-

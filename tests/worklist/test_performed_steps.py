@@ -17,7 +17,6 @@ from tests.factories.worklist import (
     STORE,
     booked,
     created,
-    ct_procedure,
     make_station,
     series_of,
     started,
@@ -155,9 +154,7 @@ def test_unscheduled_is_accepted_and_waits_for_a_person():
 
 
 def test_another_patient_is_never_linked_silently(procedure):
-    step = started(
-        procedure, patient_name="Somebody^Else", patient_id="OTHER-77", patient_birth_date="19500101"
-    )
+    step = started(procedure, patient_name="Somebody^Else", patient_id="OTHER-77", patient_birth_date="19500101")
     assert step.scheduled_steps.count() == 0
     assert (fresh(procedure).status, step_of(procedure).status) == ("arrived", "ARRIVED")
     item = ExceptionItem.objects.get()

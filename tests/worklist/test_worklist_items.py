@@ -52,8 +52,13 @@ TYPE_2 = (
     "Allergies",
     "SpecialNeeds",
 )
-TYPE_2_OF_STEP = ("ScheduledPerformingPhysicianName", "ScheduledStationName", "ScheduledProcedureStepLocation",
-                  "PreMedication", "RequestedContrastAgent")
+TYPE_2_OF_STEP = (
+    "ScheduledPerformingPhysicianName",
+    "ScheduledStationName",
+    "ScheduledProcedureStepLocation",
+    "PreMedication",
+    "RequestedContrastAgent",
+)
 
 
 def item_of(procedure):
@@ -66,13 +71,24 @@ def found(query: MwlQuery, **kwargs) -> list[str]:
 
 def exam(**patient):
     fields = {
-        "family_name": "Achieng", "given_name": "Wanjirũ", "middle_name": "Grace", "birth_date": date(1990, 3, 14),
-        "weight_kg": "62.50", "height_m": "1.68",
+        "family_name": "Achieng",
+        "given_name": "Wanjirũ",
+        "middle_name": "Grace",
+        "birth_date": date(1990, 3, 14),
+        "weight_kg": "62.50",
+        "height_m": "1.68",
     } | patient
     return make_order(
-        patient=make_patient(**fields), codes=[make_catalogue("CTHEAD", name="CT head", modality="CT").code],
-        priority="stat", indication="Trauma?", requester=make_practitioner(family_name="Otieno", given_name="Juma"),
-        transport="Bed", isolation="Contact", location="ER 1", placer_order_number="PL-1", placer_issuer="HIS",
+        patient=make_patient(**fields),
+        codes=[make_catalogue("CTHEAD", name="CT head", modality="CT").code],
+        priority="stat",
+        indication="Trauma?",
+        requester=make_practitioner(family_name="Otieno", given_name="Juma"),
+        transport="Bed",
+        isolation="Contact",
+        location="ER 1",
+        placer_order_number="PL-1",
+        placer_issuer="HIS",
     ).procedures.get()
 
 
@@ -85,13 +101,21 @@ def test_the_item_has_every_type_1_and_2_key():
     assert all(str(item[key].value) for key in TYPE_1) and all(str(step[key].value) for key in TYPE_1_OF_STEP)
     assert all(key in item for key in TYPE_2) and all(key in step for key in TYPE_2_OF_STEP)
     assert item.SpecificCharacterSet == "ISO_IR 192" and str(item.PatientName) == "Achieng^Wanjirũ^Grace"
-    assert (item.PatientBirthDate, item.PatientSex, item.PatientWeight, item.PatientSize) == ("19900314", "F", 62.5, 1.68)
+    assert (item.PatientBirthDate, item.PatientSex, item.PatientWeight, item.PatientSize) == (
+        "19900314",
+        "F",
+        62.5,
+        1.68,
+    )
     assert item.RequestedProcedureCodeSequence[0].CodeValue == "CTHEAD"
     assert step.ScheduledProtocolCodeSequence[0].CodeMeaning
     assert (item.RequestedProcedurePriority, item.SpecialNeeds) == ("STAT", "Contact; Bed")
     assert (item.PlacerOrderNumberImagingServiceRequest, str(item.RequestingPhysician)) == ("PL-1", "Otieno^Juma")
     assert (step.ScheduledStationAETitle, step.ScheduledProcedureStepStatus) == ("CT1", "SCHEDULED")
-    assert (step.ScheduledProcedureStepStartDate, step.ScheduledProcedureStepStartTime) == (f"{at(10):%Y%m%d}", "100000")
+    assert (step.ScheduledProcedureStepStartDate, step.ScheduledProcedureStepStartTime) == (
+        f"{at(10):%Y%m%d}",
+        "100000",
+    )
     assert len(step.ScheduledProcedureStepID) <= 16 and len(item.ReferencedStudySequence) == 0
 
 
@@ -184,7 +208,15 @@ def test_matching(query, matches):
     assert found(query) == ([procedure.accession_number] if matches else [])
 
 
-@pytest.mark.parametrize("query", [MwlQuery(start_date="tomorrow"), MwlQuery(start_date="X20261122"), MwlQuery(start_time="25"), MwlQuery(start_date="-")])
+@pytest.mark.parametrize(
+    "query",
+    [
+        MwlQuery(start_date="tomorrow"),
+        MwlQuery(start_date="X20261122"),
+        MwlQuery(start_time="25"),
+        MwlQuery(start_date="-"),
+    ],
+)
 def test_a_key_that_cannot_be_is_refused(query):
     with pytest.raises(InvalidData):
         found(query)
@@ -222,7 +254,9 @@ def test_a_step_without_station_is_offered_to_all_of_its_modality():
 
 def test_a_query_is_one_query():
     booked()
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         found(MwlQuery(station_ae_title="CT1", start_date=f"{at(1):%Y%m%d}"))
     assert len(queries) == 1
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
 from orders.models import RequestedProcedure
-from ris.core.lifecycle import PublicModel, Recorded
+from ris.core.lifecycle import Recorded
 from worklist.models.performed import PerformedProcedureStep
 from worklist.models.rooms import Station
 from worklist.querysets import ExceptionQuerySet, StudyQuerySet
@@ -47,7 +47,13 @@ class ImagingStudy(Recorded):
 
     history = HistoricalRecords(
         m2m_fields=[procedures],
-        excluded_fields=["series_count", "instance_count", "last_received_at", "expected_instance_count", "settle_after"],
+        excluded_fields=[
+            "series_count",
+            "instance_count",
+            "last_received_at",
+            "expected_instance_count",
+            "settle_after",
+        ],
     )
     objects = StudyQuerySet.as_manager()
 
@@ -66,7 +72,12 @@ class ImagingStudy(Recorded):
 
     @property
     def audit_patient(self):
-        procedure = self.procedures.select_related("order__patient").first() if self.pk else None
+        if self.pk is None:
+            return None
+        rows = self.procedures.all()
+        if "procedures" not in getattr(self, "_prefetched_objects_cache", {}):
+            rows = rows.select_related("order__patient")
+        procedure = next(iter(rows), None)
         return procedure.audit_patient if procedure else None
 
 
@@ -162,7 +173,9 @@ class ExceptionItem(Recorded):
             ),
             models.UniqueConstraint(
                 fields=["kind", "study"],
-                condition=Q(resolved_at__isnull=True, study__isnull=False, kind__in=["unmatched_study", "patient_differs"]),
+                condition=Q(
+                    resolved_at__isnull=True, study__isnull=False, kind__in=["unmatched_study", "patient_differs"]
+                ),
                 name="one_open_exception_per_study",
             ),
         ]

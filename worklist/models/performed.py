@@ -36,7 +36,9 @@ class PerformedProcedureStep(Lifecycle):
         _("status"), max_length=16, choices=PPSStatus.choices, default=PPSStatus.IN_PROGRESS, editable=False
     )
     scheduled_steps = models.ManyToManyField(ScheduledProcedureStep, blank=True, related_name="performed_steps")
-    station = models.ForeignKey(Station, null=True, blank=True, on_delete=models.PROTECT, related_name="performed_steps")
+    station = models.ForeignKey(
+        Station, null=True, blank=True, on_delete=models.PROTECT, related_name="performed_steps"
+    )
     station_ae_title = models.CharField(max_length=16, blank=True)
     modality = models.CharField(max_length=16, blank=True)
     study_instance_uid = models.CharField(max_length=64, blank=True)
@@ -87,7 +89,12 @@ class PerformedProcedureStep(Lifecycle):
 
     @property
     def audit_patient(self):
-        step = self.scheduled_steps.select_related("procedure__order__patient").first() if self.pk else None
+        if self.pk is None:
+            return None
+        rows = self.scheduled_steps.all()
+        if "scheduled_steps" not in getattr(self, "_prefetched_objects_cache", {}):
+            rows = rows.select_related("procedure__order__patient")
+        step = next(iter(rows), None)
         return step.audit_patient if step else None
 
 
@@ -150,7 +157,9 @@ class TimeOut(PublicModel):
     """The last look before the exam: two identifiers, exam and side, safety, the right entry. One row per look."""
 
     procedure = models.ForeignKey(RequestedProcedure, on_delete=models.PROTECT, related_name="time_outs")
-    identifiers = models.JSONField(_("identified by"), default=list, help_text="At least two keys of codes.IDENTIFIED_BY.")
+    identifiers = models.JSONField(
+        _("identified by"), default=list, help_text="At least two keys of codes.IDENTIFIED_BY."
+    )
     checks = models.JSONField(_("checked"), default=list, help_text="Keys of codes.TIME_OUT_CHECKS.")
     done_at = models.DateTimeField(default=timezone.now)
     done_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")

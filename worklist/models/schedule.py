@@ -182,7 +182,12 @@ class ScheduledProcedureStep(Lifecycle):
         _("status"), max_length=16, choices=SPSStatus.choices, default=SPSStatus.SCHEDULED, editable=False
     )
     appointment = models.ForeignKey(
-        Reservation, null=True, blank=True, on_delete=models.PROTECT, related_name="steps", verbose_name=_("appointment")
+        Reservation,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="steps",
+        verbose_name=_("appointment"),
     )
     station = models.ForeignKey(
         Station, null=True, blank=True, on_delete=models.PROTECT, related_name="steps", verbose_name=_("station")

@@ -49,7 +49,9 @@ class Question(PublicModel):
     is_required = models.BooleanField(_("must be answered"), default=True)
     position = models.PositiveSmallIntegerField(default=0)
     effect = models.CharField(_("effect"), max_length=8, choices=Effect.choices, default=Effect.NOTE)
-    when_answer = models.CharField(_("when the answer is"), max_length=16, blank=True, help_text=_("yes, no, or a number"))
+    when_answer = models.CharField(
+        _("when the answer is"), max_length=16, blank=True, help_text=_("yes, no, or a number")
+    )
     when_below = models.DecimalField(_("when below"), max_digits=8, decimal_places=2, null=True, blank=True)
     when_above = models.DecimalField(_("when above"), max_digits=8, decimal_places=2, null=True, blank=True)
 

@@ -212,5 +212,3 @@ def _equal(stored: str, wanted: str, vr: str) -> bool:
     if "*" in wanted or "?" in wanted:
         return re.fullmatch(translate(wanted.replace("[", "[[]")), stored) is not None
     return stored == wanted
-
-

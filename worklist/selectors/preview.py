@@ -34,11 +34,15 @@ def preview(
     found = list(worklist_items(query, peer=asks))
     steps = {
         step.pk: step
-        for step in ScheduledProcedureStep.objects.visible_to(actor).filter(pk__in=[pk for pk, _item in found]).for_display()
+        for step in ScheduledProcedureStep.objects.visible_to(actor)
+        .filter(pk__in=[pk for pk, _item in found])
+        .for_display()
     }
     lines = [PreviewLine(steps[pk], _keys(item)) for pk, item in found if pk in steps]
     record_read(
-        actor, perms.VIEW_STEP, patients=sorted({line.step.audit_patient for line in lines}),
+        actor,
+        perms.VIEW_STEP,
+        patients=sorted({line.step.audit_patient for line in lines}),
         detail={"page": "preview", "ae_title": ae_title, "rows": len(lines)},
     )
     return lines

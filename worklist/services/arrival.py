@@ -50,9 +50,7 @@ def arrive_patient(procedure: RequestedProcedure, *, actor: Actor) -> RequestedP
     move_steps([step for step in steps if step.status == SPSStatus.SCHEDULED], SPSStatus.ARRIVED, actor, "Arrived")
     procedure = lock_procedure(procedure)
     publish(
-        PatientArrived(
-            str(procedure.uuid), accession_number=procedure.accession_number, version=procedure.version
-        ),
+        PatientArrived(str(procedure.uuid), accession_number=procedure.accession_number, version=procedure.version),
         actor=actor,
     )
     return procedure

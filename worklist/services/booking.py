@@ -77,8 +77,11 @@ def _release_own_holds(wish: Wish, actor: Actor) -> None:
     if actor.user is None:
         return
     holds = Reservation.objects.live().filter(
-        room=wish.room, kind=ReservationKind.HOLD, held_by=actor.user,
-        starts_at__lt=wish.ends_at, ends_at__gt=wish.starts_at,
+        room=wish.room,
+        kind=ReservationKind.HOLD,
+        held_by=actor.user,
+        starts_at__lt=wish.ends_at,
+        ends_at__gt=wish.starts_at,
     )
     for hold in holds.select_for_update():
         hold.move_to(ReservationStatus.CANCELLED)
@@ -174,8 +177,14 @@ def book_appointment(
     check_bookable(procedure)
     _refuse_second_appointment(procedure)
     wish = _wish(
-        procedure, station=station, room=room, starts_at=starts_at, duration_minutes=duration_minutes,
-        overbook=overbook, reason=reason, actor=actor,
+        procedure,
+        station=station,
+        room=room,
+        starts_at=starts_at,
+        duration_minutes=duration_minutes,
+        overbook=overbook,
+        reason=reason,
+        actor=actor,
     )
     procedure = reopen(procedure, actor)
     blank = Reservation(kind=ReservationKind.APPOINTMENT, procedure=procedure, technologist=technologist)
@@ -260,8 +269,14 @@ def reschedule_appointment(
         station, room = reservation.station, reservation.room
     minutes = duration_minutes if duration_minutes is not None else reservation.duration_minutes
     wish = _wish(
-        procedure, station=station, room=room, starts_at=starts_at, duration_minutes=minutes,
-        overbook=overbook, reason=reason if overbook else "", actor=actor,
+        procedure,
+        station=station,
+        room=room,
+        starts_at=starts_at,
+        duration_minutes=minutes,
+        overbook=overbook,
+        reason=reason if overbook else "",
+        actor=actor,
     )
     if technologist is not None:
         reservation.technologist = technologist
@@ -292,6 +307,22 @@ def cancel_appointment(appointment: Reservation, *, reason: str, actor: Actor) -
         orders.mark_unscheduled(procedure, actor=actor)
     tell_cancelled(reservation, actor)
     return reservation
+
+
+@service(perms.BOOK_APPOINTMENT)
+def cancel_step(step: ScheduledProcedureStep, *, reason: str, actor: Actor) -> ScheduledProcedureStep:
+    """Take a step from the worklist, with its appointment when it has one; the exam waits for a new time."""
+    reason = _reason(reason)
+    procedure = lock_procedure(step.procedure)
+    reservation = procedure.appointments.filter(status__in=OPEN_APPOINTMENT).first()
+    if reservation is not None:
+        cancel_appointment(reservation, reason=reason, actor=actor)
+        return ScheduledProcedureStep.objects.get(pk=step.pk)
+    step = rendering.renderable(pk=step.pk)[0]
+    move_steps([step], SPSStatus.CANCELED, actor, f"Cancelled: {reason}")
+    if procedure.status in (ProcedureStatus.SCHEDULED, ProcedureStatus.ARRIVED) and offered_step(procedure) is None:
+        orders.mark_unscheduled(procedure, actor=actor)
+    return step
 
 
 def tell_cancelled(reservation: Reservation, actor: Actor | None) -> None:

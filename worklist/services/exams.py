@@ -158,7 +158,7 @@ def _start_by_hand(
 
 @service(perms.PERFORM_STEP, action=Action.EXECUTE)
 def complete_exam(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
-    """The technologist has done all there is to do. Ends what runs, also where no MPPS came; images that are here count."""
+    """The technologist has done all there is to do. Ends what runs, also where no MPPS came; images here count."""
     procedure = lock_procedure(procedure)
     has_images = ImagingStudy.objects.filter(procedures=procedure, instance_count__gt=0).exists()
     if procedure.status in NOT_TO_COMPLETE or (procedure.status in BEFORE and not has_images):
@@ -204,9 +204,7 @@ def _confirm_charges(procedure: RequestedProcedure, actor: Actor) -> None:
 
 
 @service(perms.PERFORM_STEP, action=Action.EXECUTE)
-def discontinue_exam(
-    procedure: RequestedProcedure, *, code: str, text: str = "", actor: Actor
-) -> RequestedProcedure:
+def discontinue_exam(procedure: RequestedProcedure, *, code: str, text: str = "", actor: Actor) -> RequestedProcedure:
     """Stop a running exam with a coded reason (CID 9300/9301); the reason decides what comes next."""
     if code not in DISCONTINUATION_REASONS:
         words = _("Choose a reason from the list.")

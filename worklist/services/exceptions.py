@@ -56,9 +56,7 @@ def _refuse_closed(procedure: RequestedProcedure) -> None:
 
 
 @service(perms.RESOLVE_EXCEPTION)
-def link_study(
-    study: ImagingStudy, *, procedure: RequestedProcedure, reason: str, actor: Actor
-) -> ImagingStudy:
+def link_study(study: ImagingStudy, *, procedure: RequestedProcedure, reason: str, actor: Actor) -> ImagingStudy:
     """A person says whose images these are. What waited about this study is resolved with the same reason."""
     reason = _reason(reason)
     procedure = lock_procedure(procedure)
@@ -100,9 +98,7 @@ def unlink_study(
         )
     study.save_as(actor, f"Unlinked by a person: {reason}")
     if not study.procedures.exists():
-        raise_exception(
-            ExceptionKind.UNMATCHED_STUDY, study=study, detail={"unlinked": True}, actor=actor
-        )
+        raise_exception(ExceptionKind.UNMATCHED_STUDY, study=study, detail={"unlinked": True}, actor=actor)
     return study
 
 
@@ -126,9 +122,7 @@ def link_performed_step(
     return step
 
 
-def _step_for(
-    procedure: RequestedProcedure, step: PerformedProcedureStep, actor: Actor
-) -> ScheduledProcedureStep:
+def _step_for(procedure: RequestedProcedure, step: PerformedProcedureStep, actor: Actor) -> ScheduledProcedureStep:
     """The scheduled step that was meant; a new one when the exam has none that is open."""
     known = procedure.steps.filter(status__in=OPEN_STEPS).order_by("starts_at", "pk").first()
     if known is not None:
@@ -154,10 +148,31 @@ def unlink_performed_step(
     step.save_as(actor, f"Unlinked by a person: {reason}")
     if not step.scheduled_steps.exists():
         raise_exception(
-            ExceptionKind.UNSCHEDULED_STEP, performed_step=step, station=step.station, actor=actor,
+            ExceptionKind.UNSCHEDULED_STEP,
+            performed_step=step,
+            station=step.station,
+            actor=actor,
             detail={"unlinked": True},
         )
     return step
+
+
+@service(perms.RESOLVE_EXCEPTION)
+def link_exception(item: ExceptionItem, *, procedure: RequestedProcedure, reason: str, actor: Actor) -> ExceptionItem:
+    """Link what waits (images, performed step) to an exam, and settle the exception."""
+    reason = _reason(reason)
+    procedure = lock_procedure(procedure)
+    if item.resolved_at is not None:
+        raise Conflict(_("This was resolved already."), found=item.resolution)
+    if item.study is not None and not item.study.procedures.filter(pk=procedure.pk).exists():
+        link_study(item.study, procedure=procedure, reason=reason, actor=actor)
+    step = item.performed_step
+    if step is not None and not step.scheduled_steps.filter(procedure=procedure).exists():
+        link_performed_step(step, procedure=procedure, reason=reason, actor=actor)
+    item = ExceptionItem.locked(item.pk)
+    if item.resolved_at is None:
+        _settle([item], reason, actor)
+    return item
 
 
 @service(perms.RESOLVE_EXCEPTION)

@@ -251,7 +251,9 @@ def _make_study(instance: StoredInstance, actor: Actor) -> ImagingStudy:
     except IntegrityError:
         return ImagingStudy.objects.get(study_instance_uid=instance.study_instance_uid)
     _match(study, procedures, instance, actor)
-    record(actor, perms.STORE_STUDY, Action.CREATE, entity=study, detail={"study_instance_uid": study.study_instance_uid})
+    record(
+        actor, perms.STORE_STUDY, Action.CREATE, entity=study, detail={"study_instance_uid": study.study_instance_uid}
+    )
     return study
 
 
@@ -271,9 +273,7 @@ def _procedures_meant(instance: StoredInstance) -> list[RequestedProcedure]:
     return fitting if len(rows) > 1 and fitting else rows
 
 
-def _match(
-    study: ImagingStudy, procedures: list[RequestedProcedure], instance: StoredInstance, actor: Actor
-) -> None:
+def _match(study: ImagingStudy, procedures: list[RequestedProcedure], instance: StoredInstance, actor: Actor) -> None:
     """Never by itself when the patient differs; by accession number alone only when the patient agrees."""
     sent = Sent(
         instance.patient_id,

@@ -1,4 +1,4 @@
-"""Whose is it: does the patient in an object or message agree with the patient of a procedure, and who else could it be."""
+"""Whose is it: does the patient in an object agree with the patient of a procedure, and who else could it be."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ OPEN_TO_IMAGES = (
 )
 
 
-def candidates(sent: Sent, *, modality: str, at, accession_number: str = "", actor: Actor, limit: int = 6) -> list[Candidate]:
+def candidates(
+    sent: Sent, *, modality: str, at, accession_number: str = "", actor: Actor, limit: int = 6
+) -> list[Candidate]:
     """Procedures that it may belong to, best first, each with its reasons."""
     parts = sorted(name_parts(sent.name), key=len, reverse=True)[:4]
     who = Q(order__patient__identifiers__value=sent.patient_id.strip()) if sent.patient_id.strip() else Q(pk__in=[])

@@ -1,4 +1,4 @@
-"""Modality performed procedure steps (PS3.4 Annex F): accepted for what they say, linked only to whom they agree with."""
+"""Modality performed procedure steps (PS3.4 Annex F): kept for what they say, linked only to whom they agree with."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ def start_performed_step(
         link(step, matched, actor=actor)
     elif not found:
         raise_exception(
-            ExceptionKind.UNSCHEDULED_STEP, performed_step=step, station=step.station, actor=actor,
+            ExceptionKind.UNSCHEDULED_STEP,
+            performed_step=step,
+            station=step.station,
+            actor=actor,
             detail={"sop_instance_uid": sop_instance_uid},
         )
     _tell_started(step, agreeing, actor)
@@ -215,8 +218,12 @@ def _who_agrees(
             agreeing.append(procedure)
             continue
         raise_exception(
-            ExceptionKind.STEP_PATIENT_DIFFERS, performed_step=step, procedure=procedure, station=step.station,
-            actor=actor, detail={"differs": differences(procedure.order.patient, sent)},
+            ExceptionKind.STEP_PATIENT_DIFFERS,
+            performed_step=step,
+            procedure=procedure,
+            station=step.station,
+            actor=actor,
+            detail={"differs": differences(procedure.order.patient, sent)},
         )
     return agreeing
 
@@ -243,8 +250,12 @@ def link(step: PerformedProcedureStep, scheduled: list[ScheduledProcedureStep], 
     for row in steps:
         if row.is_blocked and not step.is_manual:
             raise_exception(
-                ExceptionKind.BLOCKED_STARTED, performed_step=step, procedure=row.procedure, station=step.station,
-                actor=actor, detail={"scheduled_procedure_step_id": row.scheduled_procedure_step_id},
+                ExceptionKind.BLOCKED_STARTED,
+                performed_step=step,
+                procedure=row.procedure,
+                station=step.station,
+                actor=actor,
+                detail={"scheduled_procedure_step_id": row.scheduled_procedure_step_id},
             )
         if row.status in CALLED_OFF or row.procedure.status not in (*STARTABLE, ProcedureStatus.IN_PROGRESS):
             _alarm_called_off(step, row, actor)
@@ -259,7 +270,11 @@ def _alarm_called_off(step: PerformedProcedureStep, row: ScheduledProcedureStep,
     if row.status == SPSStatus.COMPLETED:
         return
     raise_exception(
-        ExceptionKind.UNSCHEDULED_STEP, performed_step=step, procedure=row.procedure, station=step.station, actor=actor,
+        ExceptionKind.UNSCHEDULED_STEP,
+        performed_step=step,
+        procedure=row.procedure,
+        station=step.station,
+        actor=actor,
         detail={"scheduled_procedure_step_id": row.scheduled_procedure_step_id, "status": row.status},
     )
 
@@ -274,9 +289,7 @@ def _start_steps(step: PerformedProcedureStep, steps: list[ScheduledProcedureSte
 
 
 @service(perms.PERFORM_STEP)
-def update_performed_step(
-    *, sop_instance_uid: str, changes: PerformedStepData, actor: Actor
-) -> PerformedProcedureStep:
+def update_performed_step(*, sop_instance_uid: str, changes: PerformedStepData, actor: Actor) -> PerformedProcedureStep:
     """N-SET. Raises NotKnown (0x0112), StepIsFinal (0x0110 with A710), InvalidData (0x0106)."""
     known = PerformedProcedureStep.objects.filter(sop_instance_uid=sop_instance_uid).first()
     if known is None:
@@ -323,7 +336,9 @@ def _complete_steps(step: PerformedProcedureStep, steps: list[ScheduledProcedure
     done = [row for row in steps if not _others_run(row, step)]
     move_steps(
         rendering.renderable(pk__in=[row.pk for row in done], status=SPSStatus.STARTED),
-        SPSStatus.COMPLETED, actor, "Completed",
+        SPSStatus.COMPLETED,
+        actor,
+        "Completed",
     )
     for procedure in _procedures_of(done):
         finish_procedure(procedure, step.ended_at, actor)
@@ -344,9 +359,7 @@ def finish_procedure(procedure: RequestedProcedure, ended_at: Any, actor: Actor)
     orders.draft_charges(procedure, actor=actor if actor.may(MANAGE_CHARGE) else SYSTEM)
     _reservation_to(procedure, ReservationStatus.FULFILLED, "Exam performed", actor)
     publish(
-        ExamPerformed(
-            str(procedure.uuid), accession_number=procedure.accession_number, version=procedure.version
-        ),
+        ExamPerformed(str(procedure.uuid), accession_number=procedure.accession_number, version=procedure.version),
         actor=actor,
     )
     return True
@@ -383,7 +396,11 @@ def _take_back(
     move_steps(_started(rows), SPSStatus.SCHEDULED, actor, "Wrong worklist entry")
     step.scheduled_steps.remove(*rows)
     raise_exception(
-        ExceptionKind.WRONG_ENTRY, performed_step=step, procedure=procedure, station=step.station, actor=actor,
+        ExceptionKind.WRONG_ENTRY,
+        performed_step=step,
+        procedure=procedure,
+        station=step.station,
+        actor=actor,
         detail={"scheduled_procedure_step_ids": [row.scheduled_procedure_step_id for row in rows]},
     )
 
@@ -405,7 +422,11 @@ def _stop(
     elif procedure.status == ProcedureStatus.IN_PROGRESS:
         finish_procedure(procedure, step.ended_at, actor)
     raise_exception(
-        ExceptionKind.DISCONTINUED, performed_step=step, procedure=procedure, station=step.station, actor=actor,
+        ExceptionKind.DISCONTINUED,
+        performed_step=step,
+        procedure=procedure,
+        station=step.station,
+        actor=actor,
         detail={"code": code, "instances": step.instance_count},
     )
     publish(

@@ -42,7 +42,11 @@ STARTER = (
         (
             Asked("pregnant", "Could you be pregnant?", "Je, unaweza kuwa mjamzito?", Effect.BLOCK),
             Asked(
-                "last_period", "First day of the last period", "Siku ya kwanza ya hedhi ya mwisho", kind=TEXT, when="",
+                "last_period",
+                "First day of the last period",
+                "Siku ya kwanza ya hedhi ya mwisho",
+                kind=TEXT,
+                when="",
                 is_required=False,
             ),
             Asked("breast_feeding", "Are you breast-feeding?", "Je, unanyonyesha?"),
@@ -76,8 +80,14 @@ STARTER = (
         "Kidney function",
         (
             Asked(
-                "egfr", "eGFR of the last 30 days", "eGFR ya siku 30 zilizopita", Effect.BLOCK, "", NUMBER,
-                "mL/min/1.73 m²", 30,
+                "egfr",
+                "eGFR of the last 30 days",
+                "eGFR ya siku 30 zilizopita",
+                Effect.BLOCK,
+                "",
+                NUMBER,
+                "mL/min/1.73 m²",
+                30,
             ),
             Asked("egfr_date", "Date of that value", "Tarehe ya kipimo hicho", kind=TEXT, when="", is_required=False),
             Asked("kidney_disease", "Known kidney disease?", "Je, una ugonjwa wa figo unaojulikana?", Effect.WARN),
@@ -88,7 +98,12 @@ STARTER = (
     Form(
         "MR safety",
         (
-            Asked("pacemaker", "Pacemaker or defibrillator?", "Je, una kifaa cha kurekebisha mapigo ya moyo?", Effect.BLOCK),
+            Asked(
+                "pacemaker",
+                "Pacemaker or defibrillator?",
+                "Je, una kifaa cha kurekebisha mapigo ya moyo?",
+                Effect.BLOCK,
+            ),
             Asked("aneurysm_clip", "Clip in the head?", "Je, una klipu kichwani?", Effect.BLOCK),
             Asked("neurostimulator", "Nerve stimulator or pump?", "Je, una kichocheo cha neva au pampu?", Effect.BLOCK),
             Asked("cochlear", "Ear implant?", "Je, una kifaa kilichopandikizwa sikioni?", Effect.BLOCK),

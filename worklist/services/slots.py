@@ -66,17 +66,25 @@ def check_capability(procedure: RequestedProcedure, room: Room, station: Station
     todo = _("Choose a room that does this exam.")
     if not room.is_active or (station is not None and not station.is_active):
         raise InvalidData(
-            _("That room or station is out of use."), asked=asked, found=_("It is out of use."), todo=todo,
+            _("That room or station is out of use."),
+            asked=asked,
+            found=_("It is out of use."),
+            todo=todo,
             errors={"station": _("Out of use.")},
         )
     if station is None and not room.capabilities.exists():
         raise InvalidData(
-            _("No station of that room does this exam."), asked=asked, found=_("Its stations do other exams."), todo=todo,
+            _("No station of that room does this exam."),
+            asked=asked,
+            found=_("Its stations do other exams."),
+            todo=todo,
             errors={"room": _("No station for this modality.")},
         )
     if station is not None and procedure.modality and station.modality != procedure.modality:
         words = _("%(station)s is a %(does)s station, the exam is %(asks)s.") % {
-            "station": station.ae_title, "does": station.modality, "asks": procedure.modality,
+            "station": station.ae_title,
+            "does": station.modality,
+            "asks": procedure.modality,
         }
         raise InvalidData(words, asked=asked, found=words, todo=todo, errors={"station": words})
     listed = list(RoomCapability.objects.filter(room=room).values_list("catalogue", flat=True))
@@ -301,5 +309,7 @@ def free_words(alternatives: Iterable[FreeSlot]) -> list[dict[str, str]]:
 def todo_words(alternatives: Sequence[FreeSlot]) -> str:
     if not alternatives:
         return _("Nothing is free within two weeks: ask for an overbooking.")
-    times = ", ".join(f"{slot.room.name} {text.absolute_and_relative(slot.starts_at).split(' · ')[0]}" for slot in alternatives)
+    times = ", ".join(
+        f"{slot.room.name} {text.absolute_and_relative(slot.starts_at).split(' · ')[0]}" for slot in alternatives
+    )
     return _("Take a free time (%(times)s), or ask for an overbooking.") % {"times": times}

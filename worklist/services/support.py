@@ -39,7 +39,9 @@ def lock_procedures(pks: Iterable[int]) -> list[RequestedProcedure]:
 def station_of(actor: Actor, ae_title: str = "") -> Station | None:
     """The station that speaks: by the title it gives, else by the one it called under."""
     for title in (ae_title, actor.ae_title):
-        station = Station.objects.select_related("room").filter(ae_title=title.strip()).first() if title.strip() else None
+        station = (
+            Station.objects.select_related("room").filter(ae_title=title.strip()).first() if title.strip() else None
+        )
         if station is not None:
             return station
     return None
@@ -55,7 +57,9 @@ def raise_exception(kind: str, *, actor: Actor, **fields) -> ExceptionItem:
     item.save_as(actor, "Raised again" if known else "Raised")
     if known is None:
         accession = item.procedure.accession_number if item.procedure else ""
-        publish(ExceptionRaised(str(item.uuid), accession_number=accession, version=item.version, kind=kind), actor=actor)
+        publish(
+            ExceptionRaised(str(item.uuid), accession_number=accession, version=item.version, kind=kind), actor=actor
+        )
     return item
 
 

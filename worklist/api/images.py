@@ -1,0 +1,106 @@
+"""``/api/v1/`` + ``studies exceptions``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ris.accounts.api.base import FacilityViewSet, ListMixin, RetrieveMixin
+from worklist import permissions as perms
+from worklist import selectors, services
+from worklist.api import filters
+from worklist.api import serializers as shapes
+from worklist.api.schedule import procedure_named
+from worklist.models import ExceptionItem, ImagingInstance, ImagingStudy
+
+
+class StudyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
+    """Studies as acquired, with their series and instances. Patient fields are as the objects say."""
+
+    queryset = ImagingStudy.objects.none()
+    serializer_class = shapes.StudySerializer
+    serializer_classes = {
+        "link": shapes.LinkSerializer,
+        "unlink": shapes.UnlinkSerializer,
+        "series": shapes.SeriesSerializer,
+        "instances": shapes.InstanceSerializer,
+    }
+    filterset_class = filters.StudyFilter
+    permission_codes = {
+        "list": perms.VIEW_STUDY,
+        "retrieve": perms.VIEW_STUDY,
+        "series": perms.VIEW_STUDY,
+        "instances": perms.VIEW_STUDY,
+        "link": perms.RESOLVE_EXCEPTION,
+        "unlink": perms.RESOLVE_EXCEPTION,
+    }
+
+    def get_queryset(self) -> QuerySet[ImagingStudy]:
+        return selectors.studies(actor=self.actor)
+
+    @extend_schema(responses=shapes.SeriesSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
+    def series(self, request: Request, uuid: str | None = None) -> Response:
+        """Its series, by number."""
+        study = self.get_object()
+        self.audit_read(study)
+        return Response(shapes.SeriesSerializer(study.series.all(), many=True).data)
+
+    @extend_schema(responses=shapes.InstanceSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=filters.InstanceFilter)
+    def instances(self, request: Request, uuid: str | None = None) -> Response:
+        """Its instances, page by page."""
+        study = self.get_object()
+        rows = ImagingInstance.objects.filter(series__study=study).select_related("series")
+        page = self.paginate_queryset(self.filter_queryset(rows))
+        self.audit_read(study, rows=len(page or ()))
+        return self.get_paginated_response(shapes.InstanceSerializer(page, many=True).data)
+
+    @extend_schema(request=shapes.LinkSerializer, responses=shapes.StudySerializer)
+    @action(detail=True, methods=["post"])
+    def link(self, request: Request, uuid: str | None = None) -> Response:
+        """Say whose images these are."""
+        study, data = self.get_object(), self.validated()
+        procedure = procedure_named(data["procedure"], self)
+        return self.answer(services.link_study(study, procedure=procedure, reason=data["reason"], actor=self.actor))
+
+    @extend_schema(request=shapes.UnlinkSerializer, responses=shapes.StudySerializer)
+    @action(detail=True, methods=["post"])
+    def unlink(self, request: Request, uuid: str | None = None) -> Response:
+        """Take them from an exam; they wait for a person again."""
+        study, data = self.get_object(), self.validated()
+        procedure = procedure_named(data["procedure"], self) if data.get("procedure") else None
+        return self.answer(services.unlink_study(study, procedure=procedure, reason=data["reason"], actor=self.actor))
+
+
+class ExceptionViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
+    """What a person must look at."""
+
+    queryset = ExceptionItem.objects.none()
+    serializer_class = shapes.ExceptionSerializer
+    serializer_classes = {"resolve": shapes.ResolutionSerializer, "link": shapes.LinkSerializer}
+    filterset_class = filters.ExceptionFilter
+    permission_codes = dict.fromkeys(("list", "retrieve", "resolve", "link"), perms.RESOLVE_EXCEPTION)
+
+    def get_queryset(self) -> QuerySet[ExceptionItem]:
+        return selectors.exceptions(actor=self.actor)
+
+    @extend_schema(request=shapes.ResolutionSerializer, responses=shapes.ExceptionSerializer)
+    @action(detail=True, methods=["post"])
+    def resolve(self, request: Request, uuid: str | None = None) -> Response:
+        """Settle it with a sentence."""
+        return self.answer(services.resolve_exception(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.LinkSerializer, responses=shapes.ExceptionSerializer)
+    @action(detail=True, methods=["post"])
+    def link(self, request: Request, uuid: str | None = None) -> Response:
+        """Link its images and its performed step to an exam, which settles it."""
+        item, data = self.get_object(), self.validated()
+        procedure: Any = procedure_named(data["procedure"], self)
+        services.link_exception(item, procedure=procedure, reason=data["reason"], actor=self.actor)
+        return self.answer(self.get_queryset().get(pk=item.pk))

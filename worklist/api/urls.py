@@ -1,0 +1,17 @@
+from rest_framework.routers import BaseRouter
+
+from worklist.api.exams import PerformedStepViewSet, ScreeningViewSet, StepViewSet, WorklistItemViewSet
+from worklist.api.images import ExceptionViewSet, StudyViewSet
+from worklist.api.schedule import AppointmentViewSet, RoomViewSet, StationViewSet
+
+
+def register(router: BaseRouter) -> None:
+    router.register("rooms", RoomViewSet, basename="room")
+    router.register("stations", StationViewSet, basename="station")
+    router.register("appointments", AppointmentViewSet, basename="appointment")
+    router.register("steps", StepViewSet, basename="step")
+    router.register("performed-steps", PerformedStepViewSet, basename="performed-step")
+    router.register("screenings", ScreeningViewSet, basename="screening")
+    router.register("worklist-items", WorklistItemViewSet, basename="worklist-item")
+    router.register("studies", StudyViewSet, basename="study")
+    router.register("exceptions", ExceptionViewSet, basename="exception")

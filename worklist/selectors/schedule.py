@@ -1,0 +1,82 @@
+"""Appointments, rooms, steps, studies and exceptions, as far as the actor may see them."""
+
+from __future__ import annotations
+
+from django.db.models import Prefetch, QuerySet
+
+from orders.models import RequestedProcedure
+from ris.core.actor import Actor
+from worklist import permissions as perms
+from worklist.models import (
+    ExceptionItem,
+    ImagingStudy,
+    PerformedProcedureStep,
+    Reservation,
+    Room,
+    ScheduledProcedureStep,
+    ScreeningAnswer,
+    Station,
+)
+
+
+def appointments(*, actor: Actor) -> QuerySet[Reservation]:
+    """Appointments, holds and blocks."""
+    if not actor.may(perms.VIEW_SCHEDULE):
+        return Reservation.objects.none()
+    return Reservation.objects.visible_to(actor).select_related(
+        "room", "station", "technologist", "held_by", "procedure__order__patient", "procedure__catalogue"
+    )
+
+
+def rooms(*, actor: Actor) -> QuerySet[Room]:
+    """Rooms of the sites the actor works at, with their stations and hours."""
+    rows = Room.objects.prefetch_related("stations", "opening_hours").select_related("site")
+    if actor.user is not None:
+        sites = [site.pk for site in actor.user.sites.all()]
+        if sites:
+            rows = rows.filter(site__in=sites) | rows.filter(site__isnull=True)
+    return rows.order_by("code")
+
+
+def stations(*, actor: Actor) -> QuerySet[Station]:
+    return Station.objects.select_related("room").order_by("ae_title")
+
+
+def steps(*, actor: Actor) -> QuerySet[ScheduledProcedureStep]:
+    if not actor.may(perms.VIEW_STEP):
+        return ScheduledProcedureStep.objects.none()
+    return (
+        ScheduledProcedureStep.objects.visible_to(actor)
+        .select_related("procedure__order__patient", "station__room", "appointment")
+        .prefetch_related(Prefetch("performed_steps", PerformedProcedureStep.objects.select_related("station")))
+        .defer("item")
+    )
+
+
+def performed_steps(*, actor: Actor) -> QuerySet[PerformedProcedureStep]:
+    if not actor.may(perms.VIEW_STEP):
+        return PerformedProcedureStep.objects.none()
+    return (
+        PerformedProcedureStep.objects.visible_to(actor)
+        .select_related("station")
+        .prefetch_related("scheduled_steps__procedure__order__patient")
+    )
+
+
+def studies(*, actor: Actor) -> QuerySet[ImagingStudy]:
+    if not actor.may(perms.VIEW_STUDY):
+        return ImagingStudy.objects.none()
+    return ImagingStudy.objects.visible_to(actor).prefetch_related("procedures__order__patient")
+
+
+def exceptions(*, actor: Actor) -> QuerySet[ExceptionItem]:
+    return ExceptionItem.objects.visible_to(actor).select_related(
+        "study", "performed_step", "procedure__order__patient", "station", "resolved_by"
+    )
+
+
+def screenings(*, actor: Actor) -> QuerySet[ScreeningAnswer]:
+    visible = RequestedProcedure.objects.visible_to(actor).values("pk")
+    return ScreeningAnswer.objects.filter(procedure__in=visible).select_related(
+        "questionnaire", "procedure__order__patient", "answered_by", "overridden_by"
+    )
