@@ -5,3 +5,10 @@ from django.utils.translation import gettext_lazy as _
 class InteropConfig(AppConfig):
     name = "interop"
     verbose_name = _("Interfaces")
+
+    def ready(self) -> None:
+        from interop.dicom import pages as dicom_pages
+        from interop.imaging import panels as image_panels
+
+        dicom_pages.register()
+        image_panels.register()

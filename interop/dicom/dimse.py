@@ -98,7 +98,7 @@ class Caller:
 
     @property
     def ae_title(self) -> str:
-        """Of the caller itself, where its row has wildcards; with the two below what a worklist query asks of a peer."""
+        """The caller's own, where its row has wildcards; this and the next two are what a worklist query asks."""
         return self.calling_ae_title
 
     @property

@@ -62,13 +62,17 @@ class _Walk:
     def __init__(self, data: bytes | memoryview, stop: int) -> None:
         self.data, self.stop, self.count = data, stop, 0
 
+    def tag(self, at: int, end: int, encoding: Encoding) -> int:
+        if at + 8 > end:
+            raise Malformed("The data end inside of an element.")
+        group, element = struct.unpack_from("<HH" if encoding.little else ">HH", self.data, at)
+        return group << 16 | element
+
     def header(self, at: int, end: int, encoding: Encoding) -> tuple[int, bytes, int, int]:
         """(tag, vr, length, offset of the value) of the element at ``at``."""
         order = "<" if encoding.little else ">"
-        if at + 8 > end:
-            raise Malformed("The data end inside of an element.")
-        group, element = struct.unpack_from(order + "HH", self.data, at)
-        tag = group << 16 | element
+        tag = self.tag(at, end, encoding)
+        group, element = tag >> 16, tag & 0xFFFF
         if group == 0xFFFE or not encoding.explicit:
             return tag, vr_of(tag), struct.unpack_from(order + "L", self.data, at + 4)[0], at + 8
         vr = bytes(self.data[at + 4 : at + 6])
@@ -86,11 +90,11 @@ class _Walk:
             raise Malformed(f"Sequences are nested deeper than {MAX_DEPTH}.")
         found: list[Element] = []
         while at < end:
+            if depth == 0 and self.tag(at, end, encoding) >= self.stop:
+                break
             tag, vr, length, start = self.header(at, end, encoding)
             if delimited and tag == ITEM_END:
                 return found, start
-            if depth == 0 and tag >= self.stop:
-                break
             self.count += 1
             if self.count > MAX_ELEMENTS:
                 raise Malformed(f"There are more than {MAX_ELEMENTS} elements.")

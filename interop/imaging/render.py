@@ -103,7 +103,7 @@ def as_png(picture: Image.Image) -> bytes:
 
 def picture_of(path: Path, frame: int, window: Window) -> Image.Image:
     """Raises NotShown, or whatever the decoders raise."""
-    refuse_bomb(path)
+    was_deflated = refuse_bomb(path)
     header = dcmread(path, stop_before_pixels=True)
     if "Rows" not in header or "Columns" not in header:
         raise NotShown(_not_an_image(header))
@@ -113,7 +113,7 @@ def picture_of(path: Path, frame: int, window: Window) -> Image.Image:
     if not 0 < rows * columns <= MAX_PIXELS:
         raise NotShown(_("This picture is too large to be shown here."))
     try:
-        pixels = pixel_array(path, index=frame - 1)
+        pixels = pixel_array(dcmread(path) if was_deflated else path, index=frame - 1)
     except (NotImplementedError, RuntimeError) as error:
         syntax = getattr(header.file_meta, "TransferSyntaxUID", None)
         name = getattr(syntax, "name", "") or str(syntax)
@@ -127,12 +127,15 @@ def picture_of(path: Path, frame: int, window: Window) -> Image.Image:
     return Image.fromarray(grey(pixels, header, frame, window), "L")
 
 
-def refuse_bomb(path: Path) -> None:
-    """A deflated data set is inflated whole by the reader: look how large it gets, a piece at a time, before."""
+def refuse_bomb(path: Path) -> bool:
+    """A deflated data set is inflated whole by the reader: look how large it gets, a piece at a time, before.
+
+    Answers whether it is deflated.
+    """
     with path.open("rb") as source:
         start = read_file_start(source.read(64 * 1024))
         if not is_deflated(start.transfer_syntax_uid):
-            return
+            return False
         source.seek(start.offset)
         inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
         while piece := source.read(256 * 1024):
@@ -141,6 +144,7 @@ def refuse_bomb(path: Path) -> None:
                 if size > MAX_INFLATED:
                     raise Malformed("The data set inflates to too much.")
                 piece = inflater.unconsumed_tail
+    return True
 
 
 def _not_an_image(header: Dataset) -> str:

@@ -1,0 +1,48 @@
+"""``manage.py add_peer``: which AE titles may call a facility, from where, and what for."""
+
+from typing import Any
+
+from interop.dicom.peers import RIGHTS, save_peer
+from ris.accounts.commands import FacilityCommand
+
+
+class Command(FacilityCommand):
+    help = "Let an AE title in (wildcards * and ? allowed), or change what it may. Repeating it changes what is given."
+
+    def add_options(self, parser):
+        parser.add_argument("--ae-title", required=True)
+        parser.add_argument(
+            "--address", action="append", default=None, metavar="CIDR", help="Calls from; several times."
+        )
+        parser.add_argument("--host", default=None, help="Where we call it.")
+        parser.add_argument("--port", type=int, default=None, help="Its port there.")
+        parser.add_argument("--may", nargs="*", default=None, metavar="RIGHT", help=", ".join(RIGHTS))
+        parser.add_argument("--description", default=None)
+        parser.add_argument("--character-set", default=None, help="What it reads, for example ISO_IR 100.")
+        parser.add_argument("--max-results", type=int, default=None)
+        parser.add_argument("--own-station-only", action="store_true", default=None)
+        parser.add_argument("--inactive", action="store_true", default=None, help="Turn it away.")
+
+    def run(self, **options: Any) -> Any:
+        given = {
+            "allowed_addresses": options["address"],
+            "host": options["host"],
+            "port": options["port"],
+            "description": options["description"],
+            "character_set": options["character_set"],
+            "max_results": options["max_results"],
+            "sees_all_stations": False if options["own_station_only"] else None,
+            "is_active": not options["inactive"],
+        }
+        may = None if options["may"] is None else [word for part in options["may"] for word in part.split(",") if word]
+        fields = {name: value for name, value in given.items() if value is not None}
+        peer = save_peer(ae_title=options["ae_title"], may=may, actor=self.actor, **fields)
+        return {
+            "ae_title": peer.ae_title,
+            "uuid": str(peer.uuid),
+            "may": [name for name, flag in RIGHTS.items() if getattr(peer, flag)],
+            "addresses": peer.allowed_addresses,
+            "host": peer.host,
+            "port": peer.port,
+            "is_active": peer.is_active,
+        }

@@ -1,0 +1,13 @@
+"""Addresses of the interfaces; each protocol brings its own."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from interop.dicom import pages as dicom_pages
+
+urlpatterns = [
+    path("", include("interop.web.urls")),
+    path("", include("interop.imaging.urls")),
+    *dicom_pages.urlpatterns,
+]
