@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -27,6 +28,10 @@ class UserForm(forms.ModelForm):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text=_("Empty: nothing changes; a new user without one comes in through the identity provider."),
+    )
+
+    language = forms.ChoiceField(
+        label=_("language"), required=False, choices=[("", _("As the facility has it")), *settings.LANGUAGES]
     )
 
     class Meta:
