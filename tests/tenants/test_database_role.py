@@ -61,11 +61,3 @@ def test_history_and_audit_are_append_only(alpha):
         assert has(model._meta.db_table, "INSERT"), model._meta.label
         assert not has(model._meta.db_table, "UPDATE"), model._meta.label
         assert not has(model._meta.db_table, "DELETE"), model._meta.label
-
-
-def test_only_migrations_write_the_record_of_migrations(alpha):
-    with connection.cursor() as cursor:
-        cursor.execute("select to_regclass('alpha.django_migrations')")
-        if cursor.fetchone()[0] is None:
-            pytest.skip("the tests' tables are made from the models")
-    assert not has("alpha.django_migrations", "INSERT")

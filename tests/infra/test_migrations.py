@@ -1,0 +1,92 @@
+"""The real migrations, once, from an empty database: as an installation runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from tests.conftest import APP_PASSWORD, APP_ROLE, COPY_PREFIX, _server, superuser
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = "select tablename from pg_tables where schemaname = %s"
+CONSTRAINTS = """
+    select c.relname, k.conname from pg_constraint k join pg_class c on c.oid = k.conrelid
+    where c.relnamespace = %s::regnamespace and k.contype in ('c', 'x', 'u')"""
+COLUMNS = (
+    "select table_name, column_name, data_type, is_nullable from information_schema.columns where table_schema = %s"
+)
+
+
+@pytest.fixture
+def empty_database(db: None) -> Iterator[str]:
+    name = f"{COPY_PREFIX}migrations_{os.getpid()}"
+    with superuser() as server:
+        server.execute(f'create database "{name}"')
+    yield name
+    with superuser() as server:
+        server.execute(f'drop database "{name}" with (force)')
+
+
+def manage(database: str, *arguments: str) -> dict[str, Any]:
+    keep = {key: value for key, value in os.environ.items() if not key.startswith("RIS_")}
+    answer = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={
+            **keep,
+            "RIS_DEMO": "1",
+            "RIS_BOOTSTRAP": "0",
+            "DJANGO_SETTINGS_MODULE": "ris.settings",
+            "DATABASE_URL": _server.url(database, user=APP_ROLE, password=APP_PASSWORD),
+            "RIS_OWNER_DATABASE_URL": _server.url(database),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return json.loads(answer.stdout.strip().splitlines()[-1])
+
+
+def rows(server: psycopg.Connection, query: str, schema: str) -> set[tuple[Any, ...]]:
+    return {row for row in server.execute(query, [schema]).fetchall() if row[0] != "django_migrations"}
+
+
+@pytest.mark.slow
+def test_an_installation_is_migrated_from_nothing_and_stays_as_it_is(empty_database):
+    first = manage(empty_database, "migrate_all")
+    assert set(first["migrated"]) == {"public", "template_facility"}
+    made = manage(
+        empty_database, "create_facility", "--schema=one", "--name=One", "--domain=one.test", "--ae-title=ONE"
+    )
+    assert made["created"] is True
+    again = manage(empty_database, "migrate_all")
+    assert (again["migrated"], again["schemas"]) == ([], ["template_facility", "one"])
+
+    with superuser(empty_database) as migrated, superuser(connection.settings_dict["NAME"]) as modelled:
+        for query in (TABLES, COLUMNS, CONSTRAINTS):
+            wanted = rows(modelled, query, "template_facility")
+            assert rows(migrated, query, "template_facility") == wanted
+            assert rows(migrated, query, "one") == wanted
+        public = {name for (name,) in migrated.execute(TABLES, ["public"]).fetchall()}
+        assert {name for name in public if not name.startswith("tenants_")} == {
+            "django_content_type",
+            "django_migrations",
+        }
+        owned = migrated.execute(
+            "select relname from pg_class where pg_get_userbyid(relowner) = %s", [APP_ROLE]
+        ).fetchall()
+        assert owned == []
+        migrations = migrated.execute(
+            "select has_table_privilege(%s, 'one.django_migrations', 'INSERT')", [APP_ROLE]
+        ).fetchone()
+        assert migrations == (False,)
