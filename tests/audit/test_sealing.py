@@ -1,4 +1,5 @@
 import json
+import time
 from io import StringIO
 
 import psycopg
@@ -8,11 +9,12 @@ from django.db import connection
 from django.db.utils import ProgrammingError
 from psycopg import sql
 
-from ris.audit.models import Action, AuditEvent
+from ris.audit.models import Action, AuditEvent, AuditSeal
 from ris.audit.sealing import COLUMNS, heads_file, seal_facility
 from ris.audit.service import record
 from ris.audit.verification import verify_facility
 from ris.core.actor import Actor
+from ris.events.dispatcher import start_companions
 from ris.tenants.context import use_facility
 from tests.conftest import superuser
 
@@ -249,3 +251,19 @@ def test_only_one_sealer_works_at_a_time(sealed, owner):
     assert seal_facility() is None
     owner.execute("commit")
     assert seal_facility().rows == 1
+
+
+def test_the_dispatchers_companion_seals_within_five_seconds(transactional_db, alpha):
+    done = []
+    threads = start_companions(lambda: bool(done))
+    try:
+        write(3)
+        deadline = time.monotonic() + 5
+        while not AuditSeal.objects.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert AuditSeal.objects.get().rows == 3
+    finally:
+        done.append(True)
+        for thread in threads:
+            thread.join(timeout=10)
+    assert not any(thread.is_alive() for thread in threads)
