@@ -162,19 +162,20 @@ class _Box(Flowable):
         self.table.drawOn(self.canv, 0, 0)
 
 
-def render_report_pdf(version: ReportVersion, *, printed_by: str = "") -> bytes:
+def render_report_pdf(version: ReportVersion, *, printed_by: str = "", is_draft: bool = False) -> bytes:
     """One signed version as a PDF (A4), headings in the report's language.
 
-    ``printed_by``: who prints it now; without it the bytes are the same each time.
+    ``printed_by``: who prints it now; without it the bytes are the same each time. ``is_draft``: a preview of what is
+    not signed, and says so across every page.
     """
     _fonts()
     with translation.override(version.report.language or "en"):
-        return _Paper(version, printed_by).render()
+        return _Paper(version, printed_by, is_draft).render()
 
 
 class _Paper:
-    def __init__(self, version: ReportVersion, printed_by: str) -> None:
-        self.version, self.printed_by = version, printed_by
+    def __init__(self, version: ReportVersion, printed_by: str, is_draft: bool = False) -> None:
+        self.version, self.printed_by, self.is_draft = version, printed_by, is_draft
         self.identity: dict[str, Any] = version.identity
         self.patient: dict[str, Any] = version.identity["patient"]
         self.exams: list[dict[str, Any]] = version.identity["procedures"]
@@ -207,13 +208,13 @@ class _Paper:
 
     @property
     def state(self) -> str:
-        return f"{KINDS[VersionKind(self.version.kind)]} · {_('version %d') % self.version.number}"
+        kind = _("DRAFT, NOT SIGNED") if self.is_draft else KINDS[VersionKind(self.version.kind)]
+        return f"{kind} · {_('version %d') % self.version.number}"
 
     def marks(self) -> dict[str, str]:
         patient = self.patient
         born = self.birth_date()
         printed = _("Printed %(when)s by %(who)s") % {"when": _moment(timezone.now()), "who": self.printed_by}
-        kind = self.version.kind
         return {
             "identity": " · ".join(filter(None, (patient["name"], born, patient["identifier"], self.accession))),
             "check": _("Content check %(digits)s · a later version replaces this paper.")
@@ -221,8 +222,15 @@ class _Paper:
             "page": _("Page {n} of {m}"),
             "printed": printed if self.printed_by else "",
             "state": self.state,
-            "mark": str(KINDS[VersionKind(kind)]) if kind in (VersionKind.PRELIMINARY, VersionKind.RETRACTION) else "",
+            "mark": self.mark(),
         }
+
+    def mark(self) -> str:
+        """What stands across the page when nobody is to act on it."""
+        if self.is_draft:
+            return _("DRAFT")
+        kind = VersionKind(self.version.kind)
+        return str(KINDS[kind]) if kind in (VersionKind.PRELIMINARY, VersionKind.RETRACTION) else ""
 
     def birth_date(self) -> str:
         iso = self.patient["birth_date"]
@@ -377,6 +385,7 @@ class _Paper:
         if not cells:
             return []
         table = Table([cells], colWidths=[WIDTH / 2] * len(cells))
+        table.hAlign = "LEFT"
         table.setStyle([("LINEABOVE", (0, 0), (-1, -1), 0.6, GREY), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
         return [Spacer(1, 9 * mm), KeepTogether([table])]
 

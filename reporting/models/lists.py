@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from orders.models import RequestedProcedure
-from reporting.querysets import ReadingLockQuerySet, SavedListQuerySet
+from reporting.querysets import LOCK_IDLE, ReadingLockQuerySet, SavedListQuerySet
 from ris.core.lifecycle import PublicModel
 
 
@@ -28,6 +28,10 @@ class ReadingLock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.procedure_id} by {self.user_id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.heartbeat_at > timezone.now() - LOCK_IDLE
 
 
 class SavedList(PublicModel):

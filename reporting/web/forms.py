@@ -1,0 +1,45 @@
+"""What people type about reports and critical results. Services decide; these only read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from reporting.models import SECTIONS, CriticalCategory
+
+CHANNELS = [
+    ("phone", _("Phone")),
+    ("in_person", _("In person")),
+    ("sms", _("SMS")),
+    ("email", _("E-mail")),
+]
+
+
+class CriticalForm(forms.Form):
+    category = forms.TypedChoiceField(
+        label=_("Category"), choices=CriticalCategory.choices, coerce=int, widget=forms.RadioSelect, initial=1
+    )
+    finding = forms.CharField(label=_("Finding"), max_length=300)
+
+
+class ContactForm(forms.Form):
+    person = forms.CharField(label=_("Who took it"), max_length=120)
+    channel = forms.ChoiceField(label=_("How"), choices=CHANNELS, widget=forms.RadioSelect, initial="phone")
+    read_back = forms.BooleanField(label=_("Read back and correct"), required=False)
+    note = forms.CharField(label=_("Note"), max_length=200, required=False)
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(label=_("Reason"), max_length=200)
+
+
+def posted_sections(data: Any) -> dict[str, str]:
+    """The sections that a form sent; those it did not send stay as they are."""
+    return {key: data[f"section-{key}"] for key in SECTIONS if f"section-{key}" in data}
+
+
+def posted_revision(data: Any) -> int | None:
+    value = data.get("revision", "")
+    return int(value) if value.isdigit() else None
