@@ -1,0 +1,95 @@
+"""What several pages share: the patient who is asked for, pages by cursor, the steps of an exam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from orders import selectors
+from orders.models import Patient, RequestedProcedure
+from ris.audit.models import Action
+from ris.audit.service import refused
+from ris.core.errors import NotKnown, NotPermitted
+
+PER_PAGE = 50
+STEPS = (
+    (gettext_lazy("Ordered"), "created_at"),
+    (gettext_lazy("Arrived"), "arrived_at"),
+    (gettext_lazy("Started"), "started_at"),
+    (gettext_lazy("Performed"), "performed_at"),
+    (gettext_lazy("Images in"), "images_complete_at"),
+    (gettext_lazy("Signed"), "verified_at"),
+    (gettext_lazy("Acknowledged"), "distributed_at"),
+)
+
+
+class Restricted(Exception):
+    """The patient is there, and only a grant or an emergency opens the record."""
+
+    def __init__(self, patient: Patient) -> None:
+        super().__init__("restricted")
+        self.patient = patient
+
+
+def patient_or_404(request: HttpRequest, uuid: UUID) -> Patient:
+    """Raises Restricted when break-glass would open it, NotKnown otherwise."""
+    actor = request.actor  # type: ignore[attr-defined]
+    patient = selectors.all_patients(actor=actor).filter(uuid=uuid).first()
+    if patient is not None:
+        return patient
+    hidden = selectors.is_restricted_for(uuid, actor=actor)
+    if hidden is not None and actor.may("accounts.break_glass"):
+        raise Restricted(hidden)
+    raise NotKnown(_("There is no such patient."), todo=_("Search for the patient by name or number."))
+
+
+def restricted_page(request: HttpRequest, patient: Patient) -> HttpResponse:
+    """Says that the record is restricted and offers the emergency access; names nobody."""
+    refusal = NotPermitted("restricted")
+    refused(request.actor, "orders.view_patient", Action.READ, refusal, entity=patient)  # type: ignore[attr-defined]
+    return render(request, "orders/restricted.html", {"patient_uuid": patient.uuid, "nav": "patients"}, status=403)
+
+
+@dataclass(frozen=True)
+class CursorPage:
+    """One page of a list by keys: no count, no offset, so that it costs the same wherever it stands."""
+
+    rows: list[Any]
+    next: str = ""
+    previous: str = ""
+
+
+def cursor_page(queryset: QuerySet, cursor: str, *, per_page: int = PER_PAGE) -> CursorPage:
+    """``cursor``: ``<key`` for what is older than the key, ``>key`` for what is newer; newest first."""
+    direction, key = cursor[:1], cursor[1:]
+    is_back = direction == "n" and key.isdigit()
+    if is_back:
+        rows = list(queryset.filter(pk__gt=int(key)).order_by("pk")[: per_page + 1])
+        more_newer = len(rows) > per_page
+        rows = list(reversed(rows[:per_page]))
+        more_older = True
+    else:
+        if direction == "o" and key.isdigit():
+            queryset = queryset.filter(pk__lt=int(key))
+        rows = list(queryset.order_by("-pk")[: per_page + 1])
+        more_older = len(rows) > per_page
+        rows = rows[:per_page]
+        more_newer = direction == "o" and key.isdigit()
+    return CursorPage(
+        rows,
+        next=f"o{rows[-1].pk}" if rows and more_older else "",
+        previous=f"n{rows[0].pk}" if rows and more_newer else "",
+    )
+
+
+def steps_of(procedure: RequestedProcedure) -> list[tuple[Any, datetime | None]]:
+    """The stations of an exam with the time at which each was reached."""
+    return [(words, getattr(procedure, name)) for words, name in STEPS]
