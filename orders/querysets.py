@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from ris.accounts.grants import sees_clinical_content
 from ris.accounts.models import BreakGlass
 from ris.core import permissions
 from ris.core.actor import Actor
@@ -46,6 +47,8 @@ def patient_condition(actor: Actor, path: str = "") -> Q:
         return NOTHING
     user = actor.user
     opened = _patients().filter(uuid__in=BreakGlass.objects.running().filter(user=user).values("patient"))
+    if not sees_clinical_content(actor=actor):
+        return Q(**{f"{path}pk__in": opened.values("pk")})
     condition = (
         Q(**{f"{path}is_restricted": False})
         | Q(**{f"{path}pk__in": _grants(user)})

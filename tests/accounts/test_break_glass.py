@@ -5,6 +5,7 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
+from orders.models import Patient
 from ris.accounts import grants
 from ris.accounts.models import BreakGlass, User
 from ris.accounts.services.emergency import break_glass, end_break_glass
@@ -14,6 +15,7 @@ from ris.core.errors import InvalidData, NotPermitted
 from ris.core.permissions import clinical_codes
 from ris.notifications.models import Notification
 from tests.factories.accounts import actor_with_roles, user_with_roles
+from tests.factories.orders import make_patient
 
 REASON = "Unconscious in the emergency room"
 
@@ -92,3 +94,22 @@ def test_the_page(tclient, watchers):
     assert tclient.post(f"/break-glass/{row.uuid}/end/").status_code == 302
     row.refresh_from_db()
     assert row.ended_at is not None
+
+
+def test_a_break_glass_for_one_patient_opens_that_one(alpha):
+    mine, other = make_patient(), make_patient(family_name="Kimani", given_name="Wanjiru")
+    admin = actor_with_roles("it_admin")
+    assert list(Patient.objects.visible_to(admin)) == []
+    break_glass(patient=mine.uuid, reason=REASON, actor=admin)
+    later = Actor("web", User.objects.get(pk=admin.user.pk))
+    assert list(Patient.objects.visible_to(later)) == [mine]
+    break_glass(patient=None, reason=REASON, actor=admin)
+    assert set(Patient.objects.visible_to(later)) == {mine, other}
+
+
+def test_a_restricted_patient_is_opened_by_it(alpha):
+    patient = make_patient(is_restricted=True)
+    radiologist = actor_with_roles("radiologist")
+    assert not Patient.objects.visible_to(radiologist).exists()
+    break_glass(patient=patient.uuid, reason=REASON, actor=radiologist)
+    assert Patient.objects.visible_to(radiologist).get() == patient
