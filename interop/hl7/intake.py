@@ -67,7 +67,7 @@ def actor_of_sender(header: Header | None, address: str) -> Actor:
 
 
 def receive(raw: bytes, door: Door) -> Reception:
-    """Route, store, acknowledge. In original mode the message is processed here; in enhanced mode ``finish`` does it."""
+    """Route, store, acknowledge. Original mode: the message is processed here; enhanced mode: by ``finish``."""
     header = peek(raw)
     facility = facility_for_mllp(
         door.port,

@@ -56,7 +56,7 @@ class Received:
 
 
 class Receiver:
-    """Listens in a thread. ``answers`` is used up one by one, then ``otherwise`` holds; ``choose`` decides by message."""
+    """Listens in a thread. ``answers`` are used up one by one, then ``otherwise`` holds; ``choose`` may decide."""
 
     def __init__(
         self,

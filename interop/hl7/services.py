@@ -143,8 +143,7 @@ def add_receiver(
     receiver = MLLPReceiver.objects.filter(**key).first()
     if receiver is not None and receiver.facility_id != facility.pk:
         raise AlreadyExists(
-            _("This receiver cannot be added."),
-            found=_("The port, or MSH-5 with MSH-6, is in use by another facility."),
+            _("The port, or MSH-5 with MSH-6, is in use by another facility."),
             todo=_("Choose another one."),
         )
     receiver = receiver or MLLPReceiver(facility=facility, **names)
@@ -168,6 +167,33 @@ def add_receiver(
             _("This receiver cannot be added."), todo=_("Choose another port or other names.")
         ) from None
     return receiver
+
+
+@service(perms.MANAGE_INTERFACES)
+def change_receiver(
+    receiver: MLLPReceiver,
+    *,
+    allowed_addresses: Iterable[str],
+    certificate_fingerprints: Iterable[str] = (),
+    require_tls: bool = False,
+    is_active: bool = True,
+    actor: Actor,
+) -> MLLPReceiver:
+    """From where it may be used, as a whole. Raises NotKnown for a receiver of another facility."""
+    found = MLLPReceiver.objects.select_for_update().filter(pk=receiver.pk, facility=require_facility()).first()
+    if found is None:
+        raise NotKnown(_("There is no such receiver in this facility."))
+    found.allowed_addresses = [
+        network if "/" in network else _as_network(network) for network in allowed_addresses or ()
+    ]
+    found.certificate_fingerprints = [value.lower().replace(":", "") for value in certificate_fingerprints or ()]
+    found.require_tls, found.is_active = require_tls, is_active
+    try:
+        found.full_clean()
+    except ValidationError as error:
+        raise InvalidData(_("The receiver cannot be stored."), errors=error.message_dict) from None
+    found.save()
+    return found
 
 
 def _as_network(address: str) -> str:

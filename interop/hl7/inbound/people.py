@@ -10,7 +10,7 @@ from ris.core.actor import Actor
 
 
 def requester_of(person: PersonData | None, *, default_issuer: str, actor: Actor) -> Practitioner | None:
-    """By number and issuer; without an issuer by number if only one has it; without a number by name if only one has it.
+    """By number and issuer; without issuer by number, without number by name, where only one has it.
 
     A number that is not known makes a new practitioner, without a sign-in.
     """

@@ -96,9 +96,7 @@ def test_several_obrs_of_one_order_and_omg(client):
 
 
 def test_a_fault_in_one_order_of_a_message_leaves_none(client):
-    raw = message(
-        "ORM^O01", pid(), "ORC|NW|A1^HIS", "OBR|1|A1^HIS||CT1^CT^L", "ORC|NW|B1^HIS", "OBR|2|B1^HIS||"
-    )
+    raw = message("ORM^O01", pid(), "ORC|NW|A1^HIS", "OBR|1|A1^HIS||CT1^CT^L", "ORC|NW|B1^HIS", "OBR|2|B1^HIS||")
     answer = client.ask(raw)
     assert answer.code == "AE" and "OBR^2^4" in answer.problem
     assert Order.objects.count() == Patient.objects.count() == 0
@@ -223,11 +221,13 @@ def test_merges_that_cannot_be_are_refused(client):
 
 
 def test_an_update_changes_what_is_valued_only(client):
-    client.ask(message("ADT^A04", pid("P1") + "|||12 Moi Ave^^Nairobi^^00100^KEN||+254700111222~^NET^Internet^w@example.org"))
+    client.ask(
+        message("ADT^A04", pid("P1") + "|||12 Moi Ave^^Nairobi^^00100^KEN||+254700111222~^NET^Internet^w@example.org")
+    )
     patient = Patient.objects.get()
     assert (patient.phone, patient.email) == ("+254700111222", "w@example.org")
     assert patient.address == "12 Moi Ave\n00100 Nairobi\nKEN"
-    client.ask(message("ADT^A08", "PID|1||P1^^^CLINIC^MR||Achieng^Wanjiru^M||\"\"|"))
+    client.ask(message("ADT^A08", 'PID|1||P1^^^CLINIC^MR||Achieng^Wanjiru^M||""|'))
     patient.refresh_from_db()
     assert (patient.middle_name, patient.birth_date, patient.sex, patient.phone) == ("M", None, "F", "+254700111222")
     assert patient.history.first().history_change_reason.endswith("[hl7:HIS]")
@@ -253,4 +253,6 @@ def test_answers_keep_the_order_of_pipelined_messages(client):
     client.send(stream)
     answers = [parse(client.answer()).required("MSA") for _number in range(10)]
     assert {answer.text(1) for answer in answers} == {"AA"}
-    assert list(Order.objects.order_by("pk").values_list("placer_order_number", flat=True)) == [f"A{n}" for n in range(10)]
+    assert list(Order.objects.order_by("pk").values_list("placer_order_number", flat=True)) == [
+        f"A{n}" for n in range(10)
+    ]

@@ -68,7 +68,12 @@ def test_a_signed_report_leaves_and_is_acknowledged(alpha, reader, receiver, dis
     number = procedure.order.patient.primary_identifier
     assert (pid.text(3), pid.text(3, 4), pid.text(3, 5)) == (number.value, "TEST", "MR")
     assert (pid.text(5), pid.text(5, 2), pid.text(7), pid.text(8)) == ("OTIENO", "Achieng", "19900314", "F")
-    assert (obr.text(4), obr.text(4, 2), obr.text(18), obr.text(25)) == ("CTCHEST", "CT chest", procedure.accession_number, "F")
+    assert (obr.text(4), obr.text(4, 2), obr.text(18), obr.text(25)) == (
+        "CTCHEST",
+        "CT chest",
+        procedure.accession_number,
+        "F",
+    )
     assert obr.text(32, 1, 2) == "Kimani"
     texts = {obx.text(3): obx.text(5) for obx in message.all("OBX")}
     assert texts["19005-8"] == "No acute abnormality." and texts["59776-5"] == "Lungs: Clear. No effusion."
@@ -96,7 +101,9 @@ def test_preliminary_addendum_correction_and_retraction_say_so(alpha, receiver, 
     dispatch()
     report = reporting.add_addendum(report, text="Compared | with 2019 ^ outside.", actor=reader)
     dispatch()
-    report = reporting.correct_report(report, sections={"impression": "Left ≥ 5 mm nodule."}, reason="side", actor=reader)
+    report = reporting.correct_report(
+        report, sections={"impression": "Left ≥ 5 mm nodule."}, reason="side", actor=reader
+    )
     dispatch()
     reporting.retract_report(report, reason="wrong patient", actor=reader)
     dispatch()

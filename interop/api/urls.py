@@ -1,0 +1,9 @@
+from rest_framework.routers import BaseRouter
+
+from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSet
+
+
+def register(router: BaseRouter) -> None:
+    router.register("messages", MessageViewSet, basename="message")
+    router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")
+    router.register("hl7-receivers", ReceiverViewSet, basename="hl7-receiver")

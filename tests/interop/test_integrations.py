@@ -1,0 +1,221 @@
+"""The integrations page, REST and the administration: who sees what, masked until opened, actions by the services."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.urls import reverse
+
+from interop.hl7 import services
+from interop.hl7.intake import Door, receive
+from interop.hl7.receiver import Receiver
+from interop.models import Hl7Destination, InboundMessage, OutboundMessage
+from reporting.models import DeliveryRule
+from ris.audit.models import AuditEvent
+from ris.core.actor import SYSTEM
+from ris.core.permissions import CLERK, IT_ADMIN, QA_LEAD, RADIOLOGIST
+from ris.tenants.context import use_facility
+from ris.tenants.models import MLLPReceiver
+from tests.factories.accounts import actor_with_roles, user_with_roles
+from tests.factories.reporting import make_patient, make_procedure, signed
+from tests.interop.hl7.conftest import message, order, pid
+
+NAME = "Mwendwa"
+
+
+@pytest.fixture
+def rows(alpha, dispatch):
+    """One message in, one parked and one waiting out."""
+    receive(message("ADT^A04", pid("P-7788", family=NAME)), Door(2575, "127.0.0.1"))
+    receive(order("A1", "ODD^Odd view^99X", patient=pid("P-7788", family=NAME)), Door(2575, "127.0.0.1"))
+    receive(message("ADT^A99", pid("P-7788", family=NAME)), Door(2575, "127.0.0.1"))
+    services.allow_host("127.0.0.1", actor=SYSTEM)
+    reader = actor_with_roles(RADIOLOGIST)
+    with Receiver(answers=["AR"], otherwise="AE") as receiver:
+        services.add_destination(
+            name="his", host="127.0.0.1", port=receiver.port, messages=["ORU"], ack_timeout_seconds=2, actor=SYSTEM
+        )
+        for _number in range(2):
+            signed(make_procedure(patient=make_patient(NAME)), actor=reader)
+        dispatch()
+    return OutboundMessage.objects.order_by("pk")
+
+
+def sign_in(client, *roles):
+    client.force_login(user_with_roles(*roles), backend="ris.accounts.backends.PasswordBackend")
+    return client
+
+
+def test_the_page_shows_state_and_masks_patients(tclient, rows):
+    page = sign_in(tclient, IT_ADMIN).get("/integrations/")
+    words = page.content.decode()
+    assert page.status_code == 200
+    assert "Parked 1" in words and "his" in words and "RIS|ALPHA" in words and "AR" in words
+    assert NAME not in words and NAME.upper() not in words and "P-7788" not in words
+    came = tclient.get("/integrations/?direction=in").content.decode()
+    assert "•••• 7788" in came and "Waits for a code" in came and NAME not in came
+    only = tclient.get("/integrations/?direction=in&status=unmapped").content.decode()
+    assert only.count("data-href") == 1
+
+
+def test_a_list_costs_a_fixed_number_of_queries(tclient, rows, django_assert_max_num_queries):
+    sign_in(tclient, IT_ADMIN)
+    tclient.get("/integrations/")
+    with django_assert_max_num_queries(40) as few:
+        tclient.get("/integrations/?direction=in")
+    for number in range(15):
+        receive(message("ADT^A04", pid(f"Q{number}")), Door(2575, "127.0.0.1"))
+    with django_assert_max_num_queries(len(few.captured_queries)):
+        tclient.get("/integrations/?direction=in")
+
+
+def test_a_message_is_masked_until_it_is_opened_and_opening_is_recorded(tclient, rows):
+    row = InboundMessage.objects.filter(message_type="ADT^A04").get()
+    url = reverse("message_detail", args=[row.uuid])
+    admin = sign_in(tclient, IT_ADMIN)
+    shown = admin.get(url).content.decode()
+    assert "ADT^A04" in shown and NAME not in shown and "P-7788" not in shown and "Process again" in shown
+    assert admin.post(f"{url}open/").status_code == 403
+    lead = sign_in(tclient, QA_LEAD)
+    assert NAME not in lead.get(url).content.decode()
+    opened = lead.post(f"{url}open/").content.decode()
+    assert NAME in opened and "P-7788" in opened
+    recorded = AuditEvent.objects.filter(event_type="interop.view_message", entity=row.uuid, patient=row.patient)
+    assert recorded.exists()
+    assert lead.get(f"{url}open/").status_code == 405
+
+
+def test_people_without_the_right_see_nothing(tclient, rows):
+    clerk = sign_in(tclient, CLERK)
+    assert clerk.get("/integrations/").status_code == 403
+    row = rows.first()
+    assert clerk.get(reverse("message_detail", args=[row.uuid])).status_code == 403
+    assert clerk.post(reverse("message_action", args=[row.uuid, "park"])).status_code == 403
+
+
+def test_actions_on_the_page(tclient, rows):
+    parked, waiting = rows
+    admin = sign_in(tclient, IT_ADMIN)
+    assert admin.post(reverse("message_action", args=[waiting.uuid, "park"])).status_code == 302
+    waiting.refresh_from_db()
+    assert waiting.status == "parked"
+    assert admin.post(reverse("message_action", args=[parked.uuid, "send-again"])).status_code == 302
+    parked.refresh_from_db()
+    assert parked.status == "pending"
+    assert admin.post(reverse("message_action", args=[waiting.uuid, "skip"]), {"reason": "by paper"}).status_code == 302
+    waiting.refresh_from_db()
+    assert (waiting.status, waiting.last_error) == ("cancelled", "by paper")
+    came = InboundMessage.objects.get(message_type="ADT^A04")
+    assert admin.post(reverse("message_action", args=[came.uuid, "process-again"])).status_code == 302
+    assert admin.post(reverse("message_action", args=[came.uuid, "park"])).status_code == 404
+    destination = Hl7Destination.objects.get()
+    admin.post(reverse("destination_action", args=[destination.uuid, "pause"]))
+    destination.refresh_from_db()
+    assert destination.is_paused
+    assert admin.post(reverse("destination_action", args=[destination.uuid, "explode"])).status_code == 404
+
+
+def test_a_message_is_found_by_its_number_and_the_number_stays_out_of_the_address(tclient, rows):
+    admin = sign_in(tclient, IT_ADMIN)
+    row = rows.first()
+    found = admin.post("/integrations/find/", {"q": row.accession_number})
+    assert found.status_code == 302 and str(row.uuid) in found["Location"]
+    assert row.accession_number not in found["Location"]
+    assert admin.post("/integrations/find/", {"q": "nothing"}).status_code == 200
+
+
+def test_rest_lists_and_opens_as_rights_allow(api, rows):
+    api.force_authenticate(user_with_roles(IT_ADMIN))
+    answer = api.get("/api/v1/messages/").json()
+    assert set(answer) == {"results", "next", "previous"}
+    assert [row["status"] for row in answer["results"]] == ["pending", "parked"]
+    assert all(row["raw"] is None for row in answer["results"]) and NAME.upper() not in json.dumps(answer).upper()
+    came = api.get("/api/v1/messages/?direction=in&status=unmapped").json()["results"]
+    assert [row["message_type"] for row in came] == ["ORM^O01"]
+    assert api.get("/api/v1/messages/?status=nonsense").status_code == 400
+    one = api.get(f"/api/v1/messages/{came[0]['id']}/").json()
+    assert one["raw"] is None and one["partner"] == "HIS|CLINIC"
+    api.force_authenticate(user_with_roles(IT_ADMIN, QA_LEAD))
+    assert api.get(f"/api/v1/messages/{came[0]['id']}/").json()["raw"] is None
+    api.force_authenticate(user_with_roles(CLERK))
+    assert api.get("/api/v1/messages/").status_code == 403
+
+
+def test_rest_replays_and_parks(api, rows):
+    parked, waiting = rows
+    api.force_authenticate(user_with_roles(IT_ADMIN))
+    assert api.post(f"/api/v1/messages/{parked.uuid}/replay/").json()["status"] == "pending"
+    assert api.post(f"/api/v1/messages/{waiting.uuid}/park/", {"reason": "wait"}).json()["status"] == "parked"
+    came = InboundMessage.objects.get(message_type="ADT^A04")
+    assert api.post(f"/api/v1/messages/{came.uuid}/replay/").json()["status"] == "processed"
+    assert api.post(f"/api/v1/messages/{came.uuid}/park/").status_code == 404
+    (destination,) = api.get("/api/v1/hl7-destinations/").json()["results"]
+    assert api.post(f"/api/v1/hl7-destinations/{destination['id']}/pause/").json()["is_paused"] is True
+    receivers = api.get("/api/v1/hl7-receivers/").json()["results"]
+    assert [row["receiving_facility"] for row in receivers] == ["ALPHA"]
+
+
+def test_other_facilities_messages_do_not_exist_here(api, tclient, rows, beta):
+    with use_facility(beta):
+        receive(message("ADT^A04", pid("B1"), to="RIS|BETA"), Door(2575, "127.0.0.1"))
+        foreign = InboundMessage.objects.get().uuid
+    api.force_authenticate(user_with_roles(IT_ADMIN))
+    assert api.get(f"/api/v1/messages/{foreign}/").status_code == 404
+    assert api.post(f"/api/v1/messages/{foreign}/replay/").status_code == 404
+    assert sign_in(tclient, IT_ADMIN).get(reverse("message_detail", args=[foreign])).status_code == 404
+
+
+def test_the_administration_shows_no_content_and_only_own_receivers(tclient, rows):
+    admin = sign_in(tclient, IT_ADMIN)
+    row = InboundMessage.objects.get(message_type="ADT^A04")
+    for url in (
+        "/admin/interop/inboundmessage/", f"/admin/interop/inboundmessage/{row.pk}/change/",
+        "/admin/interop/outboundmessage/", f"/admin/interop/outboundmessage/{rows.first().pk}/change/",
+        "/admin/interop/hl7destination/", "/admin/interop/hl7destination/add/",
+    ):  # fmt: skip
+        page = admin.get(url)
+        assert page.status_code == 200, url
+        assert NAME not in page.content.decode() and NAME.upper() not in page.content.decode()
+    words = admin.get("/admin/tenants/mllpreceiver/").content.decode()
+    assert "RIS|ALPHA" in words and "RIS|BETA" not in words
+    foreign = MLLPReceiver.objects.get(receiving_facility="BETA")
+    assert admin.get(f"/admin/tenants/mllpreceiver/{foreign.pk}/change/").status_code in (302, 404)
+
+
+def test_a_destination_made_in_the_administration_gets_its_delivery_rule(tclient, alpha):
+    admin = sign_in(tclient, IT_ADMIN)
+    values = {
+        "name": "pacs", "host": "10.0.0.9", "port": "2575", "messages": "ORU", "hl7_version": "2.5.1",
+        "character_set": "UNICODE UTF-8", "ack_timeout_seconds": "20", "is_active": "on",
+    }  # fmt: skip
+    assert admin.post("/admin/interop/hl7destination/add/", values).status_code == 302
+    assert DeliveryRule.objects.get(channel="hl7").destination == "pacs"
+    refused = admin.post(
+        "/admin/interop/hl7destination/add/", {**values, "name": "other", "ack_timeout_seconds": "9999"}
+    )
+    assert "Between 1 and 300" in refused.content.decode()
+    assert not Hl7Destination.objects.filter(name="other").exists()
+
+
+def test_commands_answer_json_and_may_be_repeated(alpha, beta, capsys):
+    def run(*arguments):
+        answer = call_command(*arguments)
+        return json.loads(answer)
+
+    arguments = ("add_hl7_destination", "--facility", "alpha", "--name", "his", "--host", "127.0.0.1", "--port", "2600")
+    first = run(*arguments, "--messages", "ORU")
+    assert first["created"] and first["messages"] == ["ORU"] and first["allowed_hosts"] == ["127.0.0.1"]
+    assert run(*arguments, "--messages", "ORU", "ORR")["messages"] == ["ORR", "ORU"]
+    assert DeliveryRule.objects.filter(channel="hl7", destination="his").count() == 1
+    receiver = ("add_receiver", "--facility", "alpha", "--application", "RIS", "--facility-name", "WARD")
+    assert run(*receiver, "--address", "10.1.2.3")["addresses"] == ["10.1.2.3/32"]
+    assert run(*receiver, "--address", "10.2.0.0/16")["addresses"] == ["10.1.2.3/32", "10.2.0.0/16"]
+    with pytest.raises(CommandError, match="another facility"):
+        run("add_receiver", "--facility", "alpha", "--application", "RIS", "--facility-name", "BETA")
+    with pytest.raises(CommandError):
+        run("add_receiver", "--facility", "alpha", "--application", "RIS", "--facility-name", "X", "--address", "here")
+    with pytest.raises(CommandError):
+        run("add_receiver", "--facility", "alpha")
