@@ -275,7 +275,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "ris.core.api.exception_handler",
     "DEFAULT_PAGINATION_CLASS": "ris.core.api.CursorPagination",
     "PAGE_SIZE": 50,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "ris.accounts.api.openapi.HouseAutoSchema",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "ris.accounts.authentication.BearerTokenAuthentication",
@@ -407,7 +407,7 @@ EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("sw", _("Swahili"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "ris" / "locale"]
 FORMAT_MODULE_PATH = ["ris.core.formats"]
 USE_I18N = True
 USE_TZ = True

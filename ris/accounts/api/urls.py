@@ -1,14 +1,19 @@
-from django.urls import re_path
+from django.urls import path
 from rest_framework.routers import BaseRouter
 
 from ris.accounts.api import views
 from ris.accounts.api.audit import AuditEventViewSet
 
+NAMED = (
+    ("token", views.TokenView),
+    ("revoke", views.RevokeView),
+    ("sign-out", views.SignOutView),
+    ("me", views.MeView),
+)
+#: With and without a slash at the end; the document shows the one without.
 urlpatterns = [
-    re_path(r"^auth/token/?$", views.TokenView.as_view(), name="auth-token"),
-    re_path(r"^auth/revoke/?$", views.RevokeView.as_view(), name="auth-revoke"),
-    re_path(r"^auth/sign-out/?$", views.SignOutView.as_view(), name="auth-sign-out"),
-    re_path(r"^auth/me/?$", views.MeView.as_view(), name="auth-me"),
+    *(path(f"auth/{name}", view.as_view(), name=f"auth-{name}") for name, view in NAMED),
+    *(path(f"auth/{name}/", view.as_view(schema=None), name=f"auth-{name}") for name, view in NAMED),
 ]
 
 
