@@ -60,7 +60,8 @@ def entries_of(procedure: RequestedProcedure, *, request: Any = None) -> list[Ti
         what, door, who = signed_by(row)
         reached = previous is None or previous.status != row.status
         words = row.get_status_display() if reached else what or _("Changed")
-        detail = " · ".join(part for part in (what if reached else "", row.reason_text if reached else "") if part)
+        said = (what if what != words else "", row.reason_text) if reached else ()
+        detail = " · ".join(part for part in said if part)
         kind = "status" if reached else "change"
         entries.append(TimelineEntry(row.history_date, who, door, words, kind, row.status if reached else "", detail))
         previous = row

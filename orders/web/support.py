@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -18,6 +19,7 @@ from orders.models import Patient, RequestedProcedure
 from ris.audit.models import Action
 from ris.audit.service import refused
 from ris.core.errors import NotKnown, NotPermitted
+from ris.core.text import clock, day
 
 PER_PAGE = 50
 STEPS = (
@@ -90,6 +92,12 @@ def cursor_page(queryset: QuerySet, cursor: str, *, per_page: int = PER_PAGE) ->
     )
 
 
-def steps_of(procedure: RequestedProcedure) -> list[tuple[Any, datetime | None]]:
-    """The stations of an exam with the time at which each was reached."""
-    return [(words, getattr(procedure, name)) for words, name in STEPS]
+def steps_of(procedure: RequestedProcedure) -> list[tuple[Any, datetime | None, str]]:
+    """The stations of an exam, when each was reached, and that in short: the time of today, else the day."""
+    today = timezone.localdate()
+    steps = []
+    for words, name in STEPS:
+        at = getattr(procedure, name)
+        is_today = at is not None and timezone.localtime(at).date() == today
+        steps.append((words, at, clock(at) if is_today else day(at) if at else ""))
+    return steps
