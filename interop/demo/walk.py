@@ -94,6 +94,7 @@ class Walk:
     order: dict[str, Any] = field(default_factory=dict)
     procedure: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+    appointment: dict[str, Any] = field(default_factory=dict)
     step_number: int = 0
 
     def title(self, words: str) -> None:
@@ -163,6 +164,7 @@ class Walk:
             body["starts_at"] = (now + timedelta(minutes=minutes)).isoformat()
             answer = self.house.ask("clerk", "POST", "appointments/", body, expect=(201, 409))
             if answer.status_code == 201:
+                self.appointment = answer.json()
                 break
         must(answer.status_code == 201, "no time was free on CT1 today")
         other = self.house.post(
@@ -189,7 +191,7 @@ class Walk:
 
     def perform(self) -> None:
         self.title("The exam is performed: MPPS, images, dose report; wrong repeats are refused")
-        self.house.post("clerk", f"procedures/{self.procedure['id']}/arrive/")
+        self.house.post("clerk", f"appointments/{self.appointment['id']}/arrive/")
         scanner = self.scanner = self.emulator("CT1")
         must(scanner.start(self.item) == 0x0000, "N-CREATE was refused")
         must(scanner.repeat_start() == 0x0111, "a repeated N-CREATE is not answered 0x0111")
@@ -218,8 +220,10 @@ class Walk:
         self.title("The step ends; the technologist completes the exam")
         must(self.scanner.complete() == 0x0000, "N-SET COMPLETED was refused")
         must(self.scanner.complete() == 0x0110, "an N-SET of a final step is not answered 0x0110")
-        self.house.post("technologist", f"procedures/{self.procedure['id']}/complete/", expect=(200, 409))
-        studies = self.house.get("technologist", f"studies/?accession_number={self.procedure['accession_number']}")
+        steps = self.house.get("technologist", f"steps/?accession_number={self.procedure['accession_number']}")["results"]
+        must(len(steps) == 1, f"{len(steps)} scheduled steps instead of one")
+        self.house.post("technologist", f"steps/{steps[0]['id']}/complete/")
+        studies = self.house.get("technologist", f"studies/?procedure={self.procedure['id']}")
         must(studies["results"], "no study is linked")
         counts = studies["results"][0]
         must(counts["instance_count"] == 13, f"{counts['instance_count']} instances instead of 13")
@@ -232,7 +236,7 @@ class Walk:
         rows = self.house.get("radiologist", "reading-list/?page_size=200")["results"]
         must(any(row["id"] == self.procedure["id"] for row in rows), "it is not in the reading list")
         self.report = self.house.post("radiologist", "reports/", {"procedures": [self.procedure["id"]]}, expect=201)
-        study = self.house.get("radiologist", f"studies/?accession_number={self.procedure['accession_number']}")["results"][0]
+        study = self.house.get("radiologist", f"studies/?procedure={self.procedure['id']}")["results"][0]
         instances = self.house.get("radiologist", f"studies/{study['id']}/instances/")
         rows = instances["results"] if isinstance(instances, dict) else instances
         picture = next(row for row in rows if row.get("rows"))
