@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import translation
@@ -134,9 +134,39 @@ def styleguide(request: HttpRequest) -> HttpResponse:
 # ---------------------------------------------------------------------------------------------------------- error pages
 
 
+#: Doors of programs: errors are problem documents there (RFC 9457), never pages
+PROGRAMS = ("/api/", "/fhir/", "/dicomweb/", "/gateway/")
+PROBLEMS = {
+    400: ("invalid", "The request cannot be understood."),
+    403: ("not_permitted", "You do not hold the right for this."),
+    404: ("not_known", "There is nothing at this address in this facility."),
+    500: ("internal_error", "Something went wrong here, and it is recorded. Nothing was stored."),
+    503: ("unavailable", "The database does not answer. Nothing was stored; ask again."),
+}
+
+
+def _problem(request: HttpRequest, status: int) -> HttpResponse | None:
+    if not request.path.startswith(PROGRAMS):
+        return None
+    code, detail = PROBLEMS[status]
+    body = {
+        "type": f"urn:picha:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "errors": {},
+        "correlation_id": correlation_id(request),
+    }
+    return JsonResponse(body, status=status, content_type="application/problem+json")
+
+
 def _error_page(
     request: HttpRequest, template: str, status: int, context: dict[str, Any] | None = None
 ) -> HttpResponse:
+    problem = _problem(request, status)
+    if problem is not None:
+        return problem
     return render(request, template, {"correlation_id": correlation_id(request), **(context or {})}, status=status)
 
 
@@ -154,6 +184,9 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Must not need the database: the session and the user are not asked."""
+    problem = _problem(request, 500)
+    if problem is not None:
+        return problem
     text = render_to_string(
         "500.html", {"correlation_id": correlation_id(request), "theme": request.COOKIES.get(THEME_COOKIE, "auto")}
     )
@@ -162,6 +195,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """The database or a service we cannot do without does not answer; the browser may ask again."""
+    problem = _problem(request, 503)
+    if problem is not None:
+        problem["Retry-After"] = "10"
+        return problem
     text = render_to_string(
         "503.html", {"correlation_id": correlation_id(request), "theme": request.COOKIES.get(THEME_COOKIE, "auto")}
     )
