@@ -19,7 +19,7 @@ from reporting.services.deliveries import (
 )
 from reporting.services.locks import beat, release_report, take_over
 from reporting.services.signing import add_addendum, correct_report, retract_report, sign_preliminary, sign_report
-from reporting.services.templates import apply_template, ensure_templates, save_macro
+from reporting.services.templates import apply_template, ensure_templates, save_macro, save_template
 from reporting.services.writing import discard_report, open_report, save_report
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "retract_report",
     "save_macro",
     "save_report",
+    "save_template",
     "send_delivery_again",
     "sign_preliminary",
     "sign_report",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from orders.models import RequestedProcedure
+from orders.models import CatalogueProcedure, RequestedProcedure
 from reporting import permissions as perms
 from reporting.models import Macro, Report, ReportTemplate
 from reporting.services.locks import claim, person
@@ -18,7 +19,7 @@ from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core import text
 from ris.core.actor import SYSTEM, Actor
-from ris.core.errors import InvalidData
+from ris.core.errors import AlreadyExists, InvalidData
 
 MERGE_FIELD = re.compile(r"\{(\w+)\}")
 PLAIN_FILM = ("DX", "CR")
@@ -117,6 +118,32 @@ def save_macro(*, code: str, words: str, language: str = "en", actor: Actor) -> 
     macro.text = words
     macro.save_as(actor, "Saved")
     return macro
+
+
+@service(perms.MANAGE_TEMPLATES, action=Action.UPDATE)
+def save_template(
+    template: ReportTemplate | None = None,
+    *,
+    catalogue: Iterable[CatalogueProcedure] | None = None,
+    actor: Actor,
+    **values: Any,
+) -> ReportTemplate:
+    """Make a template, or change one. ``sections`` maps section keys to text with merge fields and ``[fields]``."""
+    from reporting.services.writing import clean_sections
+
+    template = ReportTemplate() if template is None else ReportTemplate.locked(template.pk)
+    if "sections" in values:
+        values["sections"] = clean_sections(values["sections"])
+    for name, value in values.items():
+        setattr(template, name, value)
+    if template.is_active:
+        same = ReportTemplate.objects.filter(name=template.name, language=template.language, is_active=True)
+        if same.exclude(pk=template.pk).exists():
+            raise AlreadyExists(_("There is a template of that name."), errors={"name": _("Taken.")})
+    template.save_as(actor, "Saved")
+    if catalogue is not None:
+        template.catalogue.set(catalogue)
+    return template
 
 
 def ensure_templates(actor: Actor = SYSTEM) -> int:

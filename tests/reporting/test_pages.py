@@ -370,7 +370,8 @@ PAGES = {
     "/analytics/": {"radiologist", "qa_lead", "it_admin"},
 }
 ROLES = (
-    "radiologist", "resident", "technologist", "clerk", "qa_lead", "referring_physician", "medical_physicist", "it_admin",
+    "radiologist", "resident", "technologist", "clerk", "qa_lead", "referring_physician", "medical_physicist",
+    "it_admin",
 )  # fmt: skip
 
 
@@ -401,7 +402,8 @@ def test_another_facilitys_ids_are_unknown_here(people: Any, reader: Client, bet
         critical = services.raise_critical_result(procedure, category=1, finding="x", actor=actor)
     uuids = {"report": report.uuid, "result": line.uuid, "critical": critical.uuid, "reading_exam": procedure.uuid}
     for name, key in (
-        ("report_detail", "report"), ("report_pdf", "report"), ("report_versions", "report"), ("report_correct", "report"),
+        ("report_detail", "report"), ("report_pdf", "report"), ("report_versions", "report"),
+        ("report_correct", "report"),
         ("result_detail", "result"), ("critical_detail", "critical"), ("reading_exam", "reading_exam"),
     ):  # fmt: skip
         assert reader.get(reverse(name, args=[uuids[key]])).status_code == 404, name

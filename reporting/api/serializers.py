@@ -1,0 +1,349 @@
+"""What REST resources of reports, critical results and deliveries look like. ``id`` is always the UUID."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from orders.models import RequestedProcedure
+from orders.querysets import is_bound_to_own_orders
+from reporting.models import (
+    SECTIONS,
+    ContactAttempt,
+    CriticalCategory,
+    CriticalResult,
+    Report,
+    ReportDelivery,
+    ReportTemplate,
+    ReportVersion,
+)
+from reporting.selectors.reading import minutes_left
+from reporting.services.critical import CHANNELS
+
+
+class SectionsField(serializers.DictField):
+    """``{section: text}``.
+
+    Sections: clinical_information, technique, comparison, findings, impression, recommendation.
+    """
+
+    child = serializers.CharField(allow_blank=True, trim_whitespace=False)
+
+    def to_representation(self, value: Any) -> dict[str, str]:
+        return {key: value.get(key, "") for key in SECTIONS if key in value}
+
+
+class VersionSerializer(serializers.ModelSerializer):
+    """One signed version; it never changes."""
+
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    sections = SectionsField(read_only=True)
+    signed_by = serializers.CharField(source="signer_name", read_only=True)
+
+    class Meta:
+        model = ReportVersion
+        fields = (
+            "id", "number", "kind", "status", "sections", "addendum", "reason", "signed_by", "signed_at",
+            "content_hash",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class ExamSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="uuid", read_only=True)
+
+    class Meta:
+        model = RequestedProcedure
+        fields = (
+            "id", "accession_number", "study_instance_uid", "code", "description", "laterality", "modality", "status",
+            "life_cycle",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    life_cycle = serializers.CharField(read_only=True)
+
+
+class ReportSerializer(serializers.ModelSerializer):
+    """A report over one or several procedures. Who sees only what was signed gets the newest signed text."""
+
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    patient = serializers.SerializerMethodField()
+    procedures = serializers.SerializerMethodField()
+    exams = ExamSerializer(source="procedures", many=True, read_only=True)
+    sections = serializers.SerializerMethodField()
+    versions = VersionSerializer(many=True, read_only=True)
+    author = serializers.SerializerMethodField()
+    preliminary_by = serializers.SerializerMethodField()
+    signed_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Report
+        fields = (
+            "id", "patient", "procedures", "exams", "status", "sections", "revision", "language", "author",
+            "preliminary_by", "preliminary_at", "signed_by", "signed_at", "created_at", "updated_at", "versions",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.UUIDField())
+    def get_patient(self, report: Report) -> str:
+        return str(report.patient.uuid)
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_procedures(self, report: Report) -> list[str]:
+        return [str(row.uuid) for row in sorted(report.procedures.all(), key=lambda row: row.pk)]
+
+    @extend_schema_field(SectionsField())
+    def get_sections(self, report: Report) -> dict[str, str]:
+        request = self.context.get("request")
+        user = getattr(request, "user", None)
+        versions = list(report.versions.all())
+        if user is not None and user.is_authenticated and is_bound_to_own_orders(user):
+            return dict(versions[-1].sections) if versions else {}
+        return {key: report.sections.get(key, "") for key in SECTIONS if key in report.sections}
+
+    def _name(self, user: Any) -> str | None:
+        return user.display_name if user is not None else None
+
+    def get_author(self, report: Report) -> str | None:
+        return self._name(report.author)
+
+    def get_preliminary_by(self, report: Report) -> str | None:
+        return self._name(report.preliminary_by)
+
+    def get_signed_by(self, report: Report) -> str | None:
+        return self._name(report.signed_by)
+
+
+class ReportOpenSerializer(serializers.Serializer):
+    procedures = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=20)
+    sections = SectionsField(required=False)
+
+
+class ReportChangeSerializer(serializers.Serializer):
+    """``revision``: the one that was read; an older one is refused (409). If-Match does the same (412)."""
+
+    sections = SectionsField()
+    revision = serializers.IntegerField(required=False, min_value=0)
+
+
+class SignSerializer(serializers.Serializer):
+    """``password`` or ``otp_token`` when the last sign-in is too long ago (403, reauthentication_required)."""
+
+    sections = SectionsField(required=False)
+    revision = serializers.IntegerField(required=False, min_value=0)
+    password = serializers.CharField(required=False, write_only=True, trim_whitespace=False)
+    otp_token = serializers.CharField(required=False, write_only=True)
+
+
+class PreliminarySerializer(serializers.Serializer):
+    sections = SectionsField(required=False)
+    revision = serializers.IntegerField(required=False, min_value=0)
+
+
+class ProofSerializer(serializers.Serializer):
+    password = serializers.CharField(required=False, write_only=True, trim_whitespace=False)
+    otp_token = serializers.CharField(required=False, write_only=True)
+
+
+class AddendumSerializer(ProofSerializer):
+    text = serializers.CharField(max_length=50_000)
+
+
+class CorrectionSerializer(ProofSerializer):
+    sections = SectionsField()
+    reason = serializers.CharField(max_length=400)
+
+
+class ReasonSerializer(serializers.Serializer):
+    reason = serializers.CharField(max_length=200)
+
+
+class RetractionSerializer(ProofSerializer):
+    reason = serializers.CharField(max_length=400)
+
+
+class NothingSerializer(serializers.Serializer):
+    """No body."""
+
+
+class CheckSerializer(serializers.Serializer):
+    """One thing that was looked at before signing; ``level`` is block or warn, ``target`` the section."""
+
+    code = serializers.CharField()
+    level = serializers.ChoiceField(choices=("block", "warn"))
+    title = serializers.CharField()
+    detail = serializers.CharField()
+    target = serializers.CharField()
+
+
+class TemplateSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    sections = SectionsField()
+    catalogue = serializers.SlugRelatedField(slug_field="code", many=True, read_only=True)
+
+    class Meta:
+        model = ReportTemplate
+        fields = (
+            "id", "name", "language", "modality", "body_region", "catalogue", "sections", "is_default", "is_active",
+            "created_at", "updated_at",
+        )  # fmt: skip
+
+
+class TemplateInputSerializer(serializers.ModelSerializer):
+    """``catalogue``: codes of exams that the template is made for."""
+
+    sections = SectionsField()
+    catalogue = serializers.ListField(child=serializers.CharField(max_length=16), required=False)
+
+    class Meta:
+        model = ReportTemplate
+        fields = ("name", "language", "modality", "body_region", "catalogue", "sections", "is_default", "is_active")
+        validators: list[Any] = []
+
+
+class AttemptSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ContactAttempt
+        fields = ("id", "channel", "person", "outcome", "read_back", "note", "level", "at", "by")
+        read_only_fields = fields
+
+    def get_by(self, attempt: ContactAttempt) -> str | None:
+        return attempt.by.display_name if attempt.by else None
+
+
+class CriticalResultSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    procedure = serializers.UUIDField(source="procedure.uuid", read_only=True)
+    report = serializers.UUIDField(source="report.uuid", read_only=True, allow_null=True, default=None)
+    accession_number = serializers.CharField(read_only=True)
+    raised_by = serializers.SerializerMethodField()
+    acknowledged_by = serializers.SerializerMethodField()
+    attempts = AttemptSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = CriticalResult
+        fields = (
+            "id", "procedure", "report", "accession_number", "category", "finding", "status", "found_at", "due_at",
+            "raised_by", "communicated_at", "escalation_level", "next_escalation_at", "acknowledged_by",
+            "acknowledged_at", "withdrawn_reason", "attempts",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_raised_by(self, critical: CriticalResult) -> str | None:
+        return critical.raised_by.display_name if critical.raised_by else None
+
+    def get_acknowledged_by(self, critical: CriticalResult) -> str | None:
+        return critical.acknowledged_by.display_name if critical.acknowledged_by else None
+
+
+class CriticalResultInputSerializer(serializers.Serializer):
+    procedure = serializers.UUIDField()
+    category = serializers.ChoiceField(choices=CriticalCategory.choices)
+    finding = serializers.CharField(max_length=300)
+    report = serializers.UUIDField(required=False, allow_null=True)
+    found_at = serializers.DateTimeField(required=False)
+
+
+class ContactSerializer(serializers.Serializer):
+    channel = serializers.ChoiceField(choices=CHANNELS)
+    person = serializers.CharField(max_length=120)
+    outcome = serializers.ChoiceField(choices=("reached", "no_answer", "sent"))
+    read_back = serializers.BooleanField(default=False)
+    note = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+
+
+class DeliverySerializer(serializers.ModelSerializer):
+    """A line of the ledger: one version on its way to one recipient."""
+
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    report = serializers.UUIDField(source="report.uuid", read_only=True)
+    report_version = serializers.UUIDField(source="report_version.uuid", read_only=True)
+    version_number = serializers.IntegerField(source="report_version.number", read_only=True)
+    accession_number = serializers.CharField(read_only=True)
+    recipient = serializers.UUIDField(source="recipient.uuid", read_only=True, allow_null=True, default=None)
+    recipient_name = serializers.CharField(source="recipient.display_name", read_only=True, default="")
+    acknowledged_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ReportDelivery
+        fields = (
+            "id", "report", "report_version", "version_number", "accession_number", "channel", "destination",
+            "recipient",
+            "recipient_name", "is_mandatory", "status", "attempts", "last_error", "sent_at", "opened_at",
+            "acknowledged_at", "acknowledged_by",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_acknowledged_by(self, delivery: ReportDelivery) -> str | None:
+        return delivery.acknowledged_by.display_name if delivery.acknowledged_by else None
+
+
+class ReadingRowSerializer(serializers.ModelSerializer):
+    """An exam that waits to be read. ``due_at`` is when its priority wants the report."""
+
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    patient = serializers.UUIDField(source="order.patient.uuid", read_only=True)
+    priority = serializers.CharField(source="order.priority", read_only=True)
+    site = serializers.CharField(source="order.site.code", read_only=True, default=None, allow_null=True)
+    station = serializers.CharField(source="station_name", read_only=True, allow_null=True)
+    due_at = serializers.DateTimeField(read_only=True)
+    minutes_left = serializers.SerializerMethodField()
+    image_count = serializers.IntegerField(read_only=True)
+    prior_count = serializers.IntegerField(read_only=True)
+    has_critical = serializers.BooleanField(read_only=True)
+    report = serializers.SerializerMethodField()
+    read_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RequestedProcedure
+        fields = (
+            "id", "accession_number", "study_instance_uid", "patient", "description", "laterality", "modality",
+            "body_region", "priority", "site", "station", "status", "images_complete_at", "due_at", "minutes_left",
+            "image_count", "prior_count", "has_critical", "report", "read_by",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_minutes_left(self, row: Any) -> int:
+        return minutes_left(row)[0]
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_report(self, row: Any) -> str | None:
+        return str(row.live_reports[0].uuid) if row.live_reports else None
+
+    def get_read_by(self, row: Any) -> str | None:
+        lock = getattr(row, "reading_lock", None)
+        return lock.user.display_name if lock is not None and lock.is_live else None
+
+
+class TurnaroundStepSerializer(serializers.Serializer):
+    """Minutes between two times of an exam, over those verified in the asked days."""
+
+    step = serializers.CharField()
+    count = serializers.IntegerField()
+    median_minutes = serializers.FloatField(allow_null=True)
+    p90_minutes = serializers.FloatField(allow_null=True)
+    goal_minutes = serializers.IntegerField(allow_null=True)
+    percent_within_goal = serializers.IntegerField(allow_null=True)
+
+
+class VolumeSerializer(serializers.Serializer):
+    modality = serializers.CharField()
+    by_day = serializers.DictField(child=serializers.IntegerField())
+
+
+class BacklogSerializer(serializers.Serializer):
+    status = serializers.CharField()
+    count = serializers.IntegerField()
+    oldest = serializers.DateTimeField()
+
+
+class AnalyticsSerializer(serializers.Serializer):
+    days = serializers.IntegerField()
+    turnaround = TurnaroundStepSerializer(many=True)
+    volumes = VolumeSerializer(many=True)
+    backlog = BacklogSerializer(many=True)

@@ -1,0 +1,21 @@
+from django.urls import path
+from rest_framework.routers import BaseRouter
+
+from reporting.api.analytics import AnalyticsView
+from reporting.api.views import (
+    CriticalResultViewSet,
+    DeliveryViewSet,
+    ReadingListViewSet,
+    ReportTemplateViewSet,
+    ReportViewSet,
+)
+
+urlpatterns = [path("analytics/", AnalyticsView.as_view(), name="analytics")]
+
+
+def register(router: BaseRouter) -> None:
+    router.register("reports", ReportViewSet, basename="report")
+    router.register("report-templates", ReportTemplateViewSet, basename="report-template")
+    router.register("critical-results", CriticalResultViewSet, basename="critical-result")
+    router.register("deliveries", DeliveryViewSet, basename="delivery")
+    router.register("reading-list", ReadingListViewSet, basename="reading-list")

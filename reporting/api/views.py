@@ -1,0 +1,473 @@
+"""``/api/v1/reports/`` and its kin: opened, written, signed and amended by the services only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orders.models import CatalogueProcedure, RequestedProcedure
+from reporting import permissions as perms
+from reporting import selectors, services
+from reporting.api import serializers as shapes
+from reporting.models import (
+    CriticalCategory,
+    CriticalResult,
+    CriticalStatus,
+    DeliveryChannel,
+    DeliveryStatus,
+    Report,
+    ReportDelivery,
+    ReportStatus,
+    ReportTemplate,
+)
+from reporting.pdf import render_report_pdf
+from reporting.selectors.reading import ReadingFilter
+from reporting.services.checks import checks_of
+from reporting.services.writing import report_of
+from reporting.web.paper import version_of
+from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
+from ris.accounts.services.sign_in import require_recent_authentication
+from ris.audit.service import record_read
+from ris.core.api import CursorPagination
+from ris.core.errors import InvalidData
+
+EMPTY = shapes.NothingSerializer
+
+
+def visible_procedures(uuids: Iterable[UUID], *, actor: Any) -> list[RequestedProcedure]:
+    """The procedures of these UUIDs, as far as the actor may know of them; InvalidData names what is wrong."""
+    wanted = list(dict.fromkeys(uuids))
+    found = list(RequestedProcedure.objects.visible_to(actor).filter(uuid__in=wanted))
+    if len(found) != len(wanted):
+        raise InvalidData("A procedure is not known.", errors={"procedures": ["There is no such procedure here."]})
+    return found
+
+
+class PdfRenderer(BaseRenderer):
+    media_type = "application/pdf"
+    format = "pdf"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> Any:
+        return data
+
+
+class ReportFilter(filters.FilterSet):
+    procedure = filters.UUIDFilter(field_name="procedures__uuid", distinct=True)
+    accession_number = filters.CharFilter(field_name="procedures__accession_number", max_length=16, distinct=True)
+    patient = filters.UUIDFilter(field_name="procedures__order__patient__uuid", distinct=True)
+    status = filters.MultipleChoiceFilter(choices=ReportStatus.choices)
+    signed_after = filters.IsoDateTimeFilter(field_name="signed_at", lookup_expr="gte")
+    updated_after = filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
+
+    class Meta:
+        model = Report
+        fields: list[str] = []
+
+
+class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
+    """Reports. A signed version never changes: it is amended by ``addendum`` or ``correct``."""
+
+    queryset = Report.objects.none()
+    http_method_names = ["get", "post", "patch", "head", "options"]
+    serializer_class = shapes.ReportSerializer
+    serializer_classes = {
+        "create": shapes.ReportOpenSerializer,
+        "partial_update": shapes.ReportChangeSerializer,
+        "sign_preliminary": shapes.PreliminarySerializer,
+        "sign": shapes.SignSerializer,
+        "addendum": shapes.AddendumSerializer,
+        "correct": shapes.CorrectionSerializer,
+        "retract": shapes.RetractionSerializer,
+        "release": EMPTY,
+        "take_over": shapes.ReasonSerializer,
+        "discard": shapes.ReasonSerializer,
+        "heartbeat": EMPTY,
+    }
+    filterset_class = ReportFilter
+    permission_codes = {
+        "list": perms.VIEW_REPORT,
+        "retrieve": perms.VIEW_REPORT,
+        "versions": perms.VIEW_REPORT,
+        "version": perms.VIEW_REPORT,
+        "pdf": perms.VIEW_REPORT,
+        "checks": perms.WRITE_REPORT,
+        "create": perms.CLAIM_PROCEDURE,
+        "partial_update": perms.WRITE_REPORT,
+        "sign_preliminary": perms.SIGN_PRELIMINARY,
+        "sign": perms.SIGN_REPORT,
+        "addendum": perms.SIGN_REPORT,
+        "correct": perms.SIGN_REPORT,
+        "retract": perms.SIGN_REPORT,
+        "release": perms.CLAIM_PROCEDURE,
+        "heartbeat": perms.CLAIM_PROCEDURE,
+        "take_over": perms.TAKE_OVER,
+        "discard": perms.WRITE_REPORT,
+    }
+
+    def get_queryset(self) -> QuerySet[Report]:
+        return selectors.reports(actor=self.actor)
+
+    def _shown(self, report: Report, http_status: int = status.HTTP_200_OK, **headers: str) -> Response:
+        """Read again, with everything that its resource shows."""
+        return self.answer(self.get_queryset().get(pk=report.pk), http_status, **headers)
+
+    def _proof(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Asks who is there; the rest of the body stays."""
+        require_recent_authentication(
+            self.request, password=data.pop("password", ""), otp_token=data.pop("otp_token", "")
+        )
+        return data
+
+    @extend_schema(
+        request=shapes.ReportOpenSerializer, responses={201: shapes.ReportSerializer, 200: shapes.ReportSerializer}
+    )
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Open the report of these procedures and claim it: 201 for a new draft, 200 for the one that is there."""
+        data = self.validated()
+        procedures = visible_procedures(data["procedures"], actor=self.actor)
+        is_new = report_of(procedures) is None
+        report = services.open_report(procedures, actor=self.actor)
+        if data.get("sections"):
+            report = services.save_report(report, sections=data["sections"], revision=report.revision, actor=self.actor)
+        location = request.build_absolute_uri(f"{request.path.rstrip('/')}/{report.uuid}/")
+        return self._shown(report, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK, Location=location)
+
+    @extend_schema(request=shapes.ReportChangeSerializer, responses=shapes.ReportSerializer)
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Write sections; those not named stay. Refused when signed, held by another, or changed meanwhile (409)."""
+        report = self.get_object()
+        data = self.validated()
+        return self._shown(
+            services.save_report(report, sections=data["sections"], revision=data.get("revision"), actor=self.actor)
+        )
+
+    @extend_schema(request=shapes.PreliminarySerializer, responses=shapes.ReportSerializer)
+    @action(detail=True, methods=["post"], url_path="sign-preliminary")
+    def sign_preliminary(self, request: Request, uuid: str | None = None) -> Response:
+        """A first reading that others may act on."""
+        return self._shown(services.sign_preliminary(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.SignSerializer, responses=shapes.ReportSerializer)
+    @action(detail=True, methods=["post"])
+    def sign(self, request: Request, uuid: str | None = None) -> Response:
+        """The final signature. Needs a recent sign-in, or the password with it; API keys sign nothing."""
+        report = self.get_object()
+        return self._shown(services.sign_report(report, **self._proof(self.validated()), actor=self.actor))
+
+    @extend_schema(request=shapes.AddendumSerializer, responses=shapes.ReportSerializer)
+    @action(detail=True, methods=["post"])
+    def addendum(self, request: Request, uuid: str | None = None) -> Response:
+        """Add to what was signed."""
+        report = self.get_object()
+        return self._shown(services.add_addendum(report, **self._proof(self.validated()), actor=self.actor))
+
+    @extend_schema(request=shapes.CorrectionSerializer, responses=shapes.ReportSerializer)
+    @action(detail=True, methods=["post"])
+    def correct(self, request: Request, uuid: str | None = None) -> Response:
+        """A new version in place of the signed one, with the reason; recipients are told."""
+        report = self.get_object()
+        return self._shown(services.correct_report(report, **self._proof(self.validated()), actor=self.actor))
+
+    @extend_schema(request=shapes.RetractionSerializer, responses=shapes.ReportSerializer)
+    @action(detail=True, methods=["post"])
+    def retract(self, request: Request, uuid: str | None = None) -> Response:
+        """Entered in error: the exam is to be read anew."""
+        report = self.get_object()
+        return self._shown(services.retract_report(report, **self._proof(self.validated()), actor=self.actor))
+
+    @extend_schema(request=EMPTY, responses=shapes.ReportSerializer)
+    @action(detail=True, methods=["post"])
+    def release(self, request: Request, uuid: str | None = None) -> Response:
+        """Give the exam back to the list; the draft stays."""
+        return self._shown(services.release_report(self.get_object(), actor=self.actor))
+
+    @extend_schema(request=EMPTY, responses=OpenApiResponse(OpenApiTypes.OBJECT, description="`{is_mine: true}`"))
+    @action(detail=True, methods=["post"])
+    def heartbeat(self, request: Request, uuid: str | None = None) -> Response:
+        """Keep the lock; it is free fifteen minutes after the last one."""
+        return Response({"is_mine": services.beat(self.get_object(), actor=self.actor)})
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.ReportSerializer)
+    @action(detail=True, methods=["post"], url_path="take-over")
+    def take_over(self, request: Request, uuid: str | None = None) -> Response:
+        """Become the reader in place of who holds it, with the reason."""
+        return self._shown(services.take_over(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.ReportSerializer)
+    @action(detail=True, methods=["post"])
+    def discard(self, request: Request, uuid: str | None = None) -> Response:
+        """Close a draft that should not be."""
+        return self._shown(services.discard_report(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(responses=shapes.CheckSerializer(many=True))
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def checks(self, request: Request, uuid: str | None = None) -> Response:
+        """What stands in the way of a signature now."""
+        report = self.get_object()
+        self.audit_read(report)
+        return Response([check.as_dict() for check in checks_of(report)])
+
+    @extend_schema(responses=shapes.VersionSerializer(many=True))
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def versions(self, request: Request, uuid: str | None = None) -> Response:
+        """Every signed version, oldest first."""
+        report = self.get_object()
+        self.audit_read(report, page="versions")
+        return Response(shapes.VersionSerializer(report.versions.all(), many=True).data)
+
+    @extend_schema(
+        responses=shapes.VersionSerializer, parameters=[OpenApiParameter("number", int, OpenApiParameter.PATH)]
+    )
+    @action(detail=True, url_path=r"versions/(?P<number>\d{1,5})")
+    def version(self, request: Request, uuid: str | None = None, number: str = "") -> Response:
+        """One signed version."""
+        version = version_of(self.get_object(), number)
+        self.audit_read(version)
+        return Response(shapes.VersionSerializer(version).data)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("version", int, description="Number of the version; the newest without it.")],
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY},
+    )
+    @action(detail=True, renderer_classes=[PdfRenderer, JSONRenderer])
+    def pdf(self, request: Request, uuid: str | None = None) -> HttpResponse:
+        """A signed version on paper (A4)."""
+        version = version_of(self.get_object(), request.query_params.get("version", ""))
+        record_read(self.actor, perms.VIEW_REPORT, entity=version, detail={"page": "pdf", "version": version.number})
+        response = HttpResponse(render_report_pdf(version), content_type="application/pdf")
+        response["Content-Disposition"] = f'inline; filename="report-{uuid}-{version.number}.pdf"'
+        return response
+
+
+class TemplateFilter(filters.FilterSet):
+    class Meta:
+        model = ReportTemplate
+        fields = ("language", "modality", "is_active", "is_default")
+
+
+class ReportTemplateViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
+    """Text that reports begin with. Templates are switched off, never deleted."""
+
+    queryset = ReportTemplate.objects.none()
+    http_method_names = ["get", "post", "patch", "head", "options"]
+    serializer_class = shapes.TemplateSerializer
+    serializer_classes = {"create": shapes.TemplateInputSerializer, "partial_update": shapes.TemplateInputSerializer}
+    filterset_class = TemplateFilter
+    permission_codes = {
+        "list": perms.VIEW_TEMPLATE,
+        "retrieve": perms.VIEW_TEMPLATE,
+        "create": perms.MANAGE_TEMPLATES,
+        "partial_update": perms.MANAGE_TEMPLATES,
+    }
+
+    def get_queryset(self) -> QuerySet[ReportTemplate]:
+        return ReportTemplate.objects.prefetch_related("catalogue").order_by("-pk")
+
+    @staticmethod
+    def _exams(data: dict[str, Any]) -> dict[str, Any]:
+        if "catalogue" in data:
+            wanted = set(data["catalogue"])
+            data["catalogue"] = list(CatalogueProcedure.objects.filter(code__in=wanted))
+            if len(data["catalogue"]) != len(wanted):
+                raise InvalidData("An exam is not known.", errors={"catalogue": ["There is no such code."]})
+        return data
+
+    def service_create(self, data: dict[str, Any]) -> ReportTemplate:
+        return services.save_template(**self._exams(data), actor=self.actor)
+
+    def service_change(self, template: ReportTemplate, data: dict[str, Any]) -> ReportTemplate:
+        return services.save_template(template, **self._exams(data), actor=self.actor)
+
+    @extend_schema(request=shapes.TemplateInputSerializer, responses={201: shapes.TemplateSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().create(request, *args, **kwargs)
+
+    @extend_schema(request=shapes.TemplateInputSerializer, responses=shapes.TemplateSerializer)
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().partial_update(request, *args, **kwargs)
+
+
+class CriticalFilter(filters.FilterSet):
+    status = filters.MultipleChoiceFilter(choices=CriticalStatus.choices)
+    category = filters.MultipleChoiceFilter(choices=CriticalCategory.choices)
+    procedure = filters.UUIDFilter(field_name="procedure__uuid")
+
+    class Meta:
+        model = CriticalResult
+        fields: list[str] = []
+
+
+class CriticalResultViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
+    """Findings that somebody must be told of, with every try to reach them."""
+
+    queryset = CriticalResult.objects.none()
+    serializer_class = shapes.CriticalResultSerializer
+    serializer_classes = {
+        "create": shapes.CriticalResultInputSerializer,
+        "log_contact": shapes.ContactSerializer,
+        "acknowledge": EMPTY,
+        "withdraw": shapes.ReasonSerializer,
+        "escalate": EMPTY,
+        "close": EMPTY,
+    }
+    filterset_class = CriticalFilter
+    permission_codes = {
+        "list": perms.VIEW_CRITICAL,
+        "retrieve": perms.VIEW_CRITICAL,
+        "create": perms.RAISE_CRITICAL,
+        "log_contact": perms.COMMUNICATE_CRITICAL,
+        "acknowledge": perms.ACKNOWLEDGE_CRITICAL,
+        "withdraw": perms.RAISE_CRITICAL,
+        "escalate": perms.COMMUNICATE_CRITICAL,
+        "close": perms.COMMUNICATE_CRITICAL,
+    }
+
+    def get_queryset(self) -> QuerySet[CriticalResult]:
+        return selectors.critical_results(actor=self.actor)
+
+    def _shown(self, critical: CriticalResult) -> Response:
+        return self.answer(self.get_queryset().get(pk=critical.pk))
+
+    def service_create(self, data: dict[str, Any]) -> CriticalResult:
+        procedure = visible_procedures([data.pop("procedure")], actor=self.actor)[0]
+        report = data.pop("report", None)
+        if report is not None:
+            report = selectors.report_by_uuid(report, actor=self.actor)
+        return services.raise_critical_result(procedure, report=report, **data, actor=self.actor)
+
+    @extend_schema(request=shapes.CriticalResultInputSerializer, responses={201: shapes.CriticalResultSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Raise it: the clock runs, the requester is told."""
+        return super().create(request, *args, **kwargs)
+
+    @extend_schema(request=shapes.ContactSerializer, responses=shapes.CriticalResultSerializer)
+    @action(detail=True, methods=["post"], url_path="log-contact")
+    def log_contact(self, request: Request, uuid: str | None = None) -> Response:
+        """Write down a try; reached and read back makes it communicated."""
+        return self._shown(services.log_contact(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=EMPTY, responses=shapes.CriticalResultSerializer)
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, uuid: str | None = None) -> Response:
+        """A physician knows and acts."""
+        return self._shown(services.acknowledge_critical(self.get_object(), actor=self.actor))
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.CriticalResultSerializer)
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, uuid: str | None = None) -> Response:
+        """It was none, with the reason."""
+        return self._shown(services.withdraw_critical(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=EMPTY, responses=shapes.CriticalResultSerializer)
+    @action(detail=True, methods=["post"])
+    def escalate(self, request: Request, uuid: str | None = None) -> Response:
+        """Tell the next in the chain now."""
+        return self._shown(services.escalate(self.get_object(), at_once=True, actor=self.actor))
+
+    @extend_schema(request=EMPTY, responses=shapes.CriticalResultSerializer)
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, uuid: str | None = None) -> Response:
+        """Done with, after it was told or acknowledged."""
+        return self._shown(services.close_critical(self.get_object(), actor=self.actor))
+
+
+class DeliveryFilter(filters.FilterSet):
+    status = filters.MultipleChoiceFilter(choices=DeliveryStatus.choices)
+    channel = filters.MultipleChoiceFilter(choices=DeliveryChannel.choices)
+    report = filters.UUIDFilter(field_name="report__uuid")
+
+    class Meta:
+        model = ReportDelivery
+        fields: list[str] = []
+
+
+class DeliveryViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
+    """The ledger: who gets which version, and what became of it."""
+
+    queryset = ReportDelivery.objects.none()
+    serializer_class = shapes.DeliverySerializer
+    serializer_classes = {"acknowledge": EMPTY, "send_again": EMPTY}
+    filterset_class = DeliveryFilter
+    permission_codes = {
+        "list": perms.VIEW_RESULT,
+        "retrieve": perms.VIEW_RESULT,
+        "acknowledge": perms.VIEW_RESULT,
+        "send_again": perms.MANAGE_DELIVERY,
+    }
+
+    def get_queryset(self) -> QuerySet[ReportDelivery]:
+        return selectors.deliveries(actor=self.actor)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One line; when its recipient asks for it, it counts as opened."""
+        services.open_result(self.get_object(), actor=self.actor)
+        return super().retrieve(request, *args, **kwargs)
+
+    @extend_schema(request=EMPTY, responses=shapes.DeliverySerializer)
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, uuid: str | None = None) -> Response:
+        """The recipient has read it; or the department notes that the recipient knows."""
+        delivery = self.get_object()
+        is_own = delivery.recipient is not None and delivery.recipient.user_id == request.user.pk
+        service = services.mark_delivery_acknowledged
+        if is_own or not self.actor.may(perms.MANAGE_DELIVERY):
+            service = services.acknowledge_result
+        return self.answer(self.get_queryset().get(pk=service(delivery, actor=self.actor).pk))
+
+    @extend_schema(request=EMPTY, responses=shapes.DeliverySerializer)
+    @action(detail=True, methods=["post"], url_path="send-again")
+    def send_again(self, request: Request, uuid: str | None = None) -> Response:
+        """Once more to the same recipient."""
+        delivery = services.send_delivery_again(self.get_object(), actor=self.actor)
+        return self.answer(self.get_queryset().get(pk=delivery.pk))
+
+
+class DueFirst(CursorPagination):
+    ordering = ("due_at", "id")
+
+
+LIST_PARAMETERS = [
+    OpenApiParameter(name, str, many=True, description=words)
+    for name, words in (
+        ("modality", "CT, MR, ..."),
+        ("priority", "stat, asap, urgent, routine"),
+        ("status", "ready_to_read, reading, preliminary"),
+        ("site", "Code of the site."),
+        ("patient_class", "O, I, E"),
+    )
+] + [
+    OpenApiParameter("reader", str, enum=["me", "free"], description="In whose hands it is."),
+    OpenApiParameter("age", str, enum=["child", "adult"], description="Below 16, or not."),
+    OpenApiParameter("due", str, enum=["over"], description="Over time."),
+]
+
+
+class ReadingListViewSet(ListMixin, FacilityViewSet):
+    """What waits to be read, due first."""
+
+    queryset = RequestedProcedure.objects.none()
+    serializer_class = shapes.ReadingRowSerializer
+    pagination_class = DueFirst
+    filter_backends: list[Any] = []
+    permission_codes = {"list": perms.VIEW_READING_LIST}
+
+    def get_queryset(self) -> Any:
+        query = self.request.query_params if self.request else {}
+        return selectors.reading_list(actor=self.actor, filters=ReadingFilter.from_query(query))
+
+    @extend_schema(parameters=LIST_PARAMETERS)
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
