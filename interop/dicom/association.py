@@ -10,6 +10,7 @@ import contextlib
 import select
 import socket
 import ssl
+import threading
 import time
 import uuid
 from collections import Counter, deque
@@ -50,7 +51,7 @@ class Limits:
     request_seconds: float = 30
     idle_seconds: float = 300
     pdu_seconds: float = 60
-    quiet_seconds: float = 2
+    quiet_seconds: float = 1
 
 
 @dataclass
@@ -126,11 +127,12 @@ class Association:
         limits: Limits,
         *,
         may_open: Callable[[str], bool],
+        stopping: threading.Event,
         certificate: str | None = None,
     ) -> None:
         self.sock, self.address, self.limits = sock, address, limits
         self.certificate, self.is_tls = certificate, isinstance(sock, ssl.SSLSocket)
-        self._may_open = may_open
+        self._may_open, self._stopping = may_open, stopping
         self.layer = UpperLayer(max_length=limits.max_length)
         self.reader = MessageReader(self._open_sink)
         self.contexts: dict[int, pdu.ContextAnswer] = {}
@@ -140,7 +142,6 @@ class Association:
         self.tally = Tally()
         self._later: deque[tuple[int, int, bytes]] = deque()
         self._cancelled: set[int] = set()
-        self._is_stopping = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -169,10 +170,6 @@ class Association:
             correlation_id.reset(token)
             self._close()
             connection.close()
-
-    def stop(self) -> None:
-        """Let the running request end, then abort (called from another thread)."""
-        self._is_stopping = True
 
     def _await_request(self) -> pdu.AssociateRequest:
         deadline = time.monotonic() + self.limits.request_seconds
@@ -261,7 +258,7 @@ class Association:
             wait = min(deadline - time.monotonic(), self.limits.quiet_seconds)
             if wait <= 0:
                 raise Lost(outcome)
-            if self._is_stopping and outcome != "stalled":
+            if self._stopping.is_set() and outcome != "stalled":
                 raise Lost("stopped")
             self.sock.settimeout(wait)
             try:

@@ -163,11 +163,11 @@ class Answer:
 
 
 class StoreSink(Protocol):
-    """Takes the data set of a C-STORE. ``finish`` answers only when the object is safe; ``discard`` leaves nothing."""
+    """Takes a C-STORE's data set. ``finish`` answers the row when the object is safe; ``discard`` leaves nothing."""
 
     def write(self, chunk: memoryview) -> None: ...
 
-    def finish(self) -> None: ...
+    def finish(self) -> Any: ...
 
     def discard(self) -> None: ...
 

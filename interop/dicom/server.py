@@ -57,7 +57,6 @@ class Server:
         self.settings = chosen
         self._listeners: list[socket.socket] = []
         self._lock = threading.Lock()
-        self._running: set[Association] = set()
         self._open: Counter[str] = Counter()
         self._threads: set[threading.Thread] = set()
         self._pending: dict[threading.Thread, socket.socket] = {}
@@ -132,7 +131,16 @@ class Server:
                     if thread in self._pending:
                         self._pending[thread] = sock
             limits = self.settings.limits
-            self._run(Association(sock, address, limits, may_open=self._may_open, certificate=certificate))
+            self._run(
+                Association(
+                    sock,
+                    address,
+                    limits,
+                    may_open=self._may_open,
+                    stopping=self._is_stopping,
+                    certificate=certificate,
+                )
+            )
         except Exception:
             log.exception("association_failed", address=address)
         finally:
@@ -150,13 +158,10 @@ class Server:
             return None
 
     def _run(self, association: Association) -> None:
-        with self._lock:
-            self._running.add(association)
         try:
             association.run()
         finally:
             with self._lock:
-                self._running.discard(association)
                 if association.has_opened:
                     self._open[association.address] -= 1
                     if not self._open[association.address]:
@@ -183,9 +188,7 @@ class Server:
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         with self._lock:
-            running, threads = list(self._running), list(self._threads)
-        for association in running:
-            association.stop()
+            threads = list(self._threads)
         deadline = time.monotonic() + seconds
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -67,7 +67,15 @@ def test_a_peer_that_sees_only_itself_sees_only_itself(scp):
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("ACHIENG*", 1), ("achieng*", 1), ("Achieng^Wanjiru", 1), ("Achieng", 0), ("A?HIENG*", 1), ("*", 1), ("Otieno*", 0)],
+    [
+        ("ACHIENG*", 1),
+        ("achieng*", 1),
+        ("Achieng^Wanjiru", 1),
+        ("Achieng", 0),
+        ("A?HIENG*", 1),
+        ("*", 1),
+        ("Otieno*", 0),
+    ],
 )
 def test_names_match_without_case_and_with_wildcards(scp, name, count):
     schedule("CT1")
