@@ -83,8 +83,14 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ris.settings")
     if command in OWNER_COMMANDS:
         os.environ["RIS_DATABASE_ROLE"] = "owner"
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    try:
+        settings.INSTALLED_APPS  # noqa: B018  reads the environment
+    except ImproperlyConfigured as wrong:
+        sys.exit(str(wrong))
     import ris.celery  # noqa: F401  whoever sends a task sends it through our application
 
     execute_from_command_line(sys.argv)
