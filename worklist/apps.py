@@ -5,3 +5,6 @@ from django.utils.translation import gettext_lazy as _
 class WorklistConfig(AppConfig):
     name = "worklist"
     verbose_name = _("Schedule and exams")
+
+    def ready(self) -> None:
+        import worklist.panels  # noqa: F401  menu entries and panels register themselves

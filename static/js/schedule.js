@@ -1,0 +1,25 @@
+// The day grid while an exam waits for its time: a click on a free place fills the booking form. Keyboard: the form itself.
+(function () {
+  "use strict";
+  var grid = document.querySelector(".dg[data-pick]");
+  var form = document.querySelector("form[data-booking]");
+  if (!grid || !form) return;
+  var UNIT = 68 / 12;
+
+  function pad(number) {
+    return String(number).padStart(2, "0");
+  }
+
+  grid.addEventListener("click", function (event) {
+    var column = event.target.closest(".dg-c");
+    if (!column || event.target.closest("a")) return;
+    var place = Math.floor((event.clientY - column.getBoundingClientRect().top) / UNIT);
+    var minutes = Number(column.dataset.first) * 60 + Math.max(0, place) * 5;
+    var known = Array.from(form.elements.station.options, function (option) { return option.value; });
+    var station = column.dataset.stations.split(" ").find(function (uuid) { return known.indexOf(uuid) >= 0; });
+    if (station) form.elements.station.value = station;
+    form.elements.day.value = column.dataset.day;
+    form.elements.at.value = pad(Math.floor(minutes / 60)) + ":" + pad(minutes % 60);
+    form.elements.at.focus();
+  });
+})();

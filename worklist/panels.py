@@ -1,0 +1,243 @@
+"""What this app puts into the menu and onto others' pages: home, patient, order, timeline."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Q
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from orders.models import Patient, ProcedureStatus, RequestedProcedure
+from orders.timeline import SLOT, TimelineEntry, signed_by
+from ris.accounts.actors import actor_of
+from ris.core.panels import NavItem, Panel, register_nav, register_panel
+from ris.core.permissions import CLERK, TECHNOLOGIST
+from worklist import permissions as perms
+from worklist import selectors
+from worklist.codes import NOTE_CHIPS
+from worklist.models import ExceptionItem, Reservation
+from worklist.selectors.console import console_list, tab_counts
+
+NEXT_ARRIVALS = 12
+SHOWN = 8
+
+
+def open_exceptions(request: HttpRequest) -> int | None:
+    return ExceptionItem.objects.visible_to(actor_of(request)).open().count() or None
+
+
+def _today() -> tuple[datetime, datetime]:
+    begin = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    return begin, begin + timedelta(days=1)
+
+
+def _is(request: HttpRequest, role: str) -> bool:
+    return bool(request.user.has_role(role))  # type: ignore[union-attr]
+
+
+# --- home
+
+
+def desk_stats(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Today in figures, for the desk."""
+    if not _is(request, CLERK):
+        return None
+    begin, end = _today()
+    counts = (
+        Reservation.objects.visible_to(actor_of(request))
+        .filter(kind="appointment", starts_at__gte=begin, starts_at__lt=end)
+        .aggregate(
+            booked=Count("pk", filter=~Q(status__in=("cancelled",))),
+            arrived=Count("pk", filter=Q(procedure__status=ProcedureStatus.ARRIVED)),
+            late=Count("pk", filter=Q(status="booked", starts_at__lt=timezone.now())),
+            missed=Count("pk", filter=Q(status="noshow")),
+        )
+    )
+    return counts
+
+
+def next_arrivals(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Who comes next, with what is missing."""
+    if not _is(request, CLERK):
+        return None
+    begin, end = _today()
+    rows = (
+        selectors.appointments(actor=actor_of(request))
+        .filter(kind="appointment", status="booked", starts_at__gte=begin, starts_at__lt=end)
+        .prefetch_related("procedure__order__patient__identifiers", "procedure__order__patient__alert_rows")
+        .order_by("starts_at", "pk")[:NEXT_ARRIVALS]
+    )
+    return {"rows": list(rows), "now": timezone.now(), "may_arrive": request.user.may(perms.ARRIVE_PATIENT)}  # type: ignore[union-attr]
+
+
+def console_stats(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    if not _is(request, TECHNOLOGIST):
+        return None
+    actor = actor_of(request)
+    counts = tab_counts(day=timezone.localdate(), room=request.session.get("console_room", ""), actor=actor)
+    return {"counts": counts, "exceptions": ExceptionItem.objects.visible_to(actor).open().count()}
+
+
+def room_list(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """The next exams of the technologist's room."""
+    if not _is(request, TECHNOLOGIST):
+        return None
+    room = request.session.get("console_room", "")
+    rows = console_list(tab="today", day=timezone.localdate(), room=room, actor=actor_of(request))
+    return {"rows": rows[:NEXT_ARRIVALS]}
+
+
+def exception_list(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    if not _is(request, TECHNOLOGIST):
+        return None
+    rows = selectors.exceptions(actor=actor_of(request)).filter(resolved_at__isnull=True)
+    return {"rows": list(rows.order_by("-pk")[:SHOWN])}
+
+
+# --- other apps' pages
+
+
+def patient_appointments(patient: Patient, *, request: HttpRequest) -> dict[str, Any] | None:
+    begin, _end = _today()
+    rows = (
+        selectors.appointments(actor=actor_of(request))
+        .filter(procedure__order__patient=patient, starts_at__gte=begin, status__in=("booked", "arrived"))
+        .order_by("starts_at")[:SHOWN]
+    )
+    found = list(rows)
+    return {"rows": found} if found else None
+
+
+def exam_actions(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Schedule, move, arrive: the buttons beside an exam on the order's page."""
+    status = procedure.status
+    appointment = procedure.appointments.filter(kind="appointment", status__in=("booked", "arrived")).first()
+    user = request.user
+    return {
+        "procedure": procedure,
+        "appointment": appointment,
+        "may_schedule": status in (ProcedureStatus.ACCEPTED, ProcedureStatus.NO_SHOW)
+        and user.may(perms.BOOK_APPOINTMENT),  # type: ignore[union-attr]
+        "may_arrive": status in (ProcedureStatus.SCHEDULED, ProcedureStatus.ACCEPTED)
+        and user.may(perms.ARRIVE_PATIENT),  # type: ignore[union-attr]
+        "may_perform": user.may(perms.PERFORM_STEP)  # type: ignore[union-attr]
+        and status in (ProcedureStatus.SCHEDULED, ProcedureStatus.ARRIVED, ProcedureStatus.IN_PROGRESS),
+    }
+
+
+def exam_schedule(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
+    """When and where, and what the technologist wrote."""
+    appointment = selectors.appointments(actor=actor_of(request)).filter(procedure=procedure).order_by("-pk").first()
+    note = procedure.technologist_notes.select_related("written_by").first()
+    if appointment is None and note is None:
+        return None
+    return {"appointment": appointment, "note": note}
+
+
+def technologist_note(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
+    """For who reads: what the technologist told, what was used, what the safety answers raised."""
+    note = procedure.technologist_notes.select_related("written_by").first()
+    used = list(procedure.consumables.filter(withdrawn_at__isnull=True))
+    screenings = list(procedure.screenings.filter(superseded_at__isnull=True).select_related("questionnaire"))
+    if note is None and not used and not screenings:
+        return None
+    chips = [NOTE_CHIPS.get(key, key) for key in note.chips] if note else []
+    return {"note": note, "chips": chips, "used": used, "screenings": screenings}
+
+
+# --- timeline
+
+
+def timeline(procedure: RequestedProcedure, *, request: HttpRequest | None = None) -> dict[str, Any]:
+    """Steps, appointments, images and exceptions among the other events of an exam."""
+    entries: list[TimelineEntry] = []
+    for appointment in procedure.appointments.all():
+        entries += _of_history(appointment, _appointment_words)
+    for step in procedure.steps.prefetch_related("performed_steps"):
+        for performed in step.performed_steps.all():
+            entries += _of_history(performed, lambda row: _("Performed step: %s") % row.get_status_display())
+    for study in procedure.studies.all():
+        words = _("Images: first of study %s") % study.study_instance_uid
+        entries.append(TimelineEntry(study.first_received_at, "", "storage", words, "images"))
+        if study.completed_at:
+            words = _("Images complete: %d") % study.instance_count
+            entries.append(TimelineEntry(study.completed_at, "", "storage", words, "images"))
+    for time_out in procedure.time_outs.select_related("done_by"):
+        entries.append(_entry(time_out.done_at, time_out.done_by, _("Time-out done")))
+    for screening in procedure.screenings.select_related("questionnaire", "answered_by"):
+        words = _("Safety questions answered: %s") % screening.questionnaire.name
+        entries.append(_entry(screening.answered_at, screening.answered_by, words))
+    for item in procedure.exceptions.select_related("resolved_by"):
+        entries.append(TimelineEntry(item.created_at, "", "", str(item.get_kind_display()), "exception"))
+        if item.resolved_at:
+            words = _("Resolved: %s") % item.get_kind_display()
+            entries.append(_entry(item.resolved_at, item.resolved_by, words, "exception", item.resolution))
+    return {"entries": entries}
+
+
+def _entry(at: datetime, user: Any, words: str, kind: str = "exam", detail: str = "") -> TimelineEntry:
+    return TimelineEntry(at, user.display_name if user else "", "web", words, kind, "", detail)
+
+
+def _of_history(thing: Any, words_of: Any) -> list[TimelineEntry]:
+    found, previous = [], None
+    for row in thing.history.select_related("history_user").order_by("history_id"):
+        what, door, who = signed_by(row)
+        if (
+            previous is None
+            or previous.status != row.status
+            or getattr(previous, "starts_at", 0) != getattr(row, "starts_at", 0)
+        ):
+            found.append(TimelineEntry(row.history_date, who, door, words_of(row), "exam", "", what))
+        previous = row
+    return found
+
+
+def _appointment_words(row: Any) -> str:
+    begins = timezone.localtime(row.starts_at)
+    return _("Appointment %(when)s: %(status)s") % {
+        "when": f"{begins:%d.%m.%Y %H:%M}",
+        "status": row.get_status_display(),
+    }
+
+
+register_nav(
+    NavItem(
+        "schedule",
+        gettext_lazy("Schedule"),
+        "schedule_day",
+        "calendar-event",
+        "work",
+        perms.VIEW_SCHEDULE,
+        mobile=True,
+        order=30,
+    ),
+    NavItem("console", gettext_lazy("Console"), "console", "scan", "work", perms.PERFORM_STEP, mobile=True, order=40),
+    NavItem(
+        "exceptions",
+        gettext_lazy("Exceptions"),
+        "exception_list",
+        "alert-triangle",
+        "work",
+        perms.RESOLVE_EXCEPTION,
+        open_exceptions,
+        hot=True,
+        order=45,
+    ),
+)
+register_panel(
+    Panel("home.stats", desk_stats, "worklist/_home_stats.html", perms.VIEW_SCHEDULE, order=20),
+    Panel("home.main", next_arrivals, "worklist/_home_arrivals.html", perms.VIEW_SCHEDULE, order=20),
+    Panel("home.stats", console_stats, "worklist/_home_console_stats.html", perms.PERFORM_STEP, order=10),
+    Panel("home.main", room_list, "worklist/_home_room.html", perms.PERFORM_STEP, order=10),
+    Panel("home.side", exception_list, "worklist/_home_exceptions.html", perms.RESOLVE_EXCEPTION, order=10),
+    Panel("patient.side", patient_appointments, "worklist/_patient_panel.html", perms.VIEW_SCHEDULE, order=20),
+    Panel("procedure.actions", exam_actions, "worklist/_exam_actions.html", perms.VIEW_SCHEDULE, order=10),
+    Panel("order.exam", exam_schedule, "worklist/_exam_schedule.html", perms.VIEW_SCHEDULE, order=10),
+    Panel("report.request", technologist_note, "worklist/_technologist_note.html", perms.VIEW_STEP, order=20),
+    Panel(SLOT, timeline, "worklist/_nothing.html", None, key="worklist"),
+)

@@ -1,0 +1,150 @@
+"""What is typed on the schedule, the console and the exceptions. Whether it may be so is the services' word."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ris.core.errors import DomainError
+from worklist.codes import IDENTIFIED_BY, NOTE_CHIPS, REJECT_REASONS, TIME_OUT_CHECKS, WORDS_OF_DISCONTINUATION
+
+
+def add_refusal(form: forms.Form, refusal: DomainError) -> None:
+    """The service's messages at the fields they speak of; what has no field stays with the alert."""
+    for name, messages in refusal.errors.items():
+        if name in form.fields:
+            for message in messages if isinstance(messages, (list, tuple)) else [messages]:
+                form.add_error(name, str(message))
+
+
+class DayInput(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="%Y-%m-%d", **kwargs)
+
+
+class TimeInput(forms.TimeInput):
+    input_type = "time"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="%H:%M", attrs={"step": 300}, **kwargs)
+
+
+class BookingForm(forms.Form):
+    station = forms.ChoiceField(label=_("Where"))
+    day = forms.DateField(label=_("Day"), widget=DayInput)
+    at = forms.TimeField(label=_("Time"), widget=TimeInput)
+    duration_minutes = forms.IntegerField(label=_("Minutes"), min_value=1, max_value=720, required=False)
+    overbook = forms.BooleanField(label=_("Overbook"), required=False)
+    reason = forms.CharField(label=_("Reason"), max_length=200, required=False)
+
+    def __init__(self, *args: Any, stations: Any = (), may_overbook: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stations = {str(row.uuid): row for row in stations}
+        self.fields["station"].choices = [  # type: ignore[attr-defined]
+            (key, f"{row.room.name} · {row.ae_title}") for key, row in self.stations.items()
+        ]
+        if not may_overbook:
+            del self.fields["overbook"]
+
+    @property
+    def starts_at(self) -> datetime:
+        return moment(self.cleaned_data["day"], self.cleaned_data["at"])
+
+    def service_fields(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        return {
+            "station": self.stations[data["station"]],
+            "starts_at": self.starts_at,
+            "duration_minutes": data["duration_minutes"],
+            "overbook": data.get("overbook", False),
+            "reason": data["reason"],
+        }
+
+
+def moment(day: date, at: time) -> datetime:
+    return timezone.make_aware(datetime.combine(day, at))
+
+
+class BlockForm(forms.Form):
+    room = forms.ChoiceField(label=_("Room"))
+    day = forms.DateField(label=_("Day"), widget=DayInput)
+    begins = forms.TimeField(label=_("From"), widget=TimeInput)
+    ends = forms.TimeField(label=_("Until"), widget=TimeInput)
+    reason = forms.CharField(label=_("Reason"), max_length=200)
+
+    def __init__(self, *args: Any, rooms: Any = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rooms = {row.code: row for row in rooms}
+        self.fields["room"].choices = [(row.code, row.name) for row in rooms]  # type: ignore[attr-defined]
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(label=_("Reason"), max_length=200)
+
+
+class TimeOutForm(forms.Form):
+    identifiers = forms.MultipleChoiceField(
+        label=_("Patient identified by (two)"),
+        choices=list(IDENTIFIED_BY.items()),
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+    )
+    checks = forms.MultipleChoiceField(
+        label=_("Confirmed"),
+        choices=list(TIME_OUT_CHECKS.items()),
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+    )
+
+
+class ConsumableForm(forms.Form):
+    label = forms.CharField(label=_("What"), max_length=100)
+    quantity = forms.CharField(label=_("Amount"), max_length=12, widget=forms.TextInput(attrs={"inputmode": "decimal"}))
+    unit = forms.CharField(label=_("Unit"), max_length=16, initial="mL")
+    lot = forms.CharField(label=_("Lot"), max_length=40, required=False)
+    has_extravasated = forms.BooleanField(label=_("Leaked into tissue"), required=False)
+
+
+class RejectForm(forms.Form):
+    reason_code = forms.ChoiceField(label=_("Why"), choices=list(REJECT_REASONS.items()), initial="111209")
+    view = forms.CharField(label=_("View"), max_length=64, required=False)
+    count = forms.IntegerField(label=_("How many"), min_value=1, max_value=999, initial=1)
+
+
+class NoteForm(forms.Form):
+    is_as_protocolled = forms.TypedChoiceField(
+        label=_("Protocol"),
+        choices=[("1", _("As written")), ("0", _("Changed, why"))],
+        coerce=lambda value: value == "1",
+        initial="1",
+        widget=forms.RadioSelect,
+    )
+    deviation = forms.CharField(label=_("What was changed, and why"), max_length=200, required=False)
+    chips = forms.MultipleChoiceField(
+        label=_("In short"), choices=list(NOTE_CHIPS.items()), widget=forms.CheckboxSelectMultiple, required=False
+    )
+    text = forms.CharField(
+        label=_("Note to the radiologist"), max_length=4000, widget=forms.Textarea(attrs={"rows": 2}), required=False
+    )
+
+
+class StopForm(forms.Form):
+    code = forms.ChoiceField(
+        label=_("Why is it stopped?"), choices=[("", _("Choose")), *WORDS_OF_DISCONTINUATION.items()]
+    )
+    text = forms.CharField(label=_("In words"), max_length=64, required=False)
+
+
+class LinkForm(forms.Form):
+    procedure = forms.UUIDField(widget=forms.HiddenInput)
+    reason = forms.CharField(label=_("How do you know?"), max_length=200)
+
+
+class ResolveForm(forms.Form):
+    resolution = forms.CharField(label=_("What was found out"), max_length=200)

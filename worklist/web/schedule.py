@@ -1,0 +1,403 @@
+"""/schedule/: the day as grid and as table, what waits for a time, booking, moving, arriving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from orders import selectors as orders
+from orders.models import Modality, RequestedProcedure
+from ris.accounts.web import page
+from ris.audit.models import Action
+from ris.audit.service import flush_refusals, record, record_read
+from ris.core.errors import DomainError, NotKnown
+from worklist import permissions as perms
+from worklist import selectors, services
+from worklist.models import Reservation, Room, Station
+from worklist.selectors.day import day_grid, first_to_schedule, to_schedule
+from worklist.services.slots import DEFAULT_MINUTES, duration_of, next_free, rooms_for
+from worklist.web import forms
+
+VIEWS = (("grid", gettext_lazy("Day")), ("week", gettext_lazy("Week, one room")), ("table", gettext_lazy("Table")))
+WEEK = 7
+SUGGESTIONS = 4
+
+
+def _day_of(request: HttpRequest) -> date:
+    try:
+        return date.fromisoformat(request.GET.get("day", ""))
+    except ValueError:
+        return timezone.localdate()
+
+
+def _procedure(request: HttpRequest, uuid: Any) -> RequestedProcedure:
+    row = orders.procedures(actor=request.actor).filter(uuid=uuid).first()
+    if row is None:
+        raise NotKnown(_("There is no such exam."), todo=_("Choose it from the list."))
+    return row
+
+
+def _appointment(request: HttpRequest, uuid: UUID) -> Reservation:
+    row = selectors.appointments(actor=request.actor).filter(uuid=uuid).first()
+    if row is None:
+        raise NotKnown(_("There is no such appointment."), todo=_("Look at the schedule."))
+    return row
+
+
+def schedule_url(day: date | None = None, **query: Any) -> str:
+    kept = {"day": day.isoformat() if day else "", **query}
+    kept = {key: str(value) for key, value in kept.items() if value}
+    return reverse("schedule_day") + (f"?{urlencode(kept)}" if kept else "")
+
+
+# --- the day
+
+
+@never_cache
+@page(perms.VIEW_SCHEDULE)
+def schedule_day(request: HttpRequest) -> HttpResponse:
+    book = request.GET.get("book", "")
+    procedure = _procedure(request, book) if _is_uuid(book) else None
+    return _day_page(request, _day_of(request), procedure)
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        UUID(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _day_page(
+    request: HttpRequest,
+    day: date,
+    procedure: RequestedProcedure | None = None,
+    *,
+    form: forms.BookingForm | None = None,
+    refusal: DomainError | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The schedule around one day; with a procedure, its booking form stands above the grid."""
+    actor = request.actor  # type: ignore[attr-defined]
+    view = request.GET.get("view", "grid")
+    view = view if view in dict(VIEWS) else "grid"
+    modality = request.GET.get("modality", "")
+    modality = modality if modality in Modality.values else ""
+    rooms = list(selectors.rooms(actor=actor).filter(is_active=True))
+    room = next((row for row in rooms if row.code == request.GET.get("room")), rooms[0] if rooms else None)
+    is_week = view == "week" and room is not None
+    first_day = day - timedelta(days=day.weekday()) if is_week else day
+    grid = day_grid(
+        day=first_day, actor=actor, modality=modality, room=room if is_week else None, days=WEEK if is_week else 1
+    )
+    waiting = first_to_schedule(actor=actor, modality=modality)
+    may_book = actor.may(perms.BOOK_APPOINTMENT)
+    if procedure is not None and form is None and may_book:
+        form = booking_form(request, procedure, day)
+    shown = {*grid.patients, *(row.audit_patient for row in waiting)}
+    record_read(actor, perms.VIEW_SCHEDULE, patients=sorted(shown), detail={"page": "schedule", "day": day.isoformat()})
+    context = {
+        "nav": "schedule",
+        "day": day,
+        "first_day": first_day,
+        "is_today": day == timezone.localdate(),
+        "previous_day": day - timedelta(days=WEEK if is_week else 1),
+        "next_day": day + timedelta(days=WEEK if is_week else 1),
+        "view": view,
+        "views": [(words, _here(request, day, view=key), key == view) for key, words in VIEWS],
+        "rooms": rooms,
+        "room": room,
+        "grid": grid,
+        "waiting": waiting,
+        "waiting_count": to_schedule(actor=actor, modality=modality).count(),
+        "modality": modality,
+        "modalities": [(value, value) for value in _modalities(rooms)],
+        "procedure": procedure,
+        "form": form,
+        "refusal": refusal,
+        "suggestions": suggestions(procedure, day) if procedure is not None and may_book else [],
+        "may_book": may_book,
+        "may_block": actor.may(perms.BLOCK_ROOM),
+        "may_arrive": actor.may(perms.ARRIVE_PATIENT),
+    }
+    return render(request, "worklist/schedule.html", context, status=status)
+
+
+def _here(request: HttpRequest, day: date, **changes: str) -> str:
+    kept = {key: request.GET[key] for key in ("modality", "room", "book") if request.GET.get(key)}
+    return schedule_url(day, **(kept | changes))
+
+
+def _modalities(rooms: list[Room]) -> list[str]:
+    return sorted({station.modality for room in rooms for station in room.stations.all() if station.is_active})
+
+
+def stations_for(procedure: RequestedProcedure) -> list[Station]:
+    """Stations on which the exam can be done."""
+    return [
+        station
+        for room in rooms_for(procedure)
+        for station in Station.objects.filter(room=room, is_active=True).select_related("room")
+        if not procedure.modality or station.modality == procedure.modality
+    ]
+
+
+def suggestions(procedure: RequestedProcedure, day: date) -> list[Any]:
+    """The soonest free times from that day on, each with a station that stands there."""
+    rooms = rooms_for(procedure)
+    if not rooms:
+        return []
+    minutes = duration_of(procedure, rooms[0], None)
+    after = max(timezone.now(), forms.moment(day, timezone.datetime.min.time()))
+    found = next_free(rooms, timedelta(minutes=minutes), after=after, limit=SUGGESTIONS)
+    return [with_station(slot, procedure) for slot in found]
+
+
+def with_station(slot: Any, procedure: RequestedProcedure) -> dict[str, Any]:
+    fitting = [row for row in slot.room.stations.all() if row.is_active and row.modality == procedure.modality]
+    station = min(fitting, key=lambda row: row.ae_title, default=None)
+    begins = timezone.localtime(slot.starts_at)
+    return {"slot": slot, "station": station, "day": begins.date(), "at": begins.time()}
+
+
+def booking_form(request: HttpRequest, procedure: RequestedProcedure, day: date, data: Any = None) -> forms.BookingForm:
+    stations = stations_for(procedure)
+    soonest = next(iter(suggestions(procedure, day)), None)
+    minutes = procedure.catalogue.duration_minutes if procedure.catalogue else DEFAULT_MINUTES
+    initial = {"day": day, "duration_minutes": minutes}
+    if soonest is not None and soonest["station"] is not None:
+        initial |= {"day": soonest["day"], "at": soonest["at"], "station": str(soonest["station"].uuid)}
+    may_overbook = request.actor.may(perms.OVERBOOK)  # type: ignore[attr-defined]
+    return forms.BookingForm(data, stations=stations, may_overbook=may_overbook, initial=initial)
+
+
+@require_POST
+@page(perms.BOOK_APPOINTMENT)
+def schedule_book(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Book; a taken time comes back with who has it, what is free, and everything that was typed."""
+    procedure = _procedure(request, uuid)
+    form = booking_form(request, procedure, _day_of(request), _picked(request))
+    if not form.is_valid():
+        return _day_page(request, _day_of(request), procedure, form=form, status=422)
+    try:
+        reservation = services.book_appointment(procedure, **form.service_fields(), actor=request.actor)  # type: ignore[attr-defined]
+    except DomainError as refusal:
+        return _refused(request, procedure, form, refusal)
+    _tell_booked(request, reservation)
+    return HttpResponseRedirect(schedule_url(timezone.localtime(reservation.starts_at).date()))
+
+
+def _picked(request: HttpRequest) -> Any:
+    """What was typed, or the suggestion whose button was pressed: ``station|day|time``."""
+    parts = request.POST.get("pick", "").split("|")
+    if len(parts) != 3:
+        return request.POST
+    data = request.POST.copy()
+    data["station"], data["day"], data["at"] = parts
+    return data
+
+
+def _refused(
+    request: HttpRequest, procedure: RequestedProcedure, form: forms.BookingForm, refusal: DomainError
+) -> HttpResponse:
+    flush_refusals()
+    forms.add_refusal(form, refusal)
+    slots = getattr(refusal, "alternatives", [])
+    refusal.choices = [with_station(slot, procedure) for slot in slots]  # type: ignore[attr-defined]
+    day = form.cleaned_data.get("day") or _day_of(request)
+    return _day_page(request, day, procedure, form=form, refusal=refusal, status=refusal.http_status)
+
+
+def _tell_booked(request: HttpRequest, reservation: Reservation) -> None:
+    begins = timezone.localtime(reservation.starts_at)
+    messages.success(
+        request,
+        _("Booked: %(room)s, %(when)s.") % {"room": reservation.room.name, "when": f"{begins:%d.%m.%Y %H:%M}"},
+    )
+    for warning in getattr(reservation, "warnings", ()):
+        messages.warning(request, warning)
+
+
+# --- one appointment
+
+
+@never_cache
+@page(perms.VIEW_SCHEDULE)
+def appointment_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return _appointment_page(request, _appointment(request, uuid))
+
+
+def _appointment_page(
+    request: HttpRequest,
+    appointment: Reservation,
+    *,
+    form: forms.BookingForm | None = None,
+    refusal: DomainError | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    actor = request.actor  # type: ignore[attr-defined]
+    procedure = appointment.procedure
+    is_open = appointment.status in ("booked", "arrived")
+    may_book = actor.may(perms.BOOK_APPOINTMENT)
+    if form is None and procedure is not None and is_open and may_book:
+        form = _move_form(request, appointment)
+    record_read(actor, perms.VIEW_SCHEDULE, entity=appointment, detail={"page": "appointment"})
+    context = {
+        "nav": "schedule",
+        "appointment": appointment,
+        "procedure": procedure,
+        "patient": procedure.order.patient if procedure else None,
+        "day": timezone.localtime(appointment.starts_at).date(),
+        "history": list(appointment.history.select_related("history_user", "room").order_by("-history_id")[:20]),
+        "form": form,
+        "reason_form": forms.ReasonForm(),
+        "refusal": refusal,
+        "is_open": is_open,
+        "may_book": may_book,
+        "may_block": actor.may(perms.BLOCK_ROOM),
+        "may_arrive": actor.may(perms.ARRIVE_PATIENT),
+    }
+    return render(request, "worklist/appointment.html", context, status=status)
+
+
+def _move_form(request: HttpRequest, appointment: Reservation, data: Any = None) -> forms.BookingForm:
+    begins = timezone.localtime(appointment.starts_at)
+    initial = {
+        "day": begins.date(),
+        "at": begins.time(),
+        "duration_minutes": appointment.duration_minutes,
+        "station": str(appointment.station.uuid) if appointment.station else None,
+    }
+    stations = stations_for(appointment.procedure) if appointment.procedure else []
+    may_overbook = request.actor.may(perms.OVERBOOK)  # type: ignore[attr-defined]
+    return forms.BookingForm(data, stations=stations, may_overbook=may_overbook, initial=initial)
+
+
+@require_POST
+@page(perms.BOOK_APPOINTMENT)
+def appointment_move(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    appointment = _appointment(request, uuid)
+    form = _move_form(request, appointment, request.POST)
+    if not form.is_valid():
+        return _appointment_page(request, appointment, form=form, status=422)
+    try:
+        moved = services.reschedule_appointment(appointment, **form.service_fields(), actor=request.actor)  # type: ignore[attr-defined]
+    except DomainError as refusal:
+        flush_refusals()
+        forms.add_refusal(form, refusal)
+        return _appointment_page(request, appointment, form=form, refusal=refusal, status=refusal.http_status)
+    _tell_booked(request, moved)
+    return HttpResponseRedirect(reverse("appointment_detail", args=[moved.uuid]))
+
+
+@require_POST
+@page(perms.BOOK_APPOINTMENT)
+def appointment_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    appointment = _appointment(request, uuid)
+    form = forms.ReasonForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Say why it is cancelled."))
+        return HttpResponseRedirect(reverse("appointment_detail", args=[appointment.uuid]))
+    services.cancel_appointment(appointment, reason=form.cleaned_data["reason"], actor=request.actor)  # type: ignore[attr-defined]
+    messages.success(request, _("The appointment is cancelled and its time is free."))
+    return HttpResponseRedirect(schedule_url(timezone.localtime(appointment.starts_at).date()))
+
+
+#: What may be done with one button: verb -> (service, what is said after it)
+MOVES: dict[str, tuple[Callable[..., Any], Any]] = {
+    "arrive": (services.arrive_patient, gettext_lazy("Arrived.")),
+    "undo-arrival": (services.undo_arrival, gettext_lazy("The arrival is undone.")),
+    "no-show": (services.mark_no_show, gettext_lazy("Noted: did not come. The time is free.")),
+}
+
+
+@require_POST
+@page(perms.ARRIVE_PATIENT)
+def procedure_move(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
+    """Arrived, left again, did not come; also without an appointment."""
+    if verb not in MOVES:
+        raise NotKnown(_("There is no such action."))
+    service, words = MOVES[verb]
+    service(_procedure(request, uuid), actor=request.actor)  # type: ignore[attr-defined]
+    messages.success(request, str(words))
+    return HttpResponseRedirect(_back(request))
+
+
+def _back(request: HttpRequest) -> str:
+    target = request.POST.get("next", "")
+    return target if target.startswith("/") and not target.startswith("//") else schedule_url()
+
+
+# --- blocked time, the day on paper
+
+
+@never_cache
+@page(perms.BLOCK_ROOM)
+def schedule_block(request: HttpRequest) -> HttpResponse:
+    """Keep a room free: maintenance, lunch, emergency reserve."""
+    rooms = list(selectors.rooms(actor=request.actor).filter(is_active=True))  # type: ignore[attr-defined]
+    day = _day_of(request)
+    form = forms.BlockForm(request.POST or None, rooms=rooms, initial={"day": day, "room": request.GET.get("room")})
+    refusal, status = None, 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            data = form.cleaned_data
+            begins, ends = forms.moment(data["day"], data["begins"]), forms.moment(data["day"], data["ends"])
+            try:
+                services.block_room(
+                    form.rooms[data["room"]],
+                    starts_at=begins,
+                    ends_at=ends,
+                    reason=data["reason"],
+                    actor=request.actor,  # type: ignore[attr-defined]
+                )
+                messages.success(request, _("The time is blocked."))
+                return HttpResponseRedirect(schedule_url(data["day"]))
+            except DomainError as caught:
+                flush_refusals()
+                forms.add_refusal(form, caught)
+                refusal, status = caught, caught.http_status
+    context = {"nav": "schedule", "form": form, "day": day, "refusal": refusal}
+    return render(request, "worklist/block.html", context, status=status)
+
+
+@require_POST
+@page((perms.BOOK_APPOINTMENT, perms.BLOCK_ROOM))
+def schedule_release(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Let a hold go, or open blocked time."""
+    row = _appointment(request, uuid)
+    service = services.unblock_room if row.kind == "block" else services.release_hold
+    service(row, actor=request.actor)  # type: ignore[attr-defined]
+    messages.success(request, _("The time is free."))
+    return HttpResponseRedirect(schedule_url(timezone.localtime(row.starts_at).date()))
+
+
+@never_cache
+@page(perms.VIEW_SCHEDULE)
+def schedule_sheet(request: HttpRequest) -> HttpResponse:
+    """The day on paper, room by room."""
+    day = _day_of(request)
+    grid = day_grid(day=day, actor=request.actor)  # type: ignore[attr-defined]
+    record(
+        request.actor,  # type: ignore[attr-defined]
+        perms.VIEW_SCHEDULE,
+        Action.READ,
+        patients=grid.patients,
+        detail={"page": "day sheet", "day": day.isoformat()},
+    )
+    return render(request, "worklist/day_sheet.html", {"day": day, "grid": grid})
