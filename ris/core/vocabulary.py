@@ -52,7 +52,7 @@ STATUS: dict[str, Look] = {
     # scheduled and performed steps
     "ready": Look("teal", "o", "circle-check", _("Ready")),
     "started": Look("amber", "", "player-play", _("Started")),
-    "departed": Look("teal", "o", "door-exit", _("Left")),
+    "departed": Look("teal", "o", "door-exit", pgettext_lazy("state", "Left")),
     # reports
     "registered": Look("slate", "dash", "file-pencil", _("Draft")),
     "partial": Look("slate", "dash", "file-pencil", _("Draft")),
