@@ -21,9 +21,7 @@ TABLES = "select tablename from pg_tables where schemaname = %s"
 CONSTRAINTS = """
     select c.relname, k.conname from pg_constraint k join pg_class c on c.oid = k.conrelid
     where c.relnamespace = %s::regnamespace and k.contype in ('c', 'x', 'u')"""
-COLUMNS = (
-    "select table_name, column_name, data_type, is_nullable from information_schema.columns where table_schema = %s"
-)
+COLUMNS = "select table_name, column_name, is_nullable from information_schema.columns where table_schema = %s"
 
 
 @pytest.fixture
