@@ -12,6 +12,7 @@ CHANGE_USER = declare("accounts.change_user", _("Change users"), IT_ADMIN, clini
 SET_ROLES = declare("accounts.set_roles", _("Give and take roles"), IT_ADMIN, clinical=False)
 DEACTIVATE_USER = declare("accounts.deactivate_user", _("Deactivate and reactivate users"), IT_ADMIN, clinical=False)
 SET_PASSWORD = declare("accounts.set_password", _("Set another user's password"), IT_ADMIN, clinical=False)
+LIFT_LOCKOUT = declare("accounts.lift_lockout", _("End the rest after wrong passwords"), IT_ADMIN, clinical=False)
 RESET_TOTP = declare("accounts.reset_totp", _("Remove another user's second factor"), IT_ADMIN, clinical=False)
 CHANGE_ROLE = declare("accounts.change_role", _("Compose roles"), IT_ADMIN, clinical=False)
 VIEW_API_KEY = declare("accounts.view_api_key", _("See API keys and tokens"), IT_ADMIN, clinical=False)

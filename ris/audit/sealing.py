@@ -207,7 +207,7 @@ def heads_file() -> Path | None:
 
 def _export_head(seal: AuditSeal) -> None:
     head = {"seal": seal.pk, "digest": seal.digest, "rows": seal.rows, "at": seal.sealed_at.isoformat()}
-    log.info("audit_sealed", **head)
+    log.info("audit_sealed", facility=require_schema(), **head)
     path = heads_file()
     if path is None:
         return

@@ -27,6 +27,13 @@ def routes(patterns, prefix=""):
             yield path, entry
 
 
+def stand_in(match):
+    """What an address is tried with: a number where only digits fit, else a UUID that nobody has."""
+    if match[1]:
+        return NOWHERE if re.fullmatch(match[1], NOWHERE) else "1"
+    return "1" if match[2] == "int" else NOWHERE
+
+
 def operations():
     """(name, method, concrete path, view class, action) of everything under /api/v1/."""
     found = {}
@@ -35,7 +42,7 @@ def operations():
             continue
         view = entry.callback
         cls = getattr(view, "cls", getattr(view, "view_class", None))
-        concrete = re.sub(r"\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>", NOWHERE, path)
+        concrete = re.sub(r"\(\?P<\w+>([^)]*)\)|<(?:(\w+):)?\w+>", stand_in, path)
         concrete = "/" + re.sub(r"[\^$]|\\[AZz]", "", concrete).replace("/?", "").replace("\\.", ".")
         actions = getattr(view, "actions", None) or {
             method: method for method in ("get", "post", "put", "patch", "delete") if hasattr(cls, method)

@@ -7,9 +7,10 @@ from django_otp.oath import TOTP
 from ris.accounts.models import AccessToken, TotpDevice, User
 from ris.accounts.selectors import facility_settings
 from ris.accounts.services import totp
+from ris.accounts.services.users import lift_lockout
 from ris.audit.models import AuditEvent, Outcome
 from ris.core.actor import Actor
-from tests.factories.accounts import PASSWORD, user_with_roles
+from tests.factories.accounts import PASSWORD, actor_with_roles, user_with_roles
 
 TOKEN = "/api/v1/auth/token"
 
@@ -74,6 +75,14 @@ def test_lockout_after_the_facilitys_number_says_how_long(tclient, clerk, lockin
     assert sign_in(tclient).status_code == 429, "the right password does not help during the rest"
     reasons = list(AuditEvent.objects.filter(event_type="accounts.sign_in").values_list("reason", flat=True))
     assert reasons == ["locked_out", "locked_out", "wrong_password", "wrong_password"]
+
+
+def test_an_administrator_ends_the_rest(tclient, clerk, locking):
+    for _attempt in range(5):
+        sign_in(tclient, password="wrong")
+    assert sign_in(tclient).status_code == 429
+    lift_lockout(clerk, actor=actor_with_roles("it_admin"))
+    assert sign_in(tclient).status_code == 302
 
 
 def test_success_forgets_earlier_failures(tclient, clerk, locking):

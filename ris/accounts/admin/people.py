@@ -68,6 +68,7 @@ class UserAdmin(FacilityModelAdmin):
     actions = (
         service_action(_("Deactivate"), users.deactivate_user),
         service_action(_("Reactivate"), users.reactivate_user),
+        service_action(_("Let them try again after wrong passwords"), users.lift_lockout),
         service_action(_("Remove the second factor"), reset_totp),
     )
 

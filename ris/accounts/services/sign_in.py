@@ -60,7 +60,7 @@ class LockedOut(SignInRefused):
                 minutes,
             )
             % {"minutes": minutes},
-            todo=_("Wait, or ask your administrator for a new password."),
+            todo=_("Wait, or ask your administrator to let you try again."),
         )
 
 

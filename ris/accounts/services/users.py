@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from ris.accounts import lockout
 from ris.accounts.models import Role, Site, User
 from ris.accounts.services.sign_in import kill_tokens
 from ris.audit.models import Action
@@ -119,7 +120,15 @@ def set_password(user: User, *, password: str, actor: Actor) -> User:
     _set_checked_password(user, password)
     _save(user, actor, "Password set")
     kill_tokens(user)
+    lockout.forgive_everywhere(user.username)
     return _fresh(user)
+
+
+@service("accounts.lift_lockout")
+def lift_lockout(user: User, *, actor: Actor) -> User:
+    """Let somebody try again at once, with the password they have."""
+    lockout.forgive_everywhere(user.username)
+    return user
 
 
 @transaction.atomic
