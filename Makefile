@@ -23,13 +23,14 @@ test: ## The whole suite; brings its own database server and stops it again
 venv:
 	@$(PYTHON) manage.py venv
 
-lint: venv ## ruff, mypy, the import graph, migrations, templates, generated pages
+lint: venv ## ruff, mypy, the import graph, migrations, templates, translations, generated pages
 	$(VENV)/ruff check $(CODE)
 	$(VENV)/ruff format --check $(CODE)
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(OFFLINE) $(VENV)/python manage.py makemigrations --check --dry-run
 	$(OFFLINE) $(VENV)/python manage.py check_templates
+	$(OFFLINE) $(VENV)/python manage.py check_catalogue
 	$(OFFLINE) $(VENV)/python manage.py print_configuration | diff -u docs/configuration.md -
 
 format: venv ## Put the code into ruff's shape

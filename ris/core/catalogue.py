@@ -80,6 +80,8 @@ def messages_of_tree(tree: ast.AST) -> Iterator[Message]:
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if name not in KEYWORDS:
             continue
+        if any(isinstance(arg, ast.JoinedStr) for arg in node.args):
+            raise NotACatalogue(f"line {node.lineno}: an f-string is never found in a catalogue")
         words = [arg.value if isinstance(arg, ast.Constant) else None for arg in node.args]
         context, singular, plural = (
             "" if place is None else words[place] if place < len(words) else None for place in KEYWORDS[name]
@@ -128,7 +130,7 @@ def messages_in(root: Path) -> list[Message]:
     return sorted(found.values())
 
 
-# --- .po ---------------------------------------------------------------------------------------------------------------
+# --- .po -------------------------------------------------------------------------------------------------------------
 
 
 def unquoted(line: str) -> str:
@@ -202,7 +204,7 @@ def merge(messages: Iterable[Message], entries: Iterable[Entry]) -> list[Entry]:
     return merged
 
 
-# --- .mo ---------------------------------------------------------------------------------------------------------------
+# --- .mo -------------------------------------------------------------------------------------------------------------
 
 
 def compile_mo(entries: Iterable[Entry], language: str) -> bytes:
@@ -226,7 +228,7 @@ def compile_mo(entries: Iterable[Entry], language: str) -> bytes:
     return head + b"".join(struct.pack(f"<{len(table)}I", *table) for table in tables_of) + data
 
 
-# --- What must not be --------------------------------------------------------------------------------------------------
+# --- What must not be ------------------------------------------------------------------------------------------------
 
 
 def slots_of(text: str) -> list[str]:
