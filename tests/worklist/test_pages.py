@@ -20,7 +20,7 @@ from worklist.services import arrive_patient, ensure_questionnaires, index_insta
 def sign_in(tclient):
     def as_role(*roles: str, **fields):
         user = make_user(*roles, **fields)
-        tclient.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        tclient.force_login(user, backend="ris.accounts.backends.PasswordBackend")
         return tclient
 
     return as_role

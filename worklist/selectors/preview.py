@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 from django.utils import timezone
+from pydicom.multival import MultiValue
 
 from ris.audit.service import record_read
 from ris.core.actor import Actor
@@ -56,7 +57,7 @@ def _keys(item: bytes) -> dict[str, str]:
 
 
 def _joined(value: object) -> str:
-    return "\\".join(str(part) for part in value) if isinstance(value, list) else str(value)
+    return "\\".join(str(part) for part in value) if isinstance(value, (list, MultiValue)) else str(value)
 
 
 ITEM_KEYS = (

@@ -1,0 +1,443 @@
+"""The schedule, exams and images in the administration. Booking and every transition go through the services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from orders.models import RequestedProcedure
+from orders.selectors import procedures
+from ris.accounts.actors import actor_of
+from ris.accounts.admin_base import (
+    FacilityInline,
+    FacilityModelAdmin,
+    ReadOnlyAdmin,
+    ReasonForm,
+    service_action,
+    visible,
+)
+from ris.core.actor import Actor
+from ris.core.errors import NotKnown
+from worklist import permissions as perms
+from worklist import services
+from worklist.codes import WORDS_OF_DISCONTINUATION
+from worklist.models import (
+    ConsumableUse,
+    ExceptionItem,
+    ImagingInstance,
+    ImagingSeries,
+    ImagingStudy,
+    OpeningHours,
+    PerformedProcedureStep,
+    Question,
+    Questionnaire,
+    QuestionnaireAssignment,
+    RejectedExposure,
+    Reservation,
+    ReservationKind,
+    Room,
+    RoomCapability,
+    ScheduledProcedureStep,
+    ScreeningAnswer,
+    Station,
+    TechnologistNote,
+    TimeOut,
+)
+from worklist.services.rooms import refresh_station
+from worklist.services.steps import BOOKABLE
+
+#: What searches look through; names and identifiers travel by POST (see ris.accounts.admin_base).
+PATIENT_SEARCH = (
+    "procedure__accession_number",
+    "procedure__order__patient__family_name",
+    "procedure__order__patient__given_name",
+    "procedure__order__patient__identifiers__value",
+)
+
+
+# --- rooms and stations
+
+
+class StationInline(FacilityInline):
+    model = Station
+    view_code = perms.VIEW_ROOM
+    fields = ("ae_title", "name", "modality", "is_active")
+    readonly_fields = fields
+
+
+class OpeningHoursInline(FacilityInline):
+    model = OpeningHours
+    view_code = perms.VIEW_ROOM
+    add_code = change_code = perms.MANAGE_ROOMS
+
+
+class RoomCapabilityInline(FacilityInline):
+    model = RoomCapability
+    view_code = perms.VIEW_ROOM
+    add_code = change_code = perms.MANAGE_ROOMS
+    autocomplete_fields = ("catalogue",)
+
+
+@admin.register(Room)
+class RoomAdmin(FacilityModelAdmin):
+    view_code = perms.VIEW_ROOM
+    add_code = change_code = perms.MANAGE_ROOMS
+    list_display = ("code", "name", "site", "is_active")
+    list_filter = ("is_active", "site")
+    search_fields = ("code", "name")
+    inlines = (StationInline, OpeningHoursInline, RoomCapabilityInline)
+
+
+@admin.register(Station)
+class StationAdmin(FacilityModelAdmin):
+    view_code = perms.VIEW_ROOM
+    add_code = change_code = perms.MANAGE_ROOMS
+    list_display = ("ae_title", "name", "modality", "room", "is_active")
+    list_filter = ("modality", "is_active", "room")
+    search_fields = ("ae_title", "name", "manufacturer", "model_name")
+
+    def save_model(self, request: HttpRequest, obj: Station, form: forms.ModelForm, change: bool) -> None:
+        """Worklist items that name the station say at once what it is called now."""
+        super().save_model(request, obj, form, change)
+        refresh_station(obj, actor_of(request))
+
+
+# --- appointments
+
+
+class AppointmentForm(forms.ModelForm):
+    """Booking, and moving what is booked. The room is the station's."""
+
+    duration_minutes = forms.IntegerField(label=_("Minutes"), min_value=1, max_value=720, required=False)
+
+    class Meta:
+        model = Reservation
+        fields = ("procedure", "station", "starts_at", "technologist", "is_overbooked", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("procedure", "station"):
+            if name in self.fields:
+                self.fields[name].required = True
+        if self.instance.pk and "duration_minutes" in self.fields:
+            self.fields["duration_minutes"].initial = self.instance.duration_minutes
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """The service checks: room, end and overlap are its to know."""
+        return {field.name for field in self._meta.model._meta.fields}
+
+    def validate_constraints(self) -> None:
+        """The database refuses; the service explains."""
+
+
+def arrive_appointment(appointment: Reservation, *, actor: Actor) -> Any:
+    return services.arrive_patient(appointment.procedure, actor=actor)
+
+
+def note_no_show(appointment: Reservation, *, actor: Actor) -> Any:
+    return services.mark_no_show(appointment.procedure, actor=actor)
+
+
+@admin.register(Reservation)
+class ReservationAdmin(FacilityModelAdmin):
+    view_code = perms.VIEW_SCHEDULE
+    add_code = change_code = perms.BOOK_APPOINTMENT
+    form = AppointmentForm
+    list_display = ("starts_at", "ends_at", "room", "station", "procedure", "kind", "status", "is_overbooked")
+    list_filter = ("status", "kind", "room", ("starts_at", admin.DateFieldListFilter))
+    list_select_related = ("room", "station", "procedure")
+    search_fields = PATIENT_SEARCH
+    date_hierarchy = "starts_at"
+    autocomplete_fields = ("procedure",)
+    actions = (
+        service_action(_("The patient has arrived"), arrive_appointment, permission=perms.ARRIVE_PATIENT),
+        service_action(_("The patient did not come"), note_no_show, permission=perms.ARRIVE_PATIENT),
+        service_action(_("Cancel"), services.cancel_appointment, form=ReasonForm),
+    )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        fields = ["procedure", "station", "starts_at", "duration_minutes", "technologist", "is_overbooked", "reason"]
+        return fields if obj is None else [*fields, "room", "ends_at", "kind", "status", "held_by"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if obj is None else (*fixed, "procedure", "room", "ends_at", "kind", "status", "held_by")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What is over, held or blocked is looked at; its own actions move it."""
+        if obj is not None and (obj.kind != ReservationKind.APPOINTMENT or obj.status not in ("booked", "arrived")):
+            return False
+        return super().has_change_permission(request, obj)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "procedure":
+            rows = visible(RequestedProcedure, actor_of(request)).filter(status__in=BOOKABLE)
+            kwargs["queryset"] = rows
+        if db_field.name == "station":
+            kwargs["queryset"] = Station.objects.filter(is_active=True)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def service_create(self, data: dict[str, Any], actor: Actor) -> Reservation:
+        return services.book_appointment(data["procedure"], **_wish(data), actor=actor)
+
+    def service_change(self, appointment: Reservation, data: dict[str, Any], actor: Actor) -> Reservation:
+        stored = Reservation.objects.get(pk=appointment.pk)
+        return services.reschedule_appointment(stored, **_wish(data), actor=actor)
+
+
+def _wish(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "station": data["station"],
+        "starts_at": data["starts_at"],
+        "duration_minutes": data.get("duration_minutes"),
+        "technologist": data.get("technologist"),
+        "overbook": data.get("is_overbooked", False),
+        "reason": data.get("reason", ""),
+    }
+
+
+# --- steps
+
+
+class StopForm(forms.Form):
+    code = forms.ChoiceField(label=_("Why is it stopped?"), choices=list(WORDS_OF_DISCONTINUATION.items()))
+
+
+def arrive_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
+    return services.arrive_patient(step.procedure, actor=actor)
+
+
+def undo_arrival_of_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
+    return services.undo_arrival(step.procedure, actor=actor)
+
+
+def note_no_show_of_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
+    return services.mark_no_show(step.procedure, actor=actor)
+
+
+def start_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
+    return services.start_exam(step.procedure, actor=actor)
+
+
+def complete_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
+    return services.complete_exam(step.procedure, actor=actor)
+
+
+def stop_step(step: ScheduledProcedureStep, *, code: str, actor: Actor) -> Any:
+    return services.discontinue_exam(step.procedure, code=code, actor=actor)
+
+
+@admin.register(ScheduledProcedureStep)
+class ScheduledProcedureStepAdmin(ReadOnlyAdmin):
+    view_code = perms.VIEW_STEP
+    list_display = (
+        "scheduled_procedure_step_id",
+        "procedure",
+        "station",
+        "modality",
+        "starts_at",
+        "status",
+        "is_blocked",
+        "is_on_worklist",
+    )
+    list_filter = ("status", "modality", "station", "is_blocked", "is_on_worklist")
+    list_select_related = ("procedure", "station")
+    search_fields = ("scheduled_procedure_step_id", *PATIENT_SEARCH)
+    exclude = ("item",)
+    actions = (
+        service_action(_("The patient has arrived"), arrive_step, permission=perms.ARRIVE_PATIENT),
+        service_action(_("Undo the arrival"), undo_arrival_of_step, permission=perms.ARRIVE_PATIENT),
+        service_action(_("The patient did not come"), note_no_show_of_step, permission=perms.ARRIVE_PATIENT),
+        service_action(_("Start by hand"), start_step, permission=perms.PERFORM_STEP),
+        service_action(_("Complete"), complete_step, permission=perms.PERFORM_STEP),
+        service_action(_("Stop"), stop_step, form=StopForm, permission=perms.PERFORM_STEP),
+        service_action(_("Take from the worklist"), services.cancel_step, form=ReasonForm),
+    )
+
+
+@admin.register(PerformedProcedureStep)
+class PerformedProcedureStepAdmin(ReadOnlyAdmin):
+    view_code = perms.VIEW_STEP
+    list_display = ("performed_procedure_step_id", "station_ae_title", "modality", "started_at", "ended_at", "status")
+    list_filter = ("status", "modality", "is_manual", "station")
+    search_fields = (
+        "performed_procedure_step_id",
+        "sop_instance_uid",
+        "accession_number",
+        "patient_name",
+        "patient_id",
+    )
+
+
+class OfExamAdmin(ReadOnlyAdmin):
+    """A row that hangs on an exam: visible as far as the exam is."""
+
+    view_code = perms.VIEW_STEP
+    search_fields = PATIENT_SEARCH
+    list_select_related = ("procedure",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        exams = visible(RequestedProcedure, actor_of(request)).values("pk")
+        return super().get_queryset(request).filter(procedure__in=exams)
+
+
+@admin.register(ConsumableUse)
+class ConsumableUseAdmin(OfExamAdmin):
+    list_display = ("procedure", "label", "quantity", "unit", "lot", "used_at", "withdrawn_at")
+    list_filter = ("has_extravasated", "used_at")
+
+
+@admin.register(RejectedExposure)
+class RejectedExposureAdmin(OfExamAdmin):
+    list_display = ("procedure", "station", "reason_code", "view", "count", "recorded_at")
+    list_filter = ("reason_code", "station")
+
+
+@admin.register(TimeOut)
+class TimeOutAdmin(OfExamAdmin):
+    list_display = ("procedure", "done_at", "done_by")
+
+
+@admin.register(TechnologistNote)
+class TechnologistNoteAdmin(OfExamAdmin):
+    list_display = ("procedure", "is_as_protocolled", "written_at", "written_by")
+    list_filter = ("is_as_protocolled",)
+
+
+# --- safety questions
+
+
+class QuestionInline(FacilityInline):
+    model = Question
+    view_code = perms.VIEW_ROOM
+    add_code = change_code = perms.MANAGE_ROOMS
+    fields = (
+        "position",
+        "key",
+        "text",
+        "text_sw",
+        "kind",
+        "unit",
+        "is_required",
+        "effect",
+        "when_answer",
+        "when_below",
+        "when_above",
+    )
+
+
+class AssignmentInline(FacilityInline):
+    model = QuestionnaireAssignment
+    view_code = perms.VIEW_ROOM
+    add_code = change_code = perms.MANAGE_ROOMS
+    autocomplete_fields = ("catalogue",)
+
+
+@admin.register(Questionnaire)
+class QuestionnaireAdmin(FacilityModelAdmin):
+    view_code = perms.VIEW_ROOM
+    add_code = change_code = perms.MANAGE_ROOMS
+    list_display = ("name", "edition", "is_active")
+    list_filter = ("is_active",)
+    search_fields = ("name",)
+    inlines = (QuestionInline, AssignmentInline)
+
+
+@admin.register(ScreeningAnswer)
+class ScreeningAnswerAdmin(OfExamAdmin):
+    list_display = (
+        "procedure",
+        "questionnaire",
+        "effect",
+        "answered_at",
+        "answered_by",
+        "overridden_by",
+        "superseded_at",
+    )
+    list_filter = ("effect", "questionnaire")
+    actions = (service_action(_("Allow the exam"), services.override_screening, form=ReasonForm),)
+
+
+# --- images
+
+
+class LinkForm(forms.Form):
+    accession_number = forms.CharField(label=_("Accession number"), max_length=16)
+    reason = forms.CharField(label=_("How do you know?"), max_length=200)
+
+
+def link_by_number(study: ImagingStudy, *, accession_number: str, reason: str, actor: Actor) -> ImagingStudy:
+    """The exam of that number, as far as the actor may see it."""
+    procedure = procedures(actor=actor).filter(accession_number=accession_number.strip()).first()
+    if procedure is None:
+        raise NotKnown(str(_("There is no exam of that accession number.")))
+    return services.link_study(study, procedure=procedure, reason=reason, actor=actor)
+
+
+class SeriesInline(FacilityInline):
+    model = ImagingSeries
+    view_code = perms.VIEW_STUDY
+    fields = ("series_instance_uid", "modality", "number", "description", "body_part", "laterality", "instance_count")
+    readonly_fields = fields
+    show_change_link = False
+
+
+@admin.register(ImagingStudy)
+class ImagingStudyAdmin(ReadOnlyAdmin):
+    view_code = perms.VIEW_STUDY
+    list_display = (
+        "study_instance_uid",
+        "patient_name",
+        "accession_number",
+        "modalities",
+        "series_count",
+        "instance_count",
+        "first_received_at",
+        "completed_at",
+    )
+    list_filter = ("first_received_at",)
+    search_fields = ("study_instance_uid", "accession_number", "patient_name", "patient_id")
+    inlines = (SeriesInline,)
+    actions = (
+        service_action(_("Link to an exam"), link_by_number, form=LinkForm, permission=perms.RESOLVE_EXCEPTION),
+        service_action(_("Take from its exams"), services.unlink_study, form=ReasonForm),
+    )
+
+
+@admin.register(ImagingInstance)
+class ImagingInstanceAdmin(ReadOnlyAdmin):
+    view_code = perms.VIEW_STUDY
+    list_display = ("sop_instance_uid", "sop_class_uid", "number", "frames", "size", "received_from", "received_at")
+    list_filter = ("received_from",)
+    search_fields = ("sop_instance_uid", "series__series_instance_uid", "series__study__study_instance_uid")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        studies = ImagingStudy.objects.visible_to(actor_of(request)).values("pk")
+        return super().get_queryset(request).filter(series__study__in=studies)
+
+
+class ResolveForm(forms.Form):
+    resolution = forms.CharField(label=_("What was found out"), max_length=200)
+
+
+@admin.register(ExceptionItem)
+class ExceptionItemAdmin(ReadOnlyAdmin):
+    view_code = perms.RESOLVE_EXCEPTION
+    list_display = (
+        "kind",
+        "study",
+        "performed_step",
+        "procedure",
+        "station",
+        "created_at",
+        "resolved_at",
+        "resolution",
+    )
+    list_filter = ("kind", "station", ("resolved_at", admin.EmptyFieldListFilter))
+    list_select_related = ("study", "performed_step", "procedure", "station")
+    search_fields = PATIENT_SEARCH
+    actions = (service_action(_("Resolve"), services.resolve_exception, form=ResolveForm),)
