@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import os
 import platform
+import pwd
 import secrets
 import shutil
 import signal
@@ -70,6 +71,13 @@ def _namespaces_are_allowed() -> bool:
         return False
 
 
+def _is_in_passwd(uid: int) -> bool:
+    try:
+        return bool(pwd.getpwuid(uid))
+    except KeyError:
+        return False
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """One process at a time; the lock goes with the process that holds it."""
@@ -106,11 +114,15 @@ class Postgres:
 
     @staticmethod
     def _root_mode() -> str:
-        """How to be somebody else when we are root: empty (we are not), ``userns`` or ``setuid``."""
-        if os.geteuid() != 0:
+        """How to be somebody whom PostgreSQL takes: empty (we are), ``userns``, or for root alone ``setuid``.
+
+        It refuses root, and an account that /etc/passwd does not know (as some containers give one).
+        """
+        uid = os.geteuid()
+        if uid and _is_in_passwd(uid):
             return ""
         forced = os.environ.get("RIS_PG_ROOT_MODE")
-        return forced or ("userns" if _namespaces_are_allowed() else "setuid")
+        return forced or ("userns" if uid or _namespaces_are_allowed() else "setuid")
 
     # --- binaries
 
@@ -230,7 +242,12 @@ class Postgres:
             command += ["-c", f"{name}={value}"]
         deadline = time.monotonic() + START_SECONDS
         with self.log.open("ab") as log:
-            options: dict[str, Any] = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL, "start_new_session": True}
+            options: dict[str, Any] = {
+                "stdout": log,
+                "stderr": log,
+                "stdin": subprocess.DEVNULL,
+                "start_new_session": True,
+            }
             tie = signal.SIGINT if tied_to_parent else None
             process = self._spawn(command, tie=tie, **options)
             while not self._accepts():
