@@ -132,9 +132,8 @@ class Demo:
         if not os.environ.get("DATABASE_URL"):
             say("PostgreSQL")
             start_postgres = functools.partial(postgres.ensure, tied_to_parent=True)
-            stop_postgres = functools.partial(postgres.stop, 4)
             self.supervisor.add_server(
-                Server("postgres", start_postgres, postgres.pid, stop_postgres, lambda: postgres.port)
+                Server("postgres", start_postgres, postgres.pid, postgres.stop, lambda: postgres.port)
             )
         elif not os.environ.get("RIS_OWNER_DATABASE_URL"):
             raise Refused("DATABASE_URL is set: RIS_OWNER_DATABASE_URL is to name the role that makes the tables.")

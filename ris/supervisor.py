@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 LOOK_EVERY = 0.2
-GRACE = 6.0  # seconds between SIGTERM and SIGKILL
+GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+STOPPED_WITHIN = 7.5  # seconds for all of it; a server that needs longer is stopped less gently
 WATCHDOG_GRACE = 4.0
 BACK_OFF_AT_MOST = 30.0
 STEADY_AFTER = 60.0  # a program that ran so long is forgiven its earlier falls
@@ -58,7 +59,7 @@ class Server:
     name: str
     ensure: Callable[[], int]
     pid: Callable[[], int | None]
-    stop: Callable[[], None]
+    stop: Callable[[float], None]
     port: Callable[[], int]
     known_pid: int = field(default=0)
 
@@ -214,6 +215,7 @@ class Supervisor:
         """Programs first, all at once; then the servers they need, the last one started first."""
         self.stopping = True
         processes = [program.process for program in self.programs if program.process]
+        last = time.monotonic() + STOPPED_WITHIN
         for process in processes:
             signal_session(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + GRACE
@@ -225,7 +227,7 @@ class Supervisor:
             process.wait()
             self._tell_watchdog("-", process.pid)
         for server in reversed(self.servers):
-            server.stop()
+            server.stop(max(1.0, last - time.monotonic()))
             self._tell_watchdog("-", server.known_pid)
         if self._watchdog and self._watchdog.stdin:
             with contextlib.suppress(BrokenPipeError):
