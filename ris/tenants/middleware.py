@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.http.response import HttpResponseBase
@@ -16,6 +16,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from ris.core.web.views import unavailable
 from ris.tenants import operations
 from ris.tenants.routing import HTTP, facility_for_host, record_refusal
 
@@ -63,7 +64,10 @@ class FacilityMiddleware:
             host = split_domain_port(request.get_host())[0].rstrip(".")
         except DisallowedHost:
             host = ""
-        facility = facility_for_host(host) if host else None
+        try:
+            facility = facility_for_host(host) if host else None
+        except (OperationalError, InterfaceError) as exc:
+            return self.process_exception(request, exc) or HttpResponse(status=503)
         if facility is None:
             record_refusal(HTTP, called=host, address=address_of(request), reason="host_unknown")
             return HttpResponse(
@@ -74,6 +78,14 @@ class FacilityMiddleware:
         structlog.contextvars.bind_contextvars(facility=facility.schema_name)
         with timezone.override(facility.zone):
             return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A database that does not answer is a refusal that may be repeated, not an error of ours."""
+        if not isinstance(exception, (OperationalError, InterfaceError)):
+            return None
+        log.error("database_unavailable", error=type(exception).__name__)
+        connection.close()
+        return unavailable(request)
 
 
 class FacilityLocaleMiddleware:

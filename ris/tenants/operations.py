@@ -51,10 +51,17 @@ def metrics(request: HttpRequest) -> HttpResponse:
     given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
     if not hmac.compare_digest(given.encode(), settings.RIS_METRICS_TOKEN.encode()):
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    try:
+        _count_refusals()
+    except (DatabaseError, InterfaceError):
+        connection.close()
+    return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _count_refusals() -> None:
     rows = RefusedConnection.objects.order_by().values("kind", "reason").annotate(total=Sum("count"))
     for row in rows:
         REFUSED.labels(row["kind"], row["reason"]).set(row["total"])
-    return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
 
 
 def _registry() -> CollectorRegistry:

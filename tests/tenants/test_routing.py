@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from ris.tenants.models import CalledAETitle, MLLPReceiver, RefusedConnection
 from ris.tenants.routing import (
@@ -173,3 +173,15 @@ def test_metrics_are_for_who_holds_the_token(client, db):
     answer = client.get("/metrics", HTTP_HOST="x", HTTP_AUTHORIZATION="Bearer metrics-token-of-the-tests")
     assert answer.status_code == 200
     assert b"picha_refused_connections" in answer.content
+
+
+def test_a_database_that_does_not_answer_is_a_refusal_to_repeat(client, db, monkeypatch):
+    def no_answer(*_args: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr("ris.tenants.middleware.facility_for_host", no_answer)
+    monkeypatch.setattr("ris.tenants.middleware.connection.close", lambda: None)
+    answer = client.get("/sign-in/", HTTP_HOST="alpha.test")
+    assert answer.status_code == 503
+    assert answer["Retry-After"]
+    assert client.get("/api/v1/patients/", HTTP_HOST="alpha.test", HTTP_ACCEPT="application/json").status_code == 503
