@@ -18,7 +18,9 @@ class DoseReport(Recorded):
     """One dose report (RDSR, TID 10001 or 10011, or a fallback) of one study."""
 
     sop_instance_uid = models.CharField(max_length=64, unique=True)
-    study = models.ForeignKey(ImagingStudy, null=True, blank=True, on_delete=models.PROTECT, related_name="dose_reports")
+    study = models.ForeignKey(
+        ImagingStudy, null=True, blank=True, on_delete=models.PROTECT, related_name="dose_reports"
+    )
     procedure = models.ForeignKey(
         RequestedProcedure, null=True, blank=True, on_delete=models.PROTECT, related_name="dose_reports"
     )
@@ -99,6 +101,16 @@ class IrradiationEvent(models.Model):
 
     def __str__(self) -> str:
         return self.irradiation_event_uid
+
+    @property
+    def dap_shown(self) -> float | None:
+        """uGy.m2"""
+        return None if self.dap is None else self.dap * 1e6
+
+    @property
+    def agd_shown(self) -> float | None:
+        """mGy"""
+        return None if self.agd is None else self.agd * 1e3
 
 
 class ReferenceLevel(Recorded):

@@ -1,0 +1,77 @@
+"""Dose as REST shows it: SI inside, the field's own units named in the help texts."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from dose.models import DoseReport, DoseTrigger, IrradiationEvent, ReferenceLevel
+
+
+class IrradiationEventSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = IrradiationEvent
+        fields = (
+            "irradiation_event_uid", "position", "started_at", "event_type", "protocol", "target_region", "ctdi_vol",
+            "ctdi_phantom", "dlp", "scanning_length", "pitch", "kvp", "tube_current", "exposure_time", "exposure",
+            "dap", "dose_rp", "agd", "exposure_index", "target_exposure_index", "deviation_index", "is_repeated",
+            "more",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class DoseReportListSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    procedure = serializers.SlugRelatedField(slug_field="uuid", read_only=True, allow_null=True)
+    station = serializers.SlugRelatedField(slug_field="ae_title", read_only=True, allow_null=True)
+
+    class Meta:
+        model = DoseReport
+        fields = (
+            "id", "sop_instance_uid", "study_instance_uid", "accession_number", "procedure", "modality", "source",
+            "performed_at", "station", "station_name", "manufacturer", "model_name", "patient_age_years",
+            "patient_weight_kg", "patient_sex", "ctdi_vol_max", "dlp_total", "dap_total", "dose_rp_total", "agd_total",
+            "fluoro_time", "administered_activity", "event_count", "is_of_a_patient", "warnings", "received_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class DoseReportSerializer(DoseReportListSerializer):
+    events = IrradiationEventSerializer(many=True, read_only=True)
+
+    class Meta(DoseReportListSerializer.Meta):
+        fields = (*DoseReportListSerializer.Meta.fields, "events")
+        read_only_fields = fields
+
+
+class LinkSerializer(serializers.Serializer):
+    procedure = serializers.UUIDField(help_text="The exam's id.")
+    reason = serializers.CharField(max_length=150, required=False, allow_blank=True, default="")
+
+
+class UnlinkSerializer(serializers.Serializer):
+    reason = serializers.CharField(max_length=150)
+
+
+class DoseTriggerSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    report = serializers.SlugRelatedField(slug_field="uuid", read_only=True)
+
+    class Meta:
+        model = DoseTrigger
+        fields = ("id", "report", "quantity", "value", "limit", "unit", "status", "explanation", "created_at")
+        read_only_fields = fields
+
+
+class ExplainSerializer(serializers.Serializer):
+    explanation = serializers.CharField(max_length=300)
+
+
+class ReferenceLevelSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="uuid", read_only=True)
+
+    class Meta:
+        model = ReferenceLevel
+        fields = (
+            "id", "authority", "year", "exam", "modality", "quantity", "value", "unit", "band", "source", "certainty",
+        )  # fmt: skip
+        read_only_fields = fields

@@ -1,0 +1,182 @@
+"""What is asked about dose: reports, medians per room, triggers, exams without a report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.utils import timezone
+
+from dose import permissions as perms
+from dose.models import DoseReport, DoseTrigger, DoseTriggerStatus, ReferenceLevel
+from dose.quantities import QUANTITIES, TABS, Shown
+from dose.statistics import Group
+from orders.models import CatalogueProcedure, Patient, ProcedureStatus, RequestedProcedure
+from ris.core.actor import Actor
+
+ADULT_FROM = 16.0
+PERFORMED = (
+    ProcedureStatus.PERFORMED, ProcedureStatus.READY_TO_READ, ProcedureStatus.READING, ProcedureStatus.PRELIMINARY,
+    ProcedureStatus.FINAL, ProcedureStatus.AMENDED, ProcedureStatus.DISTRIBUTED,
+)  # fmt: skip
+#: What of a level's exam a catalogue's body region looks like
+REGIONS = {"abdomenpelvis": "abdomen and pelvis", "spine": "lumbar spine", "brain": "head", "thorax": "chest"}
+
+
+def dose_reports(*, actor: Actor) -> QuerySet[DoseReport]:
+    if not actor.may(perms.VIEW_DOSE):
+        return DoseReport.objects.none()
+    return (
+        DoseReport.objects.visible_to(actor)
+        .select_related("procedure__order__patient", "procedure__catalogue", "station__room", "study")
+        .order_by("-pk")
+    )
+
+
+def waiting_reports(*, actor: Actor) -> QuerySet[DoseReport]:
+    """Those that belong to no exam yet."""
+    found = dose_reports(actor=actor).filter(procedure__isnull=True)
+    return found if actor.may(perms.MANAGE_DOSE) else found.none()
+
+
+def triggers(*, actor: Actor, status: str = "") -> QuerySet[DoseTrigger]:
+    found = DoseTrigger.objects.filter(report__in=dose_reports(actor=actor).order_by().values("pk")).select_related(
+        "report__procedure__order__patient", "report__station__room"
+    )
+    return found.filter(status=status) if status else found
+
+
+def open_trigger_count(*, actor: Actor) -> int:
+    return triggers(actor=actor, status=DoseTriggerStatus.OPEN).count()
+
+
+def reference_levels(*, actor: Actor) -> QuerySet[ReferenceLevel]:
+    found = ReferenceLevel.objects.filter(is_active=True)
+    return found if actor.may(perms.VIEW_DOSE) else found.none()
+
+
+def levels_for(*, actor: Actor, tab: str, quantity: str) -> list[ReferenceLevel]:
+    modalities = TABS[tab][0]
+    return list(
+        reference_levels(actor=actor).filter(modality__in=modalities, quantity=quantity).order_by("exam", "authority")
+    )
+
+
+def suggested_level(levels: list[ReferenceLevel], exam: CatalogueProcedure | None) -> ReferenceLevel | None:
+    """The first level whose exam begins like the body region of the catalogue; a person may choose another."""
+    if exam is None or not exam.body_region:
+        return None
+    region = exam.body_region.casefold().replace("_", " ").replace("-", " ")
+    region = REGIONS.get(region.replace(" ", ""), region)
+    return next((level for level in levels if level.exam.casefold().startswith(region)), None)
+
+
+# --- the dashboard
+
+
+def exams_with_dose(*, actor: Actor, tab: str, days: int) -> list[tuple[CatalogueProcedure, int]]:
+    """Exams of the catalogue that have reports in the period, most frequent first."""
+    rows = (
+        _in_period(actor, tab, days)
+        .filter(procedure__catalogue__isnull=False)
+        .order_by()
+        .values("procedure__catalogue")
+        .annotate(count=Count("procedure", distinct=True))
+    )
+    counts = {row["procedure__catalogue"]: row["count"] for row in rows}
+    found = CatalogueProcedure.objects.filter(pk__in=counts)
+    return sorted(((row, counts[row.pk]) for row in found), key=lambda pair: (-pair[1], pair[0].name))
+
+
+def _in_period(actor: Actor, tab: str, days: int) -> QuerySet[DoseReport]:
+    since = timezone.now() - timedelta(days=days)
+    return dose_reports(actor=actor).filter(
+        modality__in=TABS[tab][0], is_of_a_patient=True, performed_at__gte=since, procedure__isnull=False
+    )
+
+
+def groups(
+    *, actor: Actor, tab: str, exam: CatalogueProcedure, quantity: Shown, level: ReferenceLevel | None, days: int
+) -> list[Group]:
+    """Values of one exam per room, adults only; the reports of one exam are one value."""
+    rows = (
+        _in_period(actor, tab, days)
+        .filter(Q(patient_age_years__isnull=True) | Q(patient_age_years__gte=ADULT_FROM), procedure__catalogue=exam)
+        .exclude(**{f"{quantity.field}__isnull": True})
+        .values_list("procedure", "station__room__name", "station_name", quantity.field)
+    )
+    exams: dict[int, tuple[str, float]] = {}
+    for procedure, room, station_name, value in rows:
+        name, known = exams.get(procedure, (room or station_name or "–", 0.0))
+        value *= quantity.factor
+        exams[procedure] = (name, known + value if quantity.sums else max(known, value))
+    by_room: dict[str, list[float]] = defaultdict(list)
+    for name, value in exams.values():
+        by_room[name].append(value)
+    limit = level.value if level is not None and level.unit == quantity.unit else None
+    found = [Group(name, values, TABS[tab][2], limit) for name, values in by_room.items()]
+    return sorted(found, key=lambda group: (-group.count, group.name))
+
+
+@dataclass(frozen=True)
+class Missing:
+    room: str
+    exams: int
+    without: int
+
+    @property
+    def share(self) -> float:
+        return 100 * self.without / self.exams
+
+
+def missing_reports(*, actor: Actor, tab: str, days: int) -> list[Missing]:
+    """Exams performed in the period without a dose report, per room of their step."""
+    since = timezone.now() - timedelta(days=days)
+    has_dose = DoseReport.objects.filter(procedure=OuterRef("pk"))
+    rows = (
+        RequestedProcedure.objects.visible_to(actor)
+        .filter(modality__in=TABS[tab][0], status__in=PERFORMED, performed_at__gte=since)
+        .annotate(has_dose=Exists(has_dose))
+        .values_list("pk", "steps__station__room__name", "has_dose")
+    )
+    exams: dict[int, tuple[str, bool]] = {}
+    for pk, room, has in rows:
+        exams.setdefault(pk, (room or "–", has))
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for room, has in exams.values():
+        counts[room][0] += 1
+        counts[room][1] += not has
+    return sorted((Missing(room, *pair) for room, pair in counts.items()), key=lambda row: (-row.without, row.room))
+
+
+# --- beside an exam, beside a patient
+
+
+def reports_of(procedure: RequestedProcedure, *, actor: Actor) -> list[DoseReport]:
+    found = dose_reports(actor=actor).filter(procedure=procedure)
+    return list(found.prefetch_related("triggers").annotate(events_kept=Count("events")).order_by("performed_at", "pk"))
+
+
+def totals_of(patient: Patient, *, actor: Actor, days: int = 365) -> list[dict[str, Any]]:
+    """What a patient received in the period, per modality; for those who may see it."""
+    since = timezone.now() - timedelta(days=days)
+    fields = [shown.field for shown in QUANTITIES.values() if shown.sums]
+    rows = (
+        dose_reports(actor=actor)
+        .filter(procedure__order__patient=patient, performed_at__gte=since, is_of_a_patient=True)
+        .order_by("modality")
+        .values("modality")
+        .annotate(exams=Count("procedure", distinct=True), **{f"sum_{name}": Sum(name) for name in fields})
+    )
+    found = []
+    for row in rows:
+        lines = [
+            (shown, row[f"sum_{shown.field}"] * shown.factor)
+            for shown in QUANTITIES.values()
+            if shown.sums and row[f"sum_{shown.field}"] is not None
+        ]
+        found.append({"modality": row["modality"], "exams": row["exams"], "lines": lines})
+    return found
