@@ -32,6 +32,7 @@ from orders.models import (
     Visit,
 )
 from orders.services import ProcedureRequest
+from orders.validation import Errors, short_string
 from orders.web.forms import AcceptForm, CodedReasonForm, HoldForm, ProtocolForm, ReleaseForm
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import (
@@ -366,8 +367,39 @@ class PreparationInline(FacilityInline):
     show_change_link = False
 
 
+class CatalogueForm(forms.ModelForm):
+    class Meta:
+        model = CatalogueProcedure
+        fields = (
+            "code",
+            "name",
+            "name_sw",
+            "modality",
+            "body_region",
+            "has_laterality",
+            "uses_contrast",
+            "duration_minutes",
+            "default_protocol",
+            "needs_vetting",
+            "needs_completion_before_reading",
+            "rvu",
+            "is_active",
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """What goes to scanners fits DICOM: no backslash, no control character."""
+        cleaned = super().clean() or {}
+        errors = Errors()
+        for name, length in (("code", 16), ("name", 64), ("name_sw", 64), ("body_region", 40)):
+            cleaned[name] = short_string(cleaned.get(name), name, errors, length=length)
+        for name, found in errors.found.items():
+            self.add_error(name, found)
+        return cleaned
+
+
 @admin.register(CatalogueProcedure)
 class CatalogueAdmin(FacilityModelAdmin):
+    form = CatalogueForm
     view_code, add_code, change_code = perms.VIEW_CATALOGUE, perms.MANAGE_CATALOGUE, perms.MANAGE_CATALOGUE
     list_display = ("code", "name", "modality", "body_region", "has_laterality", "uses_contrast", "is_active")
     list_filter = ("modality", "body_region", "has_laterality", "uses_contrast", "needs_vetting", "is_active")

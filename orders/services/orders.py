@@ -41,6 +41,10 @@ from ris.events.bus import publish
 
 S = ProcedureStatus
 LOCAL_SCHEMES = ("", "99PICHA", "L")
+CHOSEN_FIELDS = {"priority": Priority, "patient_class": PatientClass}
+LONG_FIELDS = ("indication", "clinical_information")
+SHORT_FIELDS = ("transport", "isolation", "location", "placer_order_number", "placer_issuer")
+TYPED_FIELDS = frozenset({*CHOSEN_FIELDS, *LONG_FIELDS, *SHORT_FIELDS})
 NEXT_KEY: LiteralString = "select nextval(pg_get_serial_sequence(%s, 'id'))"
 
 
@@ -113,14 +117,13 @@ def _checked_procedure(
 
 def _checked_order(values: dict[str, Any], errors: Errors) -> dict[str, Any]:
     cleaned: dict[str, Any] = {}
-    if "priority" in values:
-        cleaned["priority"] = validation.choice(values["priority"], Priority, "priority", errors)
-    if "patient_class" in values:
-        cleaned["patient_class"] = validation.choice(values["patient_class"], PatientClass, "patient_class", errors)
-    for field in ("indication", "clinical_information"):
+    for field, choices in CHOSEN_FIELDS.items():
+        if field in values:
+            cleaned[field] = validation.choice(values[field], choices, field, errors)
+    for field in LONG_FIELDS:
         if field in values:
             cleaned[field] = validation.long_text(values[field], field, errors)
-    for field in ("transport", "isolation", "location", "placer_order_number", "placer_issuer"):
+    for field in SHORT_FIELDS:
         if field in values:
             cleaned[field] = validation.short_string(values[field], field, errors, length=64)
     return cleaned
@@ -191,20 +194,10 @@ def create_order(
     """Place an order. ``allow_unmapped``: an interface sends codes of its own; what the catalogue does not know waits
     as ``requested``. ``is_accepted``: the sender has scheduled it, so nothing is vetted here.
     """
+    values = {name: value for name, value in locals().items() if name in TYPED_FIELDS}
     patient = Patient.locked(patient.pk)
     refuse_merged(patient)
     errors = Errors()
-    values = {
-        "priority": priority,
-        "patient_class": patient_class,
-        "indication": indication,
-        "clinical_information": clinical_information,
-        "transport": transport,
-        "isolation": isolation,
-        "location": location,
-        "placer_order_number": placer_order_number,
-        "placer_issuer": placer_issuer,
-    }
     cleaned = _checked_order(values, errors)
     if not procedures:
         errors.add("procedures", _("Choose at least one exam."))

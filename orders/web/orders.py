@@ -23,11 +23,12 @@ from orders.models import CatalogueProcedure, Modality, Order, Patient, Priority
 from orders.services import ProcedureRequest
 from orders.web import forms as shapes
 from orders.web.patients import patient_page
-from orders.web.support import cursor_page, steps_of
+from orders.web.support import cursor_page, once, steps_of
 from ris.accounts.web import page
 from ris.audit.selectors import search_events
 from ris.audit.service import flush_refusals, record_read
 from ris.core.errors import DomainError, InvalidData, NotKnown
+from ris.core.ids import uuid7
 
 S = ProcedureStatus
 EXAMS_OFFERED = 12
@@ -129,6 +130,14 @@ class Entry:
     def requests(self) -> list[ProcedureRequest]:
         return [ProcedureRequest(pick["exam"].code, laterality=pick["side"]) for pick in self.picks]
 
+    def place(self) -> str:
+        """Place the order; answers its address."""
+        data = {**self.form.cleaned_data, "copies_to": list(self.form.cleaned_data["copies_to"])}
+        order = services.create_order(
+            patient=self.patient, procedures=self.requests(), **data, actor=self.request.actor
+        )
+        return reverse("order_detail", args=[order.uuid])
+
     def note(self, refusal: DomainError) -> None:
         """What the service says of ``procedures.<n>.<field>`` goes to that line, the rest to the form."""
         rest: dict[str, Any] = {}
@@ -173,19 +182,14 @@ def order_create(request: HttpRequest, patient: Patient) -> HttpResponse:
         status = 422
         if entry.form.is_valid():
             try:
-                order = services.create_order(
-                    patient=patient,
-                    procedures=entry.requests(),
-                    **{**entry.form.cleaned_data, "copies_to": list(entry.form.cleaned_data["copies_to"])},
-                    actor=request.actor,
-                )
+                answer = once(request, f"order:{patient.uuid}", entry.place)
             except DomainError as refusal:
                 flush_refusals()
                 status = refusal.http_status if refusal.http_status != 400 else 422
                 entry.note(refusal)
             else:
                 messages.success(request, _("The order is placed."))
-                return HttpResponseRedirect(reverse("order_detail", args=[order.uuid]))
+                return answer
     elif not entry.is_post:
         record_read(request.actor, perms.CREATE_ORDER, entity=patient)
     if entry.is_post and not entry.wants_to_place:
@@ -193,6 +197,7 @@ def order_create(request: HttpRequest, patient: Patient) -> HttpResponse:
     context = {
         "nav": "orders",
         "patient": patient,
+        "once": uuid7(),
         "entry": entry,
         "form": entry.form,
         "options": entry.options(),

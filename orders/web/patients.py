@@ -31,11 +31,12 @@ from orders.web.forms import (
     RegisterForm,
     add_refusal,
 )
-from orders.web.support import Restricted, patient_or_404, restricted_page, steps_of
+from orders.web.support import Restricted, answered, once, patient_or_404, restricted_page, steps_of
 from ris.accounts.web import page
 from ris.audit.models import Action
 from ris.audit.service import flush_refusals, record, record_read
 from ris.core.errors import DomainError, InvalidData, NotKnown
+from ris.core.ids import uuid7
 
 FOUND_AT_MOST = 30
 LOOKS_THE_SAME = 0.6
@@ -96,6 +97,7 @@ def search_page(
     context = {
         "nav": "patients",
         "q": words,
+        "once": uuid7(),
         "found": found,
         "form": form,
         "candidates": candidates or [],
@@ -142,6 +144,8 @@ def patient_create(request: HttpRequest) -> HttpResponse:
     form = RegisterForm(request.POST)
     if not form.is_valid():
         return search_page(request, "", form=form, status=422)
+    if (before := answered(request, "register")) is not None:
+        return before
     fields = form.service_fields()
     candidates = services.find_duplicates(
         actor=request.actor,
@@ -155,18 +159,22 @@ def patient_create(request: HttpRequest) -> HttpResponse:
     anyway = request.POST.get("anyway") == "1"
     if alike and not anyway:
         return search_page(request, "", form=form, candidates=alike, status=409)
-    try:
+
+    def register() -> str:
         patient = services.register_patient(**fields, actor=request.actor)
+        if alike:
+            detail = {"candidates": [str(row.patient.uuid) for row in alike], "scores": [row.score for row in alike]}
+            record(request.actor, "orders.create_anyway", Action.CREATE, entity=patient, detail=detail)
+        return reverse("order_create" if "and_order" in request.POST else "patient_detail", args=[patient.uuid])
+
+    try:
+        answer = once(request, "register", register)
     except DomainError as refusal:
         flush_refusals()
         add_refusal(form, refusal)
         return search_page(request, "", form=form, status=422)
-    if alike:
-        detail = {"candidates": [str(row.patient.uuid) for row in alike], "scores": [row.score for row in alike]}
-        record(request.actor, "orders.create_anyway", Action.CREATE, entity=patient, detail=detail)
     messages.success(request, _("The patient is registered."))
-    target = "order_create" if "and_order" in request.POST else "patient_detail"
-    return HttpResponseRedirect(reverse(target, args=[patient.uuid]))
+    return answer
 
 
 @patient_page(perms.VIEW_PATIENT)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -20,6 +22,7 @@ from ris.audit.models import Action
 from ris.audit.service import refused
 from ris.core.errors import NotKnown, NotPermitted
 from ris.core.text import clock, day
+from ris.events.models import IdempotencyRecord
 
 PER_PAGE = 50
 STEPS = (
@@ -90,6 +93,32 @@ def cursor_page(queryset: QuerySet, cursor: str, *, per_page: int = PER_PAGE) ->
         next=f"o{rows[-1].pk}" if rows and more_older else "",
         previous=f"n{rows[0].pk}" if rows and more_newer else "",
     )
+
+
+def once(request: HttpRequest, route: str, work: Callable[[], str]) -> HttpResponse:
+    """Go to the address that ``work`` answers. A form that is sent twice (its hidden ``once``) does its work once."""
+    key = request.POST.get("once", "")[:64]
+    if not key:
+        return HttpResponseRedirect(work())
+    principal = str(request.user.uuid)  # type: ignore[union-attr]
+    with transaction.atomic():
+        record, is_new = IdempotencyRecord.objects.get_or_create(
+            principal=principal, route=f"page:{route}"[:300], key=key, defaults={"body_hash": ""}
+        )
+        if is_new:
+            record.status, record.body = 302, {"location": work()}
+            record.save()
+        return HttpResponseRedirect(record.body["location"])
+
+
+def answered(request: HttpRequest, route: str) -> HttpResponse | None:
+    """Where a form that was sent before has led, if it has."""
+    record = IdempotencyRecord.objects.filter(
+        principal=str(request.user.uuid),  # type: ignore[union-attr]
+        route=f"page:{route}"[:300],
+        key=request.POST.get("once", "")[:64],
+    ).first()
+    return HttpResponseRedirect(record.body["location"]) if record is not None and record.body else None
 
 
 def steps_of(procedure: RequestedProcedure) -> list[tuple[Any, datetime | None, str]]:

@@ -97,3 +97,17 @@ def test_threads_that_race_never_share_a_number(facility_server):
     assert failures == []
     assert len(taken) == len(set(taken)) == threads * each
     assert AccessionNumber.objects.count() == threads * each
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("accession_pattern", "{yy}"), ("mrn_pattern", "MRN"), ("mrn_pattern", "{nothing}"), ("mrn_syntax", "[")],
+)
+def test_settings_that_give_no_numbers_are_not_saved(alpha, field, value):
+    from ris.accounts.selectors import facility_settings
+
+    settings = facility_settings()
+    setattr(settings, field, value)
+    with pytest.raises(InvalidData):
+        settings.save()

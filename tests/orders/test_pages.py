@@ -302,3 +302,23 @@ def test_the_list_pages_by_cursor(browser, monkeypatch):
     earlier = re.search(r'rel="prev" href="([^"]+)"', page)
     back = client.get(at("order_list") + earlier[1].replace("&amp;", "&")).content.decode()
     assert re.findall(r'tr id="exam-([0-9a-f-]+)"', back) == [str(rows[2].uuid), str(rows[1].uuid)]
+
+
+def test_a_form_sent_twice_does_its_work_once(browser):
+    client = browser("clerk")
+    make_catalogue("CTCHEST")
+    body = {**PERSON, "once": "a"}
+    first, second = client.post(at("patient_create"), body), client.post(at("patient_create"), body)
+    assert first["Location"] == second["Location"] and Patient.objects.count() == 1
+    order = {
+        "code": ["CTCHEST"],
+        "indication": "x",
+        "priority": "stat",
+        "patient_class": "O",
+        "place": "1",
+        "once": "b",
+    }
+    address = at("order_create", Patient.objects.get().uuid)
+    assert client.post(address, {**order, "code": ["NONE"]}).status_code == 422
+    assert client.post(address, order)["Location"] == client.post(address, order)["Location"]
+    assert Order.objects.count() == 1
