@@ -114,7 +114,7 @@ class IrradiationEvent(models.Model):
 
 
 class ReferenceLevel(Recorded):
-    """A diagnostic reference level, with the source that says so. Compared with medians of many, never with one exam."""
+    """A diagnostic reference level, with its source. Compared with medians of many, never with one exam."""
 
     authority = models.CharField(_("authority"), max_length=100)
     year = models.PositiveSmallIntegerField(_("year"))
