@@ -32,7 +32,9 @@ class ReviewRound(Lifecycle):
     seed = models.PositiveIntegerField(_("seed"))
     due_on = models.DateField(_("due on"), null=True, blank=True)
     status = models.CharField(max_length=10, choices=RoundStatus.choices, default=RoundStatus.DRAFT, editable=False)
-    reviewers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="review_rounds", verbose_name=_("reviewers"))
+    reviewers = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, related_name="review_rounds", verbose_name=_("reviewers")
+    )
 
     history = HistoricalRecords(m2m_fields=[reviewers])
 

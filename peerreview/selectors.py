@@ -75,7 +75,5 @@ class Agreement:
 def agreement(review_round: ReviewRound) -> Agreement:
     """What counts is the arbiter's score where there is one."""
     done = review_round.cases.filter(status__in=(CaseStatus.SCORED, CaseStatus.CLOSED))
-    concurring = done.filter(
-        Q(arbitrated_score=Score.CONCUR) | Q(arbitrated_score="", score=Score.CONCUR)
-    )
+    concurring = done.filter(Q(arbitrated_score=Score.CONCUR) | Q(arbitrated_score="", score=Score.CONCUR))
     return Agreement(done.count(), concurring.count())

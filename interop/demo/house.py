@@ -33,9 +33,7 @@ def ensure_settings(*, prefix: str, letterhead: str) -> None:
 
 def ensure_sites() -> dict[str, Site]:
     names = {"main": "Main building", "kilima": "Kilima Clinic"}
-    return {
-        code: Site.objects.get_or_create(code=code, defaults={"name": name})[0] for code, name in names.items()
-    }
+    return {code: Site.objects.get_or_create(code=code, defaults={"name": name})[0] for code, name in names.items()}
 
 
 def ensure_member(member: Member) -> User:

@@ -112,7 +112,9 @@ NOW = {"arrived": 12, "in_progress": 25, "performed": 50}  # minutes ago it was 
 UNSCHEDULED = {"accepted", "vetting", "info_requested", "on_hold", "requested", "rejected"}
 
 
-def planned_exams(now: datetime, *, patients: int, stations: dict[str, list[str]], limit: int | None = None) -> Iterator[PlannedExam]:
+def planned_exams(
+    now: datetime, *, patients: int, stations: dict[str, list[str]], limit: int | None = None
+) -> Iterator[PlannedExam]:
     """The exams, oldest first; the same seed gives the same plan relative to ``now`` (aware, facility's zone)."""
     draw = random.Random(2026)
     stages = [stage for stage, count in STAGES for _ in range(count)]

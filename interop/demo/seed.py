@@ -105,7 +105,9 @@ def _order(plan: PlannedExam, stage: Stage) -> RequestedProcedure:
     catalogue = fitting[plan.number % len(fitting)]
     request = ProcedureRequest(code=catalogue.code, laterality="L" if catalogue.has_laterality else "")
     if plan.stage == "requested":
-        request = ProcedureRequest(code="XR999", scheme="99CLINIC", description="X-ray, as agreed by phone", modality="DX")
+        request = ProcedureRequest(
+            code="XR999", scheme="99CLINIC", description="X-ray, as agreed by phone", modality="DX"
+        )
     requester = stage.people["referrer"].practitioner
     if plan.number % 3 == 0 and plan.stage != "distributed":
         requester = stage.referrers[plan.number % len(stage.referrers)]
@@ -249,7 +251,9 @@ def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> Non
         report = reporting.sign_report(report, actor=radiologist)
     if plan.stage == "amended":
         with clock.at(opened + timedelta(minutes=95)):
-            reporting.add_addendum(report, text="Compared with outside images that came later: no change.", actor=radiologist)
+            reporting.add_addendum(
+                report, text="Compared with outside images that came later: no change.", actor=radiologist
+            )
     if plan.stage == "distributed":
         with clock.at(opened + timedelta(hours=3)):
             _acknowledge(report, stage)

@@ -54,7 +54,10 @@ class House:
             method,
             f"/api/v1/{path}",
             json=body,
-            headers={"Authorization": f"Bearer {self.token(who)}", **{k.replace("_", "-"): v for k, v in headers.items()}},
+            headers={
+                "Authorization": f"Bearer {self.token(who)}",
+                **{k.replace("_", "-"): v for k, v in headers.items()},
+            },
         )
         self.say(f"    {who}: {method} /api/v1/{path} -> {answer.status_code}")
         if answer.status_code not in wanted:
@@ -134,7 +137,12 @@ class Walk:
         self.title("A clerk finds no duplicate and registers a patient")
         mark = "".join(secrets.choice("bcdfghklmnprst") + secrets.choice("aeiou") for _ in range(3)).capitalize()
         birth_date = date(1960, 1, 1) + timedelta(days=secrets.randbelow(15000))
-        person = {"family_name": f"Walk{mark.lower()}", "given_name": "Neema", "birth_date": birth_date.isoformat(), "sex": "F"}
+        person = {
+            "family_name": f"Walk{mark.lower()}",
+            "given_name": "Neema",
+            "birth_date": birth_date.isoformat(),
+            "sex": "F",
+        }
         found = self.house.post("clerk", "patients/duplicates/", person)
         candidates = found if isinstance(found, list) else found["results"]
         must(not [row for row in candidates if row["score"] > 0.9], "a new name has a certain duplicate")
@@ -149,7 +157,11 @@ class Walk:
         self.title("The clerk orders a CT chest with contrast: accession number and UID exist from now on")
         catalogue = self.house.get("clerk", "catalogue/?modality=CT&page_size=200")["results"]
         exam = next(
-            (row for row in catalogue if "chest" in row["name"].lower() and row["uses_contrast"] and not row["needs_vetting"]),
+            (
+                row
+                for row in catalogue
+                if "chest" in row["name"].lower() and row["uses_contrast"] and not row["needs_vetting"]
+            ),
             None,
         )
         must(exam, "the catalogue has no CT chest with contrast")
@@ -181,10 +193,19 @@ class Walk:
                 break
         must(answer.status_code == 201, "no time was free on CT1 today")
         other = self.house.post(
-            "clerk", "orders/", {"patient": self.patient["id"], "priority": "routine", "indication": "Second",
-                                 "procedures": [{"code": self.procedure["code"]}]}, expect=201,
+            "clerk",
+            "orders/",
+            {
+                "patient": self.patient["id"],
+                "priority": "routine",
+                "indication": "Second",
+                "procedures": [{"code": self.procedure["code"]}],
+            },
+            expect=201,
         )["procedures"][0]
-        refusal = self.house.ask("clerk", "POST", "appointments/", {**body, "procedure": other["id"]}, expect=409).json()
+        refusal = self.house.ask(
+            "clerk", "POST", "appointments/", {**body, "procedure": other["id"]}, expect=409
+        ).json()
         must(refusal.get("found") and refusal.get("todo"), "the refusal does not say what was found and what to do")
         self.house.say(f"    refused: {refusal['found']} {refusal['todo']}")
         self.house.post("clerk", f"procedures/{other['id']}/cancel/", {"reason_code": "110510", "reason_text": "Walk"})
@@ -233,7 +254,9 @@ class Walk:
         self.title("The step ends; the technologist completes the exam")
         must(self.scanner.complete() == 0x0000, "N-SET COMPLETED was refused")
         must(self.scanner.complete() == 0x0110, "an N-SET of a final step is not answered 0x0110")
-        steps = self.house.get("technologist", f"steps/?accession_number={self.procedure['accession_number']}")["results"]
+        steps = self.house.get("technologist", f"steps/?accession_number={self.procedure['accession_number']}")[
+            "results"
+        ]
         must(len(steps) == 1, f"{len(steps)} scheduled steps instead of one")
         self.house.post("technologist", f"steps/{steps[0]['id']}/complete/")
         studies = self.house.get("technologist", f"studies/?procedure={self.procedure['id']}")
@@ -259,9 +282,14 @@ class Walk:
         self.house.say(f"    a picture of {len(answer.content)} bytes")
 
     def sign(self) -> None:
-        self.title("The radiologist writes, signs preliminary, then final; a signed version never changes; an addendum adds one")
+        self.title(
+            "The radiologist writes, signs preliminary, then final; a signed version never changes; an addendum adds one"
+        )
         path = f"reports/{self.report['id']}/"
-        sections = {"findings": "No filling defect. Lungs clear. Ünïcödé: Ωμέγα.", "impression": "No pulmonary embolism."}
+        sections = {
+            "findings": "No filling defect. Lungs clear. Ünïcödé: Ωμέγα.",
+            "impression": "No pulmonary embolism.",
+        }
         self.report = self.house.ask(
             "radiologist", "PATCH", path, {"sections": sections, "revision": self.report["revision"]}
         ).json()
@@ -274,7 +302,9 @@ class Walk:
         changed = {"sections": {"impression": "Something else."}, "revision": self.report["revision"]}
         self.house.ask("radiologist", "PATCH", path, changed, expect=409)
         self.house.ask("radiologist", "POST", f"{path}sign/", {}, expect=409)
-        self.report = self.house.post("radiologist", f"{path}addendum/", {"text": "Compared with outside CT: no change."})
+        self.report = self.house.post(
+            "radiologist", f"{path}addendum/", {"text": "Compared with outside CT: no change."}
+        )
         must(self.report["status"] == "appended", f"the report is {self.report['status']}")
         must(len(self.report["versions"]) == 3, f"{len(self.report['versions'])} versions instead of 3")
 
@@ -304,7 +334,9 @@ class Walk:
         for row in rows:
             self.house.say(f"    {row['at'][:19]}  {row['door']:<8} {row['who']:<24} {row['what']}")
         must(len(rows) >= 8, f"the timeline has only {len(rows)} entries")
-        audit = self.house.get("qa", f"audit-events/?accession_number={self.procedure['accession_number']}&page_size=200")
+        audit = self.house.get(
+            "qa", f"audit-events/?accession_number={self.procedure['accession_number']}&page_size=200"
+        )
         must(len(audit["results"]) >= 8, f"the audit has only {len(audit['results'])} rows")
         self.house.say(f"    {len(audit['results'])} audit rows")
 

@@ -173,9 +173,9 @@ class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, ResourceViewSet):
     @action(detail=True, methods=["post"])
     def replace(self, request: Request, uuid: str | None = None) -> Response:
         """Another exam in its place, with numbers of its own; answers the new one."""
-        data = self.validated()
+        procedure, data = self.get_object(), self.validated()
         data["by"] = services.ProcedureRequest(**data["by"])
-        new = services.replace_procedure(self.get_object(), **data, actor=self.actor)
+        new = services.replace_procedure(procedure, **data, actor=self.actor)
         return self.answer(new, status.HTTP_201_CREATED)
 
     @extend_schema(responses=shapes.TimelineSerializer)

@@ -1,0 +1,114 @@
+"""Every route of the OpenAPI document: nobody without credentials, nobody without the right, nobody from elsewhere."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import connection, models
+
+from ris.accounts.bootstrap import ensure_roles
+from ris.accounts.models import Role, User
+from ris.core.permissions import IT_ADMIN, ROLES
+from ris.tenants.context import use_facility
+from tests.e2e.routes import Operation, operations
+from tests.factories.exam import whole_exam
+
+#: What everybody signed in may ask about themselves
+ABOUT_ONESELF = {"/api/v1/auth/me", "/api/v1/auth/revoke", "/api/v1/auth/sign-out"}
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def routes(django_db_setup: None) -> list[Operation]:
+    return operations()
+
+
+def person(*roles: str) -> User:
+    ensure_roles()
+    user = User.objects.create(username=f"u-{uuid.uuid4().hex[:8]}")
+    user.roles.set(Role.objects.filter(name__in=roles))
+    return User.objects.get(pk=user.pk)
+
+
+def call(api, operation: Operation, value: object):
+    return getattr(api, operation.method)(operation.url(value), {}, format="json")
+
+
+def uuids_of(model: type[models.Model]) -> list[uuid.UUID]:
+    return list(model._base_manager.values_list("uuid", flat=True)[:1])
+
+
+def test_there_are_many_routes(routes):
+    assert len(routes) >= 69
+    assert {
+        f"/api/v1/{name}/"
+        for name in ["patients", "orders", "procedures", "appointments", "steps", "studies", "reports", "report-templates", "critical-results", "deliveries", "charges", "dose-reports", "review-rounds", "audit-events", "messages", "worklist-items", "users"]
+    } <= {operation.path for operation in routes}
+
+
+def test_without_credentials_every_route_answers_401(api, routes):
+    for operation in routes:
+        if operation.is_open:
+            continue
+        response = call(api, operation, uuid.uuid4())
+        assert response.status_code == 401, f"{operation}: {response.status_code}"
+
+
+def test_every_route_names_its_right(routes):
+    nameless = {op.path for op in routes if not op.is_open and not op.permission}
+    assert nameless == ABOUT_ONESELF
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_lacks_the_right_gets_403_and_who_holds_it_does_not(api, routes, role):
+    user = person(role)
+    api.force_authenticate(user)
+    for operation in routes:
+        if operation.is_open or operation.permission is None:
+            continue
+        response = call(api, operation, uuid.uuid4())
+        if user.may(operation.permission):
+            assert response.status_code not in (401, 403), f"{role} {operation}: {response.status_code}"
+            assert response.status_code < 500, f"{role} {operation}: {response.status_code}"
+        else:
+            assert response.status_code == 403, f"{role} {operation}: {response.status_code}"
+
+
+def test_another_facilitys_identifiers_are_unknown_here(api, alpha, beta, routes):
+    """S1: 404 for every object of beta asked for at alpha, and nothing of beta in any answer."""
+    with use_facility(beta):
+        exam = whole_exam(family_name="Onlyinbeta")
+        foreign = {model: uuids_of(model) for model in exam.models()}
+    assert connection.schema_name == "alpha"
+    clinical, administrator = person(*(role for role in ROLES if role != IT_ADMIN)), person(IT_ADMIN)
+    asked, told = 0, {}
+    for operation in routes:
+        if not operation.names_an_object:
+            continue
+        api.force_authenticate(clinical if clinical.may(operation.permission) else administrator)
+        queryset = getattr(operation.view, "queryset", None)
+        model = queryset.model if queryset is not None else None
+        values = foreign.get(model) or foreign[exam.patient_model]
+        for value in values:
+            response = call(api, operation, value)
+            asked += 1
+            if response.status_code != 404:
+                told[str(operation)] = response.status_code
+            assert b"Onlyinbeta" not in response.content
+    assert told == {}
+    assert asked >= 40
+
+
+def test_lists_show_nothing_of_another_facility(api, alpha, beta, routes):
+    with use_facility(beta):
+        whole_exam(family_name="Onlyinbeta")
+    clinical, administrator = person(*(role for role in ROLES if role != IT_ADMIN)), person(IT_ADMIN)
+    for operation in routes:
+        if operation.method != "get" or operation.names_an_object:
+            continue
+        api.force_authenticate(administrator if administrator.may(operation.permission or "") else clinical)
+        response = call(api, operation, "")
+        assert response.status_code < 500, str(operation)
+        assert b"Onlyinbeta" not in b"".join(response) if response.streaming else response.content
