@@ -1,4 +1,4 @@
-"""The people of the demo: staff, referrers and patients. All invented, from many places, with the letters of their names."""
+"""The people of the demo: staff, referrers, patients. All invented, of many places, with the letters of their names."""
 
 from __future__ import annotations
 

@@ -283,7 +283,7 @@ class Walk:
 
     def sign(self) -> None:
         self.title(
-            "The radiologist writes, signs preliminary, then final; a signed version never changes; an addendum adds one"
+            "The radiologist writes and signs, preliminary, then final; a signed version stays; an addendum adds one"
         )
         path = f"reports/{self.report['id']}/"
         sections = {
