@@ -44,6 +44,7 @@ def chest_slice(position: float, *, size: int = 512, contrast: bool = True, seed
         image[ellipse(rx * np.cos(angle), ry * np.sin(angle), 0.055, 0.018, angle + np.pi / 2)] = BONE
     table = (y > depth + 0.10) & (y < depth + 0.13) & (np.abs(x) < 0.72)
     image[table] = -320
+    image = softened(image)
     noise = np.random.default_rng(seed + int(position * 10_000)).normal(0, 14, image.shape)
     inside = image > AIR
     return np.clip(image + np.where(inside, noise, noise * 0.4), -1024, 3071).astype(np.int16)
@@ -61,6 +62,14 @@ def _projection(size: int) -> np.ndarray:
     places = np.linspace(0, rows - 1, size)
     film = np.array([np.interp(places, np.arange(rows), wide[:, column]) for column in range(size)]).T
     return (film - film.min()) / (film.max() - film.min())
+
+
+def softened(image: np.ndarray) -> np.ndarray:
+    """Edges as a scanner has them: the mean of each pixel and its eight neighbours."""
+    padded = np.pad(image, 1, mode="edge")
+    rows, columns = image.shape
+    shifted = [padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3)]
+    return np.mean(shifted, axis=0, dtype=np.float32)
 
 
 def chest_film(*, size: int = 512, seed: int = 0) -> np.ndarray:

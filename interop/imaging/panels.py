@@ -41,6 +41,19 @@ def images_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     return viewer_context(list(studies_of(thing, actor=actor)), actor)
 
 
+def small_images_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    context = images_panel(thing, request=request)
+    return {**context, "image_is_small": True} if context else None
+
+
+SLOTS = {
+    "report.images": images_panel,
+    "peerreview.images": images_panel,
+    "console.images": small_images_panel,
+    "order.images": small_images_panel,
+}
+
+
 def register() -> None:
-    for slot in ("report.images", "console.images", "order.images", "peerreview.images"):
-        register_panel(Panel(slot, images_panel, "interop/images_panel.html", permission=VIEW_STUDY, key="images"))
+    for slot, selector in SLOTS.items():
+        register_panel(Panel(slot, selector, "interop/images_panel.html", permission=VIEW_STUDY, key="images"))

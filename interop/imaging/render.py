@@ -174,7 +174,7 @@ def grey(pixels: np.ndarray, header: Dataset, frame: int, window: Window) -> np.
     if window.centre is not None and window.width is not None:
         shown = windowed(values, window.centre, window.width)
     elif not window.is_full and "VOILUTSequence" in effective:
-        shown = stretched(apply_voi_lut(values, effective))
+        shown = stretched(apply_voi_lut(np.rint(values).astype(np.int32), effective))
     elif not window.is_full and (own := own_window(effective)):
         shown = windowed(values, *own)
     else:

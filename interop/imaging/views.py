@@ -66,4 +66,7 @@ def study_images(request: HttpRequest, study: uuid.UUID) -> HttpResponse:
     found = ImagingStudy.objects.visible_to(actor).filter(uuid=study).first()
     if found is None:
         raise NotKnown(_("There is no such study."))
-    return render(request, "interop/images.html", {**(viewer_context([found], actor) or {}), "study": found})
+    procedure = found.procedures.select_related("order__patient").order_by("pk").first()
+    patient = procedure.order.patient if procedure else None
+    context = {**(viewer_context([found], actor) or {}), "study": found, "patient": patient, "image_is_alone": True}
+    return render(request, "interop/images.html", context)

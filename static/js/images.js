@@ -4,7 +4,7 @@
   var AHEAD = 4, KEPT = 160, STEP = 24;
 
   function start(viewer) {
-    var tag = document.getElementById("image-stacks");
+    var tag = viewer.querySelector('script[type="application/json"]');
     var stage = viewer.querySelector("[data-stage]");
     if (!tag || !stage) return;
     var stacks = JSON.parse(tag.textContent), picture = stage.querySelector("[data-picture]");

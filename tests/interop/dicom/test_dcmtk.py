@@ -30,9 +30,15 @@ def test_findscu_with_date_modality_and_station_gets_the_item_once(scp, dcmtk, t
     today = f"{timezone.localdate():%Y%m%d}"
     step = "ScheduledProcedureStepSequence[0]."
     keys = (
-        f"{step}ScheduledStationAETitle=CT1", f"{step}Modality=CT", f"{step}ScheduledProcedureStepStartDate={today}",
-        f"{step}ScheduledProcedureStepStartTime=", "AccessionNumber=", "PatientName=", "PatientID=", "StudyInstanceUID=",
-    )  # fmt: skip
+        f"{step}ScheduledStationAETitle=CT1",
+        f"{step}Modality=CT",
+        f"{step}ScheduledProcedureStepStartDate={today}",
+        f"{step}ScheduledProcedureStepStartTime=",
+        "AccessionNumber=",
+        "PatientName=",
+        "PatientID=",
+        "StudyInstanceUID=",
+    )
     answer = find(scp, dcmtk, tmp_path, *keys)
     assert answer.returncode == 0, answer.stderr
     [found] = list(tmp_path.glob("rsp*.dcm"))

@@ -348,6 +348,53 @@ def test_a_database_that_is_away_is_out_of_resources(scp, monkeypatch):
     assert scanner.store_images(1) == [0]
 
 
+def test_a_database_that_restarts_costs_one_answer_at_most(scp):
+    """R3, shortened: every connection of the database is cut between two requests of one association."""
+    from django.db import connection
+
+    from tests.conftest import superuser
+
+    schedule("CT1")
+    with scu.association(
+        host="127.0.0.1",
+        port=scp.port,
+        called_ae_title="ALPHA",
+        calling_ae_title="CT1",
+        contexts=scu.contexts_for(["1.2.840.10008.5.1.4.31"]),
+    ) as line:
+        keys = worklist_keys("CT1", "CT", "")
+        for _number in range(3):
+            answers = [answer.Status for answer, _item in line.send_c_find(keys, "1.2.840.10008.5.1.4.31")]
+            assert answers in ([0xFF00, 0x0000], [0xC001])
+            with superuser() as server:
+                database = connection.settings_dict["NAME"]
+                server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [database])
+            connection.close()
+    assert len(scp.scanner().query_worklist()) == 1
+
+
+def test_no_name_is_in_the_logs(scp, caplog):
+    import logging
+
+    caplog.set_level(logging.DEBUG)
+    schedule("CT1", family_name="Kanariya", given_name="Siri")
+    scanner = scp.scanner()
+    [item] = scanner.query_worklist()
+    scanner.start(item)
+    scanner.store_images(1)
+    scanner.store_wrong_patient(item)
+    scanner.complete()
+    scanner.start_unscheduled(patient_name="Kanariya^Typed", patient_id="KANARIYA-7")
+    image = scanner._image(0, 1)
+    image.PatientBirthDate = "19991231"
+    del image.StudyInstanceUID
+    assert scanner._store([image]) == [0xC000]
+    ours = [record for record in caplog.records if not record.name.startswith(("pynetdicom", "pydicom", "django.db"))]
+    told = "\n".join(record.getMessage() for record in ours).lower()
+    assert "kanariya" not in told
+    assert "19991231" not in told
+
+
 def test_what_a_killed_process_left_is_swept(scp):
     from interop.dicom.store import INCOMING, IncomingFile, sweep_incoming
 
