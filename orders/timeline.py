@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from orders.models import LIFE_CYCLE, RequestedProcedure
+from orders.models import LIFE_CYCLE, Order, RequestedProcedure
 from ris.core.panels import panels_of
 
 SLOT = "timeline"
@@ -66,11 +65,34 @@ def entries_of(procedure: RequestedProcedure, *, request: Any = None) -> list[Ti
         entries.append(TimelineEntry(row.history_date, who, door, words, kind, row.status if reached else "", detail))
         previous = row
     first = rows[0].history_date if entries else procedure.created_at
-    for row in procedure.order.history.select_related("history_user").filter(Q(history_date__gt=first)):
-        what, door, who = signed_by(row)
-        if what != _("Follows its procedures"):
-            entries.append(TimelineEntry(row.history_date, who, door, what or _("Order changed"), "order"))
+    entries.extend(_changes_of_order(procedure.order, since=first))
     for panel in panels_of(SLOT):
         answer = panel.selector(procedure, request=request) or {}
         entries.extend(answer.get("entries", []))
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+#: What belongs to the order itself; its status only follows its procedures and is no step of its own.
+ORDER_FACTS = (
+    "patient_id",
+    "priority",
+    "patient_class",
+    "indication",
+    "clinical_information",
+    "requester_id",
+    "site_id",
+    "transport",
+    "isolation",
+    "location",
+)
+
+
+def _changes_of_order(order: Order, *, since: datetime) -> list[TimelineEntry]:
+    entries: list[TimelineEntry] = []
+    facts: tuple[Any, ...] | None = None
+    for row in order.history.select_related("history_user").order_by("history_date", "history_id"):
+        previous, facts = facts, tuple(getattr(row, name) for name in ORDER_FACTS)
+        if previous is not None and previous != facts and row.history_date > since:
+            what, door, who = signed_by(row)
+            entries.append(TimelineEntry(row.history_date, who, door, what or _("Order changed"), "order"))
+    return entries

@@ -37,6 +37,7 @@ from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.errors import AlreadyExists, Conflict, InvalidData, InvalidTransition
+from ris.core.lifecycle import signed
 from ris.events.bus import publish
 
 S = ProcedureStatus
@@ -138,7 +139,7 @@ def _next_key(model: type[Order] | type[RequestedProcedure]) -> int:
 
 def _insert(row: Order | RequestedProcedure, actor: Actor, reason: str) -> None:
     row._history_user = actor.user
-    row._change_reason = f"{reason} [{actor}]"[:200]
+    row._change_reason = signed(reason, actor)
     row.save(force_insert=True)
 
 

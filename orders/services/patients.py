@@ -32,6 +32,7 @@ from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.errors import AlreadyExists, Conflict, InvalidData
+from ris.core.lifecycle import signed
 from ris.events.bus import publish
 
 IdentifierData = Mapping[str, str]
@@ -154,7 +155,7 @@ def _save_identifier(patient: Patient, row: IdentifierData, actor: Actor) -> Pat
 def sign(row: Any, actor: Actor, reason: str) -> None:
     """Save a row that has history but no version."""
     row._history_user = actor.user
-    row._change_reason = f"{reason} [{actor}]"[:200]
+    row._change_reason = signed(reason, actor)
     row.save()
 
 

@@ -12,6 +12,15 @@ from ris.core.actor import Actor
 from ris.core.errors import InvalidTransition, NotKnown
 from ris.core.ids import uuid7
 
+#: As much as a history row's reason holds.
+LONGEST_REASON = 100
+
+
+def signed(reason: str, actor: Actor) -> str:
+    """``reason [door:name]``; a long reason is cut, never the signature."""
+    signature = f" [{actor}]"[:LONGEST_REASON]
+    return f"{str(reason)[: LONGEST_REASON - len(signature)]}{signature}"
+
 
 class PublicModel(models.Model):
     """A row that the outside names by its UUID, never by its key."""
@@ -50,7 +59,7 @@ class Recorded(PublicModel):
     def save_as(self, actor: Actor, reason: str) -> None:
         """Save, and sign the history row that the save writes."""
         self._history_user = actor.user
-        self._change_reason = f"{reason} [{actor}]"[:200]
+        self._change_reason = signed(reason, actor)
         self.save()
 
 

@@ -224,3 +224,33 @@ def test_charges_are_drafted_once_confirmed_and_void(alpha):
     assert services.draft_charges(procedure, actor=SYSTEM) and Charge.objects.count() == 2
     with pytest.raises(InvalidTransition):
         services.confirm_charge(charge, actor=SYSTEM)
+
+
+def test_the_timeline_tells_who_through_which_door_and_what_changed_in_the_order(alpha):
+    from orders import selectors
+
+    clerk = make_actor("clerk", given_name="Mercy", family_name="Wafula")
+    order = make_order(clerk)
+    procedure = order.procedures.get()
+    services.mark_started(procedure, actor=Actor("mpps", ae_title="CT1"))
+    services.change_order(order, priority="stat", reason="x" * 150, actor=clerk)
+    entries = selectors.procedure_timeline(procedure, actor=clerk)
+    assert [(entry.who, entry.door, entry.status) for entry in entries] == [
+        ("Mercy Wafula", "web", ""),
+        ("CT1", "mpps", "in_progress"),
+        ("Mercy Wafula", "web", "accepted"),
+    ]
+    assert entries[0].what.startswith("x" * 50)
+
+
+def test_upper_apps_add_their_own_steps(alpha, monkeypatch):
+    from django.utils import timezone
+
+    from orders import selectors
+    from orders.timeline import TimelineEntry
+    from ris.core import panels
+
+    own = TimelineEntry(timezone.now(), "Dr Read", "web", "Read", "report")
+    panel = panels.Panel("timeline", lambda obj, *, request=None: {"entries": [own]}, "", key="test")
+    monkeypatch.setitem(panels._panels, ("timeline", "test"), panel)
+    assert own in selectors.procedure_timeline(make_procedure(), actor=SYSTEM)
