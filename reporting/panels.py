@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from orders.timeline import SLOT
 from reporting import permissions as perms
 from reporting import selectors
-from reporting.models import CriticalResult
-from reporting.selectors.critical import board_counts
+from reporting.models import CriticalResult, Report
 from reporting.selectors.reading import ReadingFilter, built_in_lists, minutes_left
 from ris.accounts.actors import actor_of
 from ris.core.actor import SYSTEM
 from ris.core.panels import NavItem, Panel, register_nav, register_panel
-from ris.core.permissions import RADIOLOGIST, READERS, REFERRER, RESIDENT
+from ris.core.permissions import READERS, REFERRER
 
 
 def _unread(request: HttpRequest) -> int | None:
@@ -69,48 +69,73 @@ def _timeline(procedure: Any, *, request: HttpRequest | None = None) -> dict[str
     return {"entries": selectors.history_entries(procedure, actor=actor)}
 
 
-def _home_of_reader(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
-    if not request.user.has_role(*READERS):  # type: ignore[union-attr]
+def _reads(request: HttpRequest) -> bool:
+    return request.user.has_role(*READERS)  # type: ignore[union-attr]
+
+
+def _refers(request: HttpRequest) -> bool:
+    return request.user.has_role(REFERRER)  # type: ignore[union-attr]
+
+
+def _own_alerts(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Critical results that wait: those one raised, or those of one's patients."""
+    box = "mine" if _reads(request) else "open" if _refers(request) else ""
+    rows = list(selectors.critical_board(actor=actor_of(request), box=box)[:5]) if box else []
+    return {"rows": rows} if rows else None
+
+
+def _next_best(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    return {} if _reads(request) else None
+
+
+def _reading_stats(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    if not _reads(request):
         return None
     actor = actor_of(request)
-    entries = selectors.list_counts(built_in_lists(actor), actor=actor)
-    first = list(selectors.reading_list(actor=actor, filters=ReadingFilter())[:8])
+    return {"entries": selectors.list_counts(built_in_lists(actor), actor=actor)}
+
+
+def _due_first(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    if not _reads(request):
+        return None
+    first = list(selectors.reading_list(actor=actor_of(request), filters=ReadingFilter())[:8])
     for row in first:
-        row.minutes_left, row.minutes_total = minutes_left(row)
-    mine = selectors.critical_board(actor=actor, box="mine")[:5]
-    return {"entries": entries, "first": first, "mine": mine}
+        row.minutes_left, row.minutes_total = minutes_left(row)  # type: ignore[attr-defined]
+    return {"first": first}
 
 
-def _home_of_referrer(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
-    if not request.user.has_role(REFERRER):  # type: ignore[union-attr]
+def _result_stats(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    if not _refers(request):
         return None
-    actor = actor_of(request)
-    return {
-        "counts": selectors.inbox_counts(actor=actor),
-        "lines": list(selectors.inbox(actor=actor)[:8]),
-        "critical": board_counts(actor=actor)["open"],
-    }
+    return {"counts": selectors.inbox_counts(actor=actor_of(request))}
 
 
-register_panel(Panel(SLOT, _timeline, "reporting/_nothing.html", perms.VIEW_REPORT, key="reporting"))
-for _role in (RADIOLOGIST, RESIDENT):
-    register_panel(
-        Panel(
-            f"home.{_role}",
-            _home_of_reader,
-            "reporting/_home_reader.html",
-            perms.VIEW_READING_LIST,
-            order=10,
-            key="reading",
-        )
-    )
+def _results(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    if not _refers(request):
+        return None
+    return {"lines": list(selectors.inbox(actor=actor_of(request))[:8])}
+
+
+def _report_of_exam(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """A way from an exam to its report, as far as the person may see it."""
+    patient = procedure.order.patient_id
+    known: dict[int, dict[int, Report]] = request.__dict__.setdefault("reports_of_patients", {})
+    if patient not in known:  # one query for all exams of a patient's page
+        rows = Report.objects.visible_to(actor_of(request)).filter(procedures__order__patient=patient)
+        pairs = rows.exclude(status="cancelled").order_by("pk").annotate(exam=F("procedures__pk"))
+        known[patient] = {row.exam: row for row in pairs}  # type: ignore[attr-defined]
+    report = known[patient].get(procedure.pk)
+    return {"report": report} if report is not None else None
+
+
 register_panel(
-    Panel(
-        f"home.{REFERRER}",
-        _home_of_referrer,
-        "reporting/_home_referrer.html",
-        perms.VIEW_RESULT,
-        order=10,
-        key="results",
-    )
+    Panel(SLOT, _timeline, "reporting/_nothing.html", perms.VIEW_REPORT, key="reporting"),
+    Panel("home.alerts", _own_alerts, "reporting/_home_alerts.html", perms.VIEW_CRITICAL, order=10),
+    Panel("home.actions", _next_best, "reporting/_home_next.html", perms.CLAIM_PROCEDURE, order=20),
+    Panel("home.stats", _reading_stats, "reporting/_home_reading_stats.html", perms.VIEW_READING_LIST, order=10),
+    Panel("home.main", _due_first, "reporting/_home_due_first.html", perms.VIEW_READING_LIST, order=10),
+    Panel("home.stats", _result_stats, "reporting/_home_result_stats.html", perms.VIEW_RESULT, order=11),
+    Panel("home.main", _results, "reporting/_home_results.html", perms.VIEW_RESULT, order=11),
+    Panel("procedure.actions", _report_of_exam, "reporting/_to_report.html", perms.VIEW_REPORT, order=30),
+    Panel("patient.exam", _report_of_exam, "reporting/_exam_report.html", perms.VIEW_REPORT, order=30),
 )

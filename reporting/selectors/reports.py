@@ -16,6 +16,8 @@ from reporting.models import ReadingLock, Report, ReportDelivery, ReportVersion,
 from reporting.services.templates import prior_exams
 from ris.core.actor import Actor
 from ris.core.errors import NotKnown
+from worklist.codes import NOTE_CHIPS
+from worklist.models import TechnologistNote
 
 
 def reports(*, actor: Actor) -> QuerySet[Report]:
@@ -93,6 +95,14 @@ def _prior(row: Any, regions: set[str], modalities: set[str]) -> Prior:
     return Prior(row, newest, 0, _("Other region"))
 
 
+def _words_of(note: TechnologistNote) -> str:
+    """The chips in words, what was changed, and the free text."""
+    parts = [str(NOTE_CHIPS.get(key, key)) for key in note.chips]
+    if note.deviation:
+        parts.append(_("Protocol changed: %s") % note.deviation)
+    return ". ".join(filter(None, (*parts, note.text)))
+
+
 @dataclass(frozen=True)
 class TechnologistNotes:
     comments: list[tuple[str, str]]
@@ -113,11 +123,14 @@ def technologist_notes(procedures: list[RequestedProcedure]) -> TechnologistNote
             comments.append((_("Protocol"), procedure.protocol))
         if procedure.comments_to_technologist:
             comments.append((_("To the technologist"), procedure.comments_to_technologist))
-        if getattr(procedure, "note_to_radiologist", ""):
-            comments.append((_("Note to the radiologist"), procedure.note_to_radiologist))
+        note = procedure.technologist_notes.select_related("written_by").first()
+        if note is not None:
+            comments.append((note.written_by.display_name if note.written_by else "", _words_of(note)))
         consumables += procedure.consumables.filter(withdrawn_at__isnull=True).select_related("recorded_by")
-        screenings += procedure.screenings.select_related("questionnaire", "answered_by").prefetch_related(
-            "questionnaire__questions"
+        screenings += (
+            procedure.screenings.filter(superseded_at__isnull=True)
+            .select_related("questionnaire", "answered_by")
+            .prefetch_related("questionnaire__questions")
         )
         rejects += procedure.rejects.all()
     return TechnologistNotes(comments, consumables, screenings, rejects)

@@ -171,7 +171,10 @@ def write_sections(report: Report, sections: Mapping[str, str], actor: Actor) ->
 
 @service(perms.WRITE_REPORT, action=Action.UPDATE)
 def save_report(report: Report, *, sections: Mapping[str, str], revision: int | None, actor: Actor) -> Report:
-    """Save text on top of ``revision``. Raises RevisionConflict, HeldByAnother, Conflict when signed."""
+    """Save text on top of ``revision``; a repeat of what is stored already changes nothing and is no conflict.
+
+    Raises RevisionConflict, HeldByAnother, Conflict when signed.
+    """
     user = person(actor)
     procedures = list(report.procedures.all())
     report = Report.locked(report.pk)
@@ -179,7 +182,8 @@ def save_report(report: Report, *, sections: Mapping[str, str], revision: int | 
         raise already_signed(report)
     if report.status in DEAD:
         raise InvalidTransition(_("This report is closed."), todo=_("Open the exam again from the reading list."))
-    check_revision(report, revision)
+    if {**report.sections, **clean_sections(sections)} != report.sections:
+        check_revision(report, revision)
     claim(procedures, user)
     if write_sections(report, sections, actor):
         report.save_as(actor, "Saved")

@@ -39,8 +39,16 @@
   if (!form) return;
   var words = $("#report-words").dataset, slot = $("[data-report-slot]"), sections = $$("textarea[data-section]", form);
   var revision = form.elements.revision, saved = $("[data-saved]", form), savedText = $("span", saved);
-  var timer, firstChange = 0, saving = null, conflict = false, leaving = false, sent = snapshot();
+  var timer, firstChange = 0, saving = null, conflict = false, leaving = false, sent = sections.map(function (area) { return area.defaultValue; }).join("\u0000");
 
+  function symbol(name) {
+    var SVG = "http://www.w3.org/2000/svg", node = doc.createElementNS(SVG, "svg"), use = doc.createElementNS(SVG, "use");
+    node.setAttribute("class", "i");
+    node.setAttribute("aria-hidden", "true");
+    use.setAttribute("href", $("use", saved).getAttribute("href").split("#")[0] + "#" + name);
+    node.appendChild(use);
+    return node;
+  }
   function snapshot() { return sections.map(function (area) { return area.value; }).join("\u0000"); }
   function isDirty() { return snapshot() !== sent; }
   function state(text, tone) { savedText.textContent = text; saved.className = "row-x " + tone; }
@@ -113,10 +121,12 @@
   function refuse(problem) {
     var box = make("div", { "class": "pi-alert t-red", role: "alert" }), list = make("dl"), act = make("div", { "class": "act" });
     conflict = /revision_conflict$/.test(problem.type || "");
-    box.appendChild(make("span", { "class": "i" }));
+    box.appendChild(symbol("hand-stop"));
     box.appendChild(make("h3", { tabindex: "-1" }, problem.detail || words.failed));
-    [["found", problem.found], ["todo", problem.todo]].forEach(function (pair) {
-      if (pair[1] && pair[1] !== problem.detail) list.appendChild(make("dd", {}, pair[1]));
+    [[words.found, problem.found], [words.todo, problem.todo]].forEach(function (pair) {
+      if (!pair[1] || pair[1] === problem.detail) return;
+      list.appendChild(make("dt", {}, pair[0]));
+      list.appendChild(make("dd", {}, pair[1]));
     });
     box.appendChild(list);
     if (conflict) {
@@ -131,8 +141,14 @@
   }
   form.addEventListener("input", function (event) { if (event.target.matches("[data-section]")) { paint(event.target); touched(); suggest(event.target); } });
   sections.forEach(function (area) { area.addEventListener("blur", function () { if (isDirty()) save(); }); });
-  window.addEventListener("beforeunload", function (event) { if (isDirty() && !leaving) { save(); event.preventDefault(); event.returnValue = ""; } });
-  doc.addEventListener("visibilitychange", function () { if (doc.hidden && isDirty()) save(); });
+  window.addEventListener("beforeunload", function (event) {
+    if (!isDirty() || leaving) return;
+    event.preventDefault();                               // the browser keeps a copy; a save in flight would race the next page
+    event.returnValue = "";
+    leaving = true;
+    setTimeout(function () { leaving = false; }, 1000);
+  });
+  doc.addEventListener("visibilitychange", function () { if (doc.hidden && isDirty() && !leaving) save(); });
   if (isDirty()) touched();
   setTimeout(function () { sections.forEach(paint); touched(); }, 50);        // app.js may have put an unsent text back
 
