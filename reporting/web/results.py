@@ -11,7 +11,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from reporting import permissions as perms
@@ -28,7 +28,7 @@ TITLES = {
     "unread": (gettext_lazy("To read"), "mail"),
     "critical": (gettext_lazy("Critical"), "alert-octagon"),
     "changed": (gettext_lazy("Changed reports"), "file-diff"),
-    "read": (gettext_lazy("Read"), "circle-check"),
+    "read": (pgettext_lazy("state", "Read"), "circle-check"),
 }
 ROWS = 50
 
