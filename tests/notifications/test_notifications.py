@@ -1,9 +1,12 @@
 import json
+import re
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.db import transaction
 from django.utils import timezone, translation
@@ -14,7 +17,7 @@ from ris.audit.models import AuditEvent
 from ris.core.errors import InvalidData
 from ris.notifications.models import Channel, Notification, NotificationStatus, RotaShift
 from ris.notifications.services import notify, notify_all, on_duty, send_again, send_notification, unread_count
-from ris.notifications.words import words_of
+from ris.notifications.words import template_of, words_of
 from ris.tenants.context import use_facility
 from tests.factories.accounts import UserFactory, actor_with_roles, user_with_roles
 
@@ -243,3 +246,15 @@ def test_the_bell_is_on_every_page(tclient, person):
 
 def test_anonymous_people_have_no_inbox(tclient):
     assert tclient.get("/notifications/").status_code == 302
+
+
+def test_every_template_that_is_named_is_written():
+    """Each ``template="app.name"`` in the code has its words."""
+    root = Path(settings.BASE_DIR)
+    named = set()
+    for package in ("ris", "orders", "worklist", "reporting", "dose", "peerreview", "interop"):
+        for path in (root / package).rglob("*.py"):
+            if "notify" in (text := path.read_text()):
+                named |= set(re.findall(r'template="([a-z_]+\.[a-z_]+)"', text))
+    written = {key for key in named if (root / "templates" / template_of(key)).is_file()}
+    assert named - written == set()
