@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from simple_history.models import HistoricalRecords
 
 from dose.querysets import DoseReportQuerySet
@@ -146,7 +147,7 @@ class ReferenceLevel(Recorded):
 
 
 class DoseTriggerStatus(models.TextChoices):
-    OPEN = "open", _("Open")
+    OPEN = "open", pgettext_lazy("state", "Open")
     EXPLAINED = "explained", _("Explained")
 
 

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -42,6 +42,12 @@ WORDS = {
 }
 
 
+def _plain(name: str) -> str:
+    """A PN for reading: FAMILY, Given Middle."""
+    family, _caret, given = name.partition("=")[0].partition("^")
+    return ", ".join(part for part in (family.upper().strip(), " ".join(given.replace("^", " ").split())) if part)
+
+
 @never_cache
 @page(perms.RESOLVE_EXCEPTION)
 def exception_list(request: HttpRequest) -> HttpResponse:
@@ -51,13 +57,15 @@ def exception_list(request: HttpRequest) -> HttpResponse:
     if kind in ExceptionKind.values:
         rows = rows.filter(kind=kind)
     shown = list(rows.order_by("-pk")[:AT_MOST])
+    for row in shown:
+        row.sent_name = _plain(_evidence(row)[0].name)
     patients = sorted({row.audit_patient for row in shown if row.audit_patient})
     record_read(request.actor, perms.RESOLVE_EXCEPTION, patients=patients, detail={"rows": len(shown)})  # type: ignore[attr-defined]
     context = {
         "nav": "exceptions",
         "rows": shown,
         "box": box,
-        "boxes": [(_("Open"), "?", box == "open"), (_("Resolved"), "?box=done", box == "done")],
+        "boxes": [(pgettext("state", "Open"), "?", box == "open"), (_("Resolved"), "?box=done", box == "done")],
         "kinds": ExceptionKind.choices,
     }
     return render(request, "worklist/exceptions.html", context)
@@ -116,7 +124,7 @@ def _page(
         "nav": "exceptions",
         "item": item,
         "sent": sent,
-        "sent_name": sent.name.replace("^", " ").strip(),
+        "sent_name": _plain(sent.name),
         "sent_birth_date": parse_date(sent.birth_date),
         "modality": modality,
         "moment": moment,
