@@ -67,7 +67,10 @@ class ExamDiscontinued(Event):
 
 @dataclass(frozen=True)
 class InstanceStored(Event):
-    """``subject``: the SOP Instance UID. The file is safe and the row is in the same commit."""
+    """``subject``: the SOP Instance UID of an object without pixels: dose report, key objects, presentation, document.
+
+    Pictures come by the thousand and are told of once per study: StudyMatched, StudyCompleted.
+    """
 
     name = "worklist.instance_stored"
 

@@ -78,9 +78,17 @@ def test_an_instance_is_indexed_with_study_and_series():
     assert fresh(row.series).instance_count == 1
     assert list(study.procedures.all()) == [procedure] and kinds() == []
     assert fresh(procedure).status == "scheduled"
-    event = OutboxEvent.objects.get(name="worklist.instance_stored")
-    assert event.payload["sop_class_uid"] == data.sop_class_uid
     assert OutboxEvent.objects.filter(name="worklist.study_matched").count() == 1
+
+
+def test_an_object_without_pixels_is_told_of():
+    procedure = booked().procedure
+    index_instance(stored(procedure), actor=STORE)
+    report = stored(procedure, rows=None, columns=None, modality="SR", sop_class_uid="1.2.840.10008.5.1.4.1.1.88.67")
+    index_instance(report, actor=STORE)
+    event = OutboxEvent.objects.get(name="worklist.instance_stored")
+    assert (event.payload["sop_class_uid"], event.payload["path"]) == (report.sop_class_uid, report.path)
+    assert ImagingStudy.objects.get().modalities == "CT\\SR"
 
 
 def test_identical_is_accepted_once_and_other_content_refused():
@@ -333,4 +341,4 @@ def test_eight_associations_at_once_count_exactly(facility_server):
     assert (study.series_count, study.instance_count, ImagingInstance.objects.count()) == (2, 24, 24)
     assert sorted(ImagingSeries.objects.values_list("instance_count", flat=True)) == [12, 12]
     assert list(study.procedures.all()) == [procedure]
-    assert OutboxEvent.objects.filter(name="worklist.instance_stored").count() == 24
+    assert OutboxEvent.objects.filter(name="worklist.study_matched").count() == 1

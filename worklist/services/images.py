@@ -126,17 +126,18 @@ def _insert(instance: StoredInstance, actor: Actor) -> ImagingInstance | None:
         return None
     ImagingSeries.objects.filter(pk=series.pk).update(instance_count=F("instance_count") + 1)
     _count(series.study, row)
-    publish(
-        InstanceStored(
-            instance.sop_instance_uid,
-            accession_number=instance.accession_number[:16],
-            sop_instance_uid=instance.sop_instance_uid,
-            sop_class_uid=instance.sop_class_uid,
-            study_instance_uid=instance.study_instance_uid,
-            path=instance.path,
-        ),
-        actor=actor,
-    )
+    if instance.rows is None:
+        publish(
+            InstanceStored(
+                instance.sop_instance_uid,
+                accession_number=instance.accession_number[:16],
+                sop_instance_uid=instance.sop_instance_uid,
+                sop_class_uid=instance.sop_class_uid,
+                study_instance_uid=instance.study_instance_uid,
+                path=instance.path,
+            ),
+            actor=actor,
+        )
     return row
 
 
