@@ -61,8 +61,10 @@ def lines_of(report: Any) -> list[tuple[Shown, float]]:
 
 
 def rounded(value: float | None) -> float | int | None:
-    """Three figures that mean something: 724.52 -> 725, 9.914 -> 9.91, 0.1074 -> 0.107."""
+    """Three figures that mean something, whole numbers from 100 on: 724.52 -> 725, 9.914 -> 9.91."""
     if value is None:
         return None
+    if abs(value) >= 100:
+        return round(value)
     found = float(f"{value:.3g}")
-    return int(found) if found == int(found) and abs(found) >= 10 else found
+    return int(found) if found == int(found) else found

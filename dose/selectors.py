@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from dose import permissions as perms
+from dose.levels import SECOND_HAND
 from dose.models import DoseReport, DoseTrigger, DoseTriggerStatus, ReferenceLevel
 from dose.quantities import QUANTITIES, TABS, Shown
 from dose.statistics import Group
@@ -59,14 +60,12 @@ def reference_levels(*, actor: Actor) -> QuerySet[ReferenceLevel]:
 
 
 def levels_for(*, actor: Actor, tab: str, quantity: str) -> list[ReferenceLevel]:
-    modalities = TABS[tab][0]
-    return list(
-        reference_levels(actor=actor).filter(modality__in=modalities, quantity=quantity).order_by("exam", "authority")
-    )
+    found = reference_levels(actor=actor).filter(modality__in=TABS[tab][0], quantity=quantity)
+    return sorted(found.order_by("exam", "authority"), key=lambda level: level.certainty == SECOND_HAND)
 
 
 def suggested_level(levels: list[ReferenceLevel], exam: CatalogueProcedure | None) -> ReferenceLevel | None:
-    """The first level whose exam begins like the body region of the catalogue; a person may choose another."""
+    """The first level whose exam begins like the body region; those that were read at second hand come last."""
     if exam is None or not exam.body_region:
         return None
     region = exam.body_region.casefold().replace("_", " ").replace("-", " ")

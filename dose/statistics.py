@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dose.quantities import rounded
+
 CHART_WIDTH, LABEL_WIDTH, ROW_HEIGHT, TOP = 640.0, 96.0, 50.0, 30.0
 RIGHT = 16.0
 MOST_POINTS = 12
@@ -46,6 +48,18 @@ class Group:
     @property
     def upper(self) -> float:
         return self.at(0.75)
+
+    @property
+    def median_shown(self) -> float | int | None:
+        return rounded(self.median)
+
+    @property
+    def lower_shown(self) -> float | int | None:
+        return rounded(self.lower)
+
+    @property
+    def upper_shown(self) -> float | int | None:
+        return rounded(self.upper)
 
     @property
     def is_enough(self) -> bool:
@@ -99,8 +113,12 @@ class Chart:
     top: float = TOP - 24
     bottom: float = field(init=False)
 
+    @property
+    def unit_y(self) -> float:
+        return self.height - 5
+
     def __post_init__(self) -> None:
-        self.bottom = self.height - 28
+        self.bottom = self.height - 34
 
 
 def nice_step(largest: float) -> float:
@@ -141,5 +159,5 @@ def boxplot(groups: Sequence[Group], level: float | None) -> Chart:
             )
         )
     ticks = [(x(step * number), f"{step * number:g}") for number in range(round(end / step) + 1)]
-    height = TOP + ROW_HEIGHT * len(groups) + 20
+    height = TOP + ROW_HEIGHT * len(groups) + 28
     return Chart(height, boxes, ticks, x(level) if level is not None else None)

@@ -110,6 +110,8 @@ def test_a_stored_dose_object_is_read_after_the_commit(alpha, dispatch):
         "sop_class_uid": dataset.SOPClassUID,
         "path": path,
         "modality": "SR",
+        "rows": None,
+        "columns": None,
     }
     index_instance(stored(procedure, **values), actor=STORAGE)
     assert DoseReport.objects.count() == 0
