@@ -58,7 +58,7 @@ class ChargeViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
 
     queryset = Charge.objects.none()
     serializer_class = shapes.ChargeSerializer
-    serializer_classes = {"void": shapes.ReasonSerializer}
+    serializer_classes = {"void": shapes.PlainReasonSerializer}
     filterset_class = filters.ChargeFilter
     ordering_fields = ("id", "created_at")
     permission_codes = {
@@ -84,7 +84,7 @@ class ChargeViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         """It has been billed."""
         return self.answer(services.bill_charge(self.get_object(), actor=self.actor))
 
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.ChargeSerializer)
+    @extend_schema(request=shapes.PlainReasonSerializer, responses=shapes.ChargeSerializer)
     @action(detail=True, methods=["post"])
     def void(self, request: Request, uuid: str | None = None) -> Response:
         """It is not owed."""

@@ -162,7 +162,7 @@ class DocumentViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
 
     queryset = Document.objects.none()
     serializer_class = shapes.DocumentSerializer
-    serializer_classes = {"create": shapes.DocumentInputSerializer, "withdraw": shapes.ReasonSerializer}
+    serializer_classes = {"create": shapes.DocumentInputSerializer, "withdraw": shapes.PlainReasonSerializer}
     filterset_class = filters.DocumentFilter
     ordering_fields = ("id", "added_at")
     permission_codes = {
@@ -206,7 +206,7 @@ class DocumentViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
             filename=f"{document.uuid}",
         )
 
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.DocumentSerializer)
+    @extend_schema(request=shapes.PlainReasonSerializer, responses=shapes.DocumentSerializer)
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, uuid: str | None = None) -> Response:
         return self.answer(services.withdraw_document(self.get_object(), **self.validated(), actor=self.actor))

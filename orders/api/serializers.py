@@ -191,7 +191,7 @@ class MergeSerializer(serializers.ModelSerializer):
         return {table: len(keys) for table, keys in merge.moved.items()}
 
 
-class ReasonSerializer(serializers.Serializer):
+class PlainReasonSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=150)
 
 
