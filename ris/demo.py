@@ -106,8 +106,9 @@ class Demo:
             self.supervisor.environment = {**os.environ, **self.values, "RIS_BOOTSTRAP": "0", "PYTHONUNBUFFERED": "1"}
             self._set_up()
             self._start_web()
-            self._seed()
+            seeding = self._start_seeding()
             self._start_others()
+            self._finish_seeding(seeding)
             if not self.supervisor.stopping:
                 self._closing_screen()
             self.supervisor.run()
@@ -212,15 +213,21 @@ class Demo:
         self._finish_manage("collectstatic", static)
         stamp.write_text(wanted)
 
-    def _seed(self) -> None:
-        """While the page is served already."""
+    def _start_seeding(self) -> subprocess.Popen[bytes] | None:
+        """While pages are served and listeners start: people and stations are there first, exams follow."""
         stamp = self.state / "seeded"
-        wanted = self._fingerprint(("migrations", "demo", "seed_demo"), self.values["RIS_DEMO_PASSWORD"])
-        if self.supervisor.stopping or (stamp.exists() and stamp.read_text() == wanted):
-            return
+        if self.supervisor.stopping or (stamp.exists() and stamp.read_text() == self._seed_fingerprint()):
+            return None
         say("people, stations, patients, exams")
-        self._manage("seed_demo")
-        stamp.write_text(wanted)
+        return self._start_manage("seed_demo")
+
+    def _finish_seeding(self, process: subprocess.Popen[bytes] | None) -> None:
+        if process is not None:
+            self._finish_manage("seed_demo", process)
+            (self.state / "seeded").write_text(self._seed_fingerprint())
+
+    def _seed_fingerprint(self) -> str:
+        return self._fingerprint(("migrations", "demo", "seed_demo"), self.values["RIS_DEMO_PASSWORD"])
 
     def _fingerprint(self, wanted: Sequence[str], more: str, *, static: bool = False) -> str:
         """Of the modules that have one of these names in their path, and of what else matters."""
@@ -364,7 +371,7 @@ class Demo:
         ready = time.monotonic() - self.started
         print(
             f"""
-  The first page was served {self.served_after:.1f} s after the start, all listeners answer after {ready:.1f} s.
+  The first page was served {self.served_after:.1f} s after the start, everything is ready after {ready:.1f} s.
 
     {first["name"]:<22} http://{first["host"]}:{port["web"]}/
     {second["name"]:<22} http://{second["host"]}:{port["web"]}/
