@@ -1,4 +1,4 @@
 """The interfaces in the administration; each protocol brings its own."""
 
-import interop.admin_dicom  # noqa: F401
+import interop.admin_dicom
 import interop.admin_hl7  # noqa: F401

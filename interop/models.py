@@ -1,4 +1,4 @@
-"""Who we speak with, and every message that came or goes. Stored before it is acknowledged, written before it is sent."""
+"""Who we speak with, and every message. Stored before it is acknowledged, written before it is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from ris.accounts.encryption import EncryptedTextField
 from ris.core.lifecycle import PublicModel, Recorded
 from worklist.models.rooms import ae_title_validator
 

@@ -240,7 +240,7 @@ def built_in_lists(actor: Actor) -> list[ListEntry]:
     if actor.user is not None and actor.user.has_role(RADIOLOGIST):
         check = ListEntry(
             "preliminary",
-            gettext_lazy("Preliminary: to check"),
+            gettext_lazy("To check"),
             "users-group",
             ReadingFilter(status=(S.PRELIMINARY,)),
             mine,

@@ -66,7 +66,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if isinstance(exc, (OperationalError, InterfaceError)):
         set_rollback()
         log.error("database_unavailable", error=type(exc).__name__)
-        answer = problem(503, "unavailable", "The database does not answer. Nothing was stored; ask again.", instance=instance)
+        answer = problem(
+            503, "unavailable", "The database does not answer. Nothing was stored; ask again.", instance=instance
+        )
         answer["Retry-After"] = "5"
         return answer
     if isinstance(exc, DatabaseError):

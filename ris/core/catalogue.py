@@ -14,7 +14,8 @@ from pathlib import Path
 
 from django.utils.translation.template import templatize
 
-PACKAGES = ("ris", "orders", "worklist", "reporting", "dose", "peerreview", "interop")
+from ris.core.field_names import PACKAGES
+
 TEMPLATE_SUFFIXES = (".html", ".txt")
 #: Function name -> which of its arguments are context, singular and plural.
 KEYWORDS: dict[str, tuple[int | None, int, int | None]] = {
@@ -111,9 +112,12 @@ def sources(root: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.rglob("*") if path.suffix in TEMPLATE_SUFFIXES)
 
 
-def messages_in(root: Path) -> list[Message]:
-    """Every message of the product, sorted. A message that is a plural in one place and not in another is one."""
-    found: dict[tuple[str, str], Message] = {}
+def messages_in(root: Path, words: Iterable[str] = ()) -> list[Message]:
+    """Every message of the product, and ``words`` that no source says; sorted.
+
+    A message that is a plural in one place and not in another is one.
+    """
+    found = {("", word): Message(word) for word in words}
     for path in sources(root):
         text = path.read_text()
         here = (
@@ -257,7 +261,7 @@ def problems_of(entry: Entry) -> Iterator[str]:
             yield f"begins or ends otherwise: {form!r}"
 
 
-def problems_in(root: Path, folder: Path) -> Iterator[str]:
+def problems_in(root: Path, folder: Path, words: Iterable[str] = ()) -> Iterator[str]:
     """What is wrong with the catalogue in ``folder`` (``<language>/LC_MESSAGES``), against the code under ``root``."""
     language = folder.parent.name
     po, mo = folder / "django.po", folder / "django.mo"
@@ -265,7 +269,7 @@ def problems_in(root: Path, folder: Path) -> Iterator[str]:
         yield f"{language}: there is no {po.name}"
         return
     entries = read_po(po)
-    written, wanted = {entry.message for entry in entries}, set(messages_in(root))
+    written, wanted = {entry.message for entry in entries}, set(messages_in(root, words))
     if len(written) != len(entries):
         yield f"{language}: a message stands twice in {po.name}"
     for message in sorted(wanted - written):

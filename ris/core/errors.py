@@ -10,7 +10,7 @@ from typing import Any
 class DomainError(Exception):
     """The request is understood and refused.
 
-    ``asked``, ``found`` and ``todo`` are the three sentences a person is shown; ``errors`` maps field names to messages.
+    ``asked``, ``found`` and ``todo`` are the three sentences a person reads; ``errors`` maps fields to messages.
     None of them may hold a name or an identifier of a patient: they end in logs and problem documents.
     """
 

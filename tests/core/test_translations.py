@@ -16,7 +16,8 @@ from django.core.management import CommandError, call_command
 from django.utils import dates, translation
 from django.utils.translation.template import templatize
 
-from ris.core import catalogue
+from orders.models import RequestedProcedure
+from ris.core import catalogue, field_names
 from ris.core.catalogue import Entry, Message
 
 CODE = """
@@ -183,17 +184,34 @@ def test_a_missing_language_is_found(tmp_path, house):
     assert list(catalogue.problems_in(house[0], tmp_path / "sw" / "LC_MESSAGES")) == ["sw: there is no django.po"]
 
 
+def test_words_that_no_source_says_are_asked_for(tmp_path, house):
+    problems = list(
+        catalogue.problems_in(house[0], write(tmp_path / "locale", house[1]), {"accession number", "Order"})
+    )
+    assert problems == ["sw: 'accession number' is missing"]
+
+
+def test_names_that_django_makes_for_fields_are_translated():
+    name = RequestedProcedure._meta.get_field("images_complete_at")
+    assert "images complete at" in field_names.words
+    with translation.override("sw"):
+        assert name.verbose_name == "picha zilikamilika"
+    assert name.verbose_name == "images complete at"
+    assert "verbose_name" not in name.deconstruct()[3]
+
+
 def test_merging_keeps_what_is_said_adds_what_is_new_and_drops_what_is_gone(house):
     merged = catalogue.merge([Message("Order"), Message("New")], house[1])
     assert merged == [Entry(Message("Order"), ("Oda",)), Entry(Message("New"), ("",))]
 
 
-def test_make_catalogue_fills_the_files_and_check_catalogue_reads_them(tmp_path, house, settings):
+def test_make_catalogue_fills_the_files_and_check_catalogue_reads_them(monkeypatch, house, settings):
     root, _ = house
     settings.BASE_DIR, settings.LOCALE_PATHS = root, [root / "locale"]
+    monkeypatch.setattr(field_names, "words", {"accession number"})
     out = io.StringIO()
     call_command("make_catalogue", stdout=out)
-    assert out.getvalue() == "sw: 3 messages, 3 to translate.\n"
+    assert out.getvalue() == "sw: 4 messages, 4 to translate.\n"
     with pytest.raises(CommandError, match="'Order' is not translated"):
         call_command("check_catalogue")
 

@@ -45,8 +45,12 @@ def ct_procedure(**fields: Any) -> RequestedProcedure:
 
 
 def booked(
-    procedure: RequestedProcedure | None = None, *, station: Station | None = None, starts_at: datetime | None = None,
-    actor: Actor = SYSTEM, **fields: Any,
+    procedure: RequestedProcedure | None = None,
+    *,
+    station: Station | None = None,
+    starts_at: datetime | None = None,
+    actor: Actor = SYSTEM,
+    **fields: Any,
 ) -> Reservation:
     procedure = procedure or ct_procedure()
     return book_appointment(

@@ -33,9 +33,7 @@ def readers(alpha):
 def planned(lead, reviewers, **fields) -> ReviewRound:
     today = timezone.localdate()
     values = {"name": "November CT", "signed_from": today - timedelta(days=3), "signed_until": today, "percent": 50}
-    return services.create_round(
-        **{**values, **fields}, reviewers=[actor.user for actor in reviewers], actor=lead
-    )
+    return services.create_round(**{**values, **fields}, reviewers=[actor.user for actor in reviewers], actor=lead)
 
 
 @pytest.fixture

@@ -52,7 +52,9 @@ class StudyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         return Response(shapes.SeriesSerializer(study.series.all(), many=True).data)
 
     @extend_schema(responses=shapes.InstanceSerializer(many=True))
-    @action(detail=True, methods=["get"], filterset_class=filters.InstanceFilter, queryset=ImagingInstance.objects.none())
+    @action(
+        detail=True, methods=["get"], filterset_class=filters.InstanceFilter, queryset=ImagingInstance.objects.none()
+    )
     def instances(self, request: Request, uuid: str | None = None) -> Response:
         """Its instances, page by page."""
         study = self.get_object()

@@ -1,4 +1,4 @@
-"""``manage.py listen_hl7``: a receiver that stands in for the hospital's system; what comes is written as JSON lines."""
+"""``manage.py listen_hl7``: a receiver that stands in for the hospital's system; what comes becomes JSON lines."""
 
 from __future__ import annotations
 

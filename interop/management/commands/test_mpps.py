@@ -9,7 +9,9 @@ from interop.dicom.emulator import ModalityEmulator
 
 
 class Command(ScannerCommand):
-    help = "N-CREATE and N-SET. Without an accession number the patient is a typed one, and the step waits for a person."
+    help = (
+        "N-CREATE and N-SET. Without an accession number the patient is a typed one, and the step waits for a person."
+    )
 
     def add_more(self, parser):
         parser.add_argument("--accession-number", default="", help="The exam to perform: it really starts and ends.")

@@ -1,4 +1,4 @@
-"""``manage.py walk``: one exam through the running demo, played by its real counterparts. May be run again and again."""
+"""``manage.py walk``: one exam through the running demo, played by its real counterparts. Repeatable."""
 
 from __future__ import annotations
 

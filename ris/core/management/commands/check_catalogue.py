@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from ris.core import catalogue
+from ris.core import catalogue, field_names
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         problems: list[str] = []
         for language in languages:
             folder = Path(settings.LOCALE_PATHS[0]) / language / "LC_MESSAGES"
-            problems += catalogue.problems_in(settings.BASE_DIR, folder)
+            problems += catalogue.problems_in(settings.BASE_DIR, folder, field_names.words)
         if problems:
             raise CommandError("\n".join([*problems, "Put right with: manage.py make_catalogue, then translate."]))
         self.stdout.write(f"{', '.join(languages)}: complete.")

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from ris.core import catalogue
+from ris.core import catalogue, field_names
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        messages = catalogue.messages_in(settings.BASE_DIR)
+        messages = catalogue.messages_in(settings.BASE_DIR, field_names.words)
         for language, _ in settings.LANGUAGES:
             if language == "en":
                 continue
