@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import threading
+import time
 
 import pytest
 from django.core.management import call_command
@@ -21,7 +25,7 @@ from ris.tenants.context import use_facility
 from ris.tenants.models import MLLPReceiver
 from tests.factories.accounts import actor_with_roles, user_with_roles
 from tests.factories.reporting import make_patient, make_procedure, signed
-from tests.interop.hl7.conftest import message, order, pid
+from tests.interop.hl7.conftest import Client, message, order, pid
 
 NAME = "Mwendwa"
 
@@ -219,3 +223,36 @@ def test_commands_answer_json_and_may_be_repeated(alpha, beta, capsys):
         run("add_receiver", "--facility", "alpha", "--application", "RIS", "--facility-name", "X", "--address", "here")
     with pytest.raises(CommandError):
         run("add_receiver", "--facility", "alpha")
+
+
+def test_the_stand_in_receiver_writes_what_comes(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    output, answers = tmp_path / "came.jsonl", []
+
+    def send() -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                client = Client(port)
+                break
+            except OSError:
+                time.sleep(0.05)
+        answers.extend(client.ask(message("ADT^A04", pid(), control_id=f"L{number}")).code for number in range(2))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        call_command("listen_hl7", "--port", str(port), "--output", str(output), "--answer", "AE", "--count", "2")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    sender.join(10)
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert answers == ["AE", "AA"]
+    assert [(line["control_id"], line["answer"], line["type"]) for line in lines] == [
+        ("L0", "AE", "ADT^A04"),
+        ("L1", "AA", "ADT^A04"),
+    ]

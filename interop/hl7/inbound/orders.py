@@ -1,4 +1,4 @@
-"""Orders from outside: ORM^O01 and OMG^O19 by the table of ORC-1 x ORC-5 (HL7 tables 0119 and 0038; IHE RAD-2, RAD-3).
+"""Orders from outside: ORM^O01, OMG^O19, OMI^O23 by the table of ORC-1 x ORC-5 (HL7 tables 0119 and 0038; IHE RAD-2, RAD-3).
 
 What comes too late (the exam has begun) is accepted as a message, AA, and declined as a request: UC, UD or UX goes to
 the destinations that take ORR.
@@ -50,7 +50,7 @@ DOCTOR_CANCELED = "110500"
 TOO_LATE = "The exam has begun: the request is declined."
 
 
-@handles("ORM^O01", "OMG^O19")
+@handles("ORM^O01", "OMG^O19", "OMI^O23")
 def on_order(message: Message, context: Context) -> Outcome:
     data = patient_of(message, context)
     outcome = Outcome()

@@ -83,6 +83,21 @@ def test_accession_number_and_study_uid_of_the_sender_are_kept(client):
     assert found == ("HIS-ACC-1", "RP77", "1.2.3.4.5")
 
 
+def test_omi_brings_its_numbers_in_ipc(client):
+    raw = message(
+        "OMI^O23^OMI_O23",
+        pid(),
+        "ORC|NW|A1^HIS",
+        "TQ1|1||||||||S",
+        "OBR|1|A1^HIS||CT1^CT^L",
+        "IPC|ACC9|RP9|1.2.9|SPS9|CT",
+    )
+    assert client.ask(raw).code == "AA"
+    procedure = RequestedProcedure.objects.get()
+    found = (procedure.accession_number, procedure.requested_procedure_id, procedure.study_instance_uid)
+    assert found == ("ACC9", "RP9", "1.2.9") and procedure.order.priority == "stat"
+
+
 def test_several_obrs_of_one_order_and_omg(client):
     make_catalogue("CT2", name="CT abdomen")
     raw = message(
