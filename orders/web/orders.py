@@ -238,11 +238,7 @@ def order_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def order_context(request: HttpRequest, order: Order, exams: list[RequestedProcedure]) -> dict[str, Any]:
     actor = request.actor
-    audit: list[Any] = []
-    if actor.may("audit.view_event"):
-        for row in exams:
-            audit.extend(search_events({"accession_number": row.accession_number})[:AUDIT_ROWS])
-        audit = sorted({event.pk: event for event in audit}.values(), key=lambda event: -event.pk)[:AUDIT_ROWS]
+    audit = _audit_of(order, exams) if actor.may("audit.view_event") else []
     return {
         "nav": "orders",
         "order": order,
@@ -261,6 +257,15 @@ def order_context(request: HttpRequest, order: Order, exams: list[RequestedProce
         "cancel_form": shapes.CodedReasonForm(),
         "is_several": len(exams) > 1,
     }
+
+
+def _audit_of(order: Order, exams: list[RequestedProcedure]) -> list[Any]:
+    """Every recorded read, change and refusal of the order and its exams, newest first."""
+    asked: list[dict[str, Any]] = [{"entity": order.uuid}]
+    for row in exams:
+        asked += [{"entity": row.uuid}, {"accession_number": row.accession_number}]
+    found = {event.pk: event for filters in asked for event in search_events(filters)[:AUDIT_ROWS]}
+    return sorted(found.values(), key=lambda event: -event.pk)[:AUDIT_ROWS]
 
 
 #: verb -> (words, icon, right, form, service, status that it leads to; "" when it leads to none)

@@ -322,3 +322,13 @@ def test_a_form_sent_twice_does_its_work_once(browser):
     assert client.post(address, {**order, "code": ["NONE"]}).status_code == 422
     assert client.post(address, order)["Location"] == client.post(address, order)["Location"]
     assert Order.objects.count() == 1
+
+
+def test_who_watches_over_access_sees_the_record_of_an_order(browser):
+    procedure = make_procedure()
+    client = browser("qa_lead")
+    client.get(at("order_detail", procedure.order.uuid))
+    page = client.get(at("order_detail", procedure.order.uuid)).content.decode()
+    assert "orders.create_order" in page and "orders.view_order" in page
+    page = browser("clerk").get(at("order_detail", procedure.order.uuid)).content.decode()
+    assert "orders.create_order" not in page
