@@ -139,14 +139,11 @@ def exam_schedule(procedure: RequestedProcedure, *, request: HttpRequest) -> dic
 
 
 def technologist_note(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
-    """For who reads: what the technologist told, what was used, what the safety answers raised."""
+    """For who reads: what the technologist told."""
     note = procedure.technologist_notes.select_related("written_by").first()
-    used = list(procedure.consumables.filter(withdrawn_at__isnull=True))
-    screenings = list(procedure.screenings.filter(superseded_at__isnull=True).select_related("questionnaire"))
-    if note is None and not used and not screenings:
+    if note is None:
         return None
-    chips = [NOTE_CHIPS.get(key, key) for key in note.chips] if note else []
-    return {"note": note, "chips": chips, "used": used, "screenings": screenings}
+    return {"note": note, "chips": [NOTE_CHIPS.get(key, key) for key in note.chips]}
 
 
 # --- timeline

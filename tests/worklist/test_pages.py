@@ -85,6 +85,28 @@ def test_a_suggestion_is_one_button(sign_in):
     assert Reservation.objects.get().starts_at == at(12)
 
 
+def test_a_time_is_held_and_then_booked(sign_in):
+    client, station = sign_in("clerk", given_name="Mercy"), make_station()
+    procedure = ct_procedure()
+    url = reverse("schedule_book", args=[procedure.uuid])
+    assert client.post(url, booking(at(10), station, hold="1"))["Location"].endswith(f"book={procedure.uuid}")
+    hold = Reservation.objects.get()
+    assert (hold.kind, hold.held_by.given_name) == ("hold", "Mercy")
+    assert client.post(url, booking(at(10), station)).status_code == 302
+    hold.refresh_from_db()
+    assert hold.status == "cancelled" and Reservation.objects.filter(kind="appointment").count() == 1
+
+
+def test_the_console_list_is_polled(sign_in):
+    client = sign_in("technologist")
+    procedure = booked(starts_at=timezone.now() + timezone.timedelta(minutes=5)).procedure
+    rows = client.get(reverse("console_rows"))
+    assert procedure.order.patient.family_name.upper().encode() in rows.content
+    assert client.get(reverse("console_rows"), headers={"If-None-Match": rows["ETag"]}).status_code == 304
+    arrive_patient(procedure, actor=SYSTEM)
+    assert client.get(reverse("console_rows"), headers={"If-None-Match": rows["ETag"]}).status_code == 200
+
+
 def test_what_is_typed_wrongly_comes_back(sign_in):
     client, station = sign_in("clerk"), make_station()
     answer = client.post(

@@ -52,13 +52,13 @@ class StepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     queryset = ScheduledProcedureStep.objects.none()
     serializer_class = shapes.StepSerializer
     serializer_classes = {
-        "start": shapes.StartSerializer,
+        "start": shapes.StartExamSerializer,
         "discontinue": shapes.DiscontinueSerializer,
         "time_out": shapes.TimeOutSerializer,
         "consumables": shapes.ConsumableSerializer,
         "rejects": shapes.RejectSerializer,
         "note": shapes.NoteSerializer,
-        "cancel": shapes.ReasonSerializer,
+        "cancel": shapes.WorklistReasonSerializer,
     }
     filterset_class = filters.StepFilter
     permission_codes = {
@@ -80,7 +80,7 @@ class StepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     def _again(self, step: ScheduledProcedureStep, http_status: int = status.HTTP_200_OK) -> Response:
         return self.answer(self.get_queryset().get(pk=step.pk), http_status)
 
-    @extend_schema(request=shapes.StartSerializer, responses=shapes.StepSerializer)
+    @extend_schema(request=shapes.StartExamSerializer, responses=shapes.StepSerializer)
     @action(detail=True, methods=["post"])
     def start(self, request: Request, uuid: str | None = None) -> Response:
         """Start by hand, where the scanner sends no MPPS. Refused while safety answers block or lack."""
@@ -105,7 +105,7 @@ class StepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         services.discontinue_exam(step.procedure, **self.validated(), actor=self.actor)
         return self._again(step)
 
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.StepSerializer)
+    @extend_schema(request=shapes.WorklistReasonSerializer, responses=shapes.StepSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, uuid: str | None = None) -> Response:
         """Take it from the worklist; the exam waits for a new time."""
@@ -149,7 +149,7 @@ class PerformedStepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 
     queryset = PerformedProcedureStep.objects.none()
     serializer_class = shapes.PerformedStepSerializer
-    serializer_classes = {"link": shapes.LinkSerializer, "unlink": shapes.LinkSerializer}
+    serializer_classes = {"link": shapes.LinkToExamSerializer, "unlink": shapes.LinkToExamSerializer}
     filterset_class = filters.PerformedStepFilter
     permission_codes = {
         "list": perms.VIEW_STEP,
@@ -161,13 +161,13 @@ class PerformedStepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     def get_queryset(self) -> QuerySet[PerformedProcedureStep]:
         return selectors.performed_steps(actor=self.actor)
 
-    @extend_schema(request=shapes.LinkSerializer, responses=shapes.PerformedStepSerializer)
+    @extend_schema(request=shapes.LinkToExamSerializer, responses=shapes.PerformedStepSerializer)
     @action(detail=True, methods=["post"])
     def link(self, request: Request, uuid: str | None = None) -> Response:
         """Say which exam this was."""
         return self._do(services.link_performed_step)
 
-    @extend_schema(request=shapes.LinkSerializer, responses=shapes.PerformedStepSerializer)
+    @extend_schema(request=shapes.LinkToExamSerializer, responses=shapes.PerformedStepSerializer)
     @action(detail=True, methods=["post"])
     def unlink(self, request: Request, uuid: str | None = None) -> Response:
         """It was another exam's."""
@@ -184,7 +184,7 @@ class ScreeningViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
 
     queryset = ScreeningAnswer.objects.none()
     serializer_class = shapes.ScreeningSerializer
-    serializer_classes = {"create": shapes.ScreeningCreateSerializer, "override": shapes.ReasonSerializer}
+    serializer_classes = {"create": shapes.ScreeningCreateSerializer, "override": shapes.WorklistReasonSerializer}
     filterset_class = filters.ScreeningFilter
     permission_codes = {
         "list": perms.VIEW_STEP,
@@ -209,7 +209,7 @@ class ScreeningViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().create(request, *args, **kwargs)
 
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.ScreeningSerializer)
+    @extend_schema(request=shapes.WorklistReasonSerializer, responses=shapes.ScreeningSerializer)
     @action(detail=True, methods=["post"])
     def override(self, request: Request, uuid: str | None = None) -> Response:
         """A radiologist allows the exam in spite of the answers."""

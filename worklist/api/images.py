@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,8 +26,8 @@ class StudyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     queryset = ImagingStudy.objects.none()
     serializer_class = shapes.StudySerializer
     serializer_classes = {
-        "link": shapes.LinkSerializer,
-        "unlink": shapes.UnlinkSerializer,
+        "link": shapes.LinkToExamSerializer,
+        "unlink": shapes.UnlinkFromExamSerializer,
         "series": shapes.SeriesSerializer,
         "instances": shapes.InstanceSerializer,
     }
@@ -51,7 +52,10 @@ class StudyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         self.audit_read(study)
         return Response(shapes.SeriesSerializer(study.series.all(), many=True).data)
 
-    @extend_schema(responses=shapes.InstanceSerializer(many=True))
+    @extend_schema(
+        responses=shapes.InstanceSerializer(many=True),
+        parameters=[OpenApiParameter("uuid", OpenApiTypes.UUID, OpenApiParameter.PATH)],
+    )
     @action(
         detail=True, methods=["get"], filterset_class=filters.InstanceFilter, queryset=ImagingInstance.objects.none()
     )
@@ -63,7 +67,7 @@ class StudyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         self.audit_read(study, rows=len(page or ()))
         return self.get_paginated_response(shapes.InstanceSerializer(page, many=True).data)
 
-    @extend_schema(request=shapes.LinkSerializer, responses=shapes.StudySerializer)
+    @extend_schema(request=shapes.LinkToExamSerializer, responses=shapes.StudySerializer)
     @action(detail=True, methods=["post"])
     def link(self, request: Request, uuid: str | None = None) -> Response:
         """Say whose images these are."""
@@ -71,7 +75,7 @@ class StudyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         procedure = procedure_named(data["procedure"], self)
         return self.answer(services.link_study(study, procedure=procedure, reason=data["reason"], actor=self.actor))
 
-    @extend_schema(request=shapes.UnlinkSerializer, responses=shapes.StudySerializer)
+    @extend_schema(request=shapes.UnlinkFromExamSerializer, responses=shapes.StudySerializer)
     @action(detail=True, methods=["post"])
     def unlink(self, request: Request, uuid: str | None = None) -> Response:
         """Take them from an exam; they wait for a person again."""
@@ -85,7 +89,7 @@ class ExceptionViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 
     queryset = ExceptionItem.objects.none()
     serializer_class = shapes.ExceptionSerializer
-    serializer_classes = {"resolve": shapes.ResolutionSerializer, "link": shapes.LinkSerializer}
+    serializer_classes = {"resolve": shapes.ResolutionSerializer, "link": shapes.LinkToExamSerializer}
     filterset_class = filters.ExceptionFilter
     permission_codes = dict.fromkeys(("list", "retrieve", "resolve", "link"), perms.RESOLVE_EXCEPTION)
 
@@ -98,7 +102,7 @@ class ExceptionViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         """Settle it with a sentence."""
         return self.answer(services.resolve_exception(self.get_object(), **self.validated(), actor=self.actor))
 
-    @extend_schema(request=shapes.LinkSerializer, responses=shapes.ExceptionSerializer)
+    @extend_schema(request=shapes.LinkToExamSerializer, responses=shapes.ExceptionSerializer)
     @action(detail=True, methods=["post"])
     def link(self, request: Request, uuid: str | None = None) -> Response:
         """Link its images and its performed step to an exam, which settles it."""

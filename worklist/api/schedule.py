@@ -106,7 +106,7 @@ class AppointmentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
     serializer_classes = {
         "create": shapes.AppointmentCreateSerializer,
         "reschedule": shapes.AppointmentMoveSerializer,
-        "cancel": shapes.ReasonSerializer,
+        "cancel": shapes.WorklistReasonSerializer,
         "hold": shapes.HoldSlotSerializer,
         "block": shapes.BlockSerializer,
     }
@@ -147,7 +147,7 @@ class AppointmentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         data = placed(self.validated(), self)
         return self.answer(services.reschedule_appointment(appointment, **data, actor=self.actor))
 
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.AppointmentSerializer)
+    @extend_schema(request=shapes.WorklistReasonSerializer, responses=shapes.AppointmentSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, uuid: str | None = None) -> Response:
         """Give the time back; the exam waits for a new one."""

@@ -137,7 +137,7 @@ class AppointmentMoveSerializer(PlaceMixin):
     """Without a station or room it stays where it is."""
 
 
-class ReasonSerializer(serializers.Serializer):
+class WorklistReasonSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
 
 
@@ -223,7 +223,7 @@ class StepSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class StartSerializer(serializers.Serializer):
+class StartExamSerializer(serializers.Serializer):
     station = serializers.CharField(required=False, help_text="The station's id or AE title, when it is another one.")
 
 
@@ -385,12 +385,12 @@ class InstanceSerializer(serializers.ModelSerializer):
         )
 
 
-class LinkSerializer(serializers.Serializer):
+class LinkToExamSerializer(serializers.Serializer):
     procedure = serializers.UUIDField()
     reason = serializers.CharField(max_length=200)
 
 
-class UnlinkSerializer(serializers.Serializer):
+class UnlinkFromExamSerializer(serializers.Serializer):
     procedure = serializers.UUIDField(required=False, help_text="From this exam only; without it from all.")
     reason = serializers.CharField(max_length=200)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,6 +11,7 @@ from django import forms as django_forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language
@@ -71,6 +73,21 @@ def console(request: HttpRequest) -> HttpResponse:
     patients = sorted({row.audit_patient for row in context["rows"]})
     record_read(request.actor, perms.VIEW_STEP, patients=patients, detail={"page": "console", "rows": len(patients)})  # type: ignore[attr-defined]
     return render(request, "worklist/console.html", context)
+
+
+@page(perms.VIEW_STEP)
+def console_rows(request: HttpRequest) -> HttpResponse:
+    """The list alone, for the poll; 304 when nothing has changed."""
+    context = _list_context(request)
+    chosen = request.GET.get("on", "")
+    context["procedure"] = next((row for row in context["rows"] if str(row.uuid) == chosen), None)
+    body = render_to_string("worklist/_console_rows.html", context, request=request)
+    etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:20]}"'
+    if request.headers.get("If-None-Match") == etag:
+        return HttpResponse(status=304, headers={"ETag": etag})
+    patients = sorted({row.audit_patient for row in context["rows"]})
+    record_read(request.actor, perms.VIEW_STEP, patients=patients, detail={"page": "console", "rows": len(patients)})  # type: ignore[attr-defined]
+    return HttpResponse(body, headers={"ETag": etag, "Cache-Control": "no-store"})
 
 
 @never_cache

@@ -194,11 +194,29 @@ def schedule_book(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if not form.is_valid():
         return _day_page(request, _day_of(request), procedure, form=form, status=422)
     try:
+        if "hold" in request.POST:
+            return _hold(request, procedure, form)
         reservation = services.book_appointment(procedure, **form.service_fields(), actor=request.actor)  # type: ignore[attr-defined]
     except DomainError as refusal:
         return _refused(request, procedure, form, refusal)
     _tell_booked(request, reservation)
     return HttpResponseRedirect(schedule_url(timezone.localtime(reservation.starts_at).date()))
+
+
+def _hold(request: HttpRequest, procedure: RequestedProcedure, form: forms.BookingForm) -> HttpResponse:
+    """Keep the time for five minutes in this person's name; the form stays open."""
+    data = form.service_fields()
+    minutes = data["duration_minutes"] or DEFAULT_MINUTES
+    hold = services.hold_slot(
+        data["station"].room,
+        starts_at=data["starts_at"],
+        duration_minutes=minutes,
+        procedure=procedure,
+        actor=request.actor,  # type: ignore[attr-defined]
+    )
+    until = timezone.localtime(hold.hold_expires_at)
+    messages.success(request, _("Held for you until %(time)s.") % {"time": f"{until:%H:%M}"})
+    return HttpResponseRedirect(schedule_url(form.cleaned_data["day"], book=procedure.uuid))
 
 
 def _picked(request: HttpRequest) -> Any:

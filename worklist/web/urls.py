@@ -15,6 +15,7 @@ urlpatterns = [
     path("schedule/appointments/<uuid:uuid>/cancel/", schedule.appointment_cancel, name="appointment_cancel"),
     path("schedule/appointments/<uuid:uuid>/release/", schedule.schedule_release, name="appointment_release"),
     path("console/", console.console, name="console"),
+    path("console/rows/", console.console_rows, name="console_rows"),
     path("console/<uuid:uuid>/", console.console_exam, name="console_exam"),
     path("console/<uuid:uuid>/time-out/", console.console_time_out, name="console_time_out"),
     path("console/<uuid:uuid>/questions/<uuid:questionnaire>/", console.console_screen, name="console_screen"),
