@@ -64,7 +64,7 @@ class MessageSerializer(serializers.Serializer):
         return self.context.get("raw")
 
 
-class ReasonSerializer(serializers.Serializer):
+class ParkSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
 
 

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from interop import permissions as perms
-from interop.api.serializers import DestinationSerializer, MessageSerializer, ReasonSerializer, ReceiverSerializer
+from interop.api.serializers import DestinationSerializer, MessageSerializer, ParkSerializer, ReceiverSerializer
 from interop.hl7 import selectors, services
 from interop.hl7.messages import Hl7Error, parse
 from interop.models import Hl7Destination, InboundMessage, MessageStatus, OutboundMessage, OutboundStatus
@@ -85,12 +85,12 @@ class MessageViewSet(ListMixin, FacilityViewSet):
             return self._shown(services.send_again(row, actor=self.actor))
         return self._shown(services.process_again(row, actor=self.actor))
 
-    @extend_schema(request=ReasonSerializer, responses=MessageSerializer)
+    @extend_schema(request=ParkSerializer, responses=MessageSerializer)
     @action(detail=True, methods=["post"])
     def park(self, request: Request, uuid: str | None = None) -> Response:
         """Take a waiting message out of the queue."""
         row = self.get_object()
-        asked = ReasonSerializer(data=request.data)
+        asked = ParkSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         if not isinstance(row, OutboundMessage):
             raise NotKnown("Only messages that go out can be parked.")

@@ -1,4 +1,5 @@
-"""Orders from outside: ORM^O01, OMG^O19, OMI^O23 by the table of ORC-1 x ORC-5 (HL7 tables 0119 and 0038; IHE RAD-2, RAD-3).
+"""Orders from outside: ORM^O01, OMG^O19 and OMI^O23 by the table of ORC-1 x ORC-5 (HL7 tables 0119 and 0038; IHE RAD-2,
+RAD-3).
 
 What comes too late (the exam has begun) is accepted as a message, AA, and declined as a request: UC, UD or UX goes to
 the destinations that take ORR.

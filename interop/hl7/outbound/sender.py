@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +30,7 @@ from interop.models import OutboundMessage, OutboundStatus
 from reporting import services as reporting
 from reporting.models import ReportDelivery
 from ris.core.actor import Actor
+from ris.core.errors import DomainError
 from ris.tenants.context import require_schema
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,11 @@ returning id
 
 
 class NoAnswer(OSError):
-    """The peer closed, or said nothing in time, or nothing that is an answer to this message."""
+    """The peer closed without an answer to this message."""
+
+
+class Silence(NoAnswer):
+    """The peer took the message and said nothing in time, or nothing that answers it."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def _try(shipment: Shipment) -> bool:
         _postpone(shipment, refusal.detail, rests=True)
         return False
     except (OSError, Hl7Error, FrameTooLarge, NotMllp) as failure:
-        _postpone(shipment, words_of(failure), rests=not isinstance(failure, NoAnswer))
+        _postpone(shipment, words_of(failure), rests=isinstance(failure, Silence) or not isinstance(failure, NoAnswer))
         return False
     return _record(shipment, answer, raw)
 
@@ -184,7 +189,7 @@ def _converse(peer: socket.socket, shipment: Shipment, deadline: float) -> tuple
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise NoAnswer(_("No answer in %(count)d seconds.") % {"count": shipment.timeout})
+            raise Silence(_("No answer in %(count)d seconds.") % {"count": shipment.timeout})
         peer.settimeout(left)
         try:
             data = peer.recv(65536)
@@ -233,7 +238,9 @@ def back_off(attempts: int, longest: timedelta = LONGEST_WAIT) -> timedelta:
 
 @transaction.atomic
 def _postpone(shipment: Shipment, error: str, *, rests: bool) -> None:
-    """``rests``: it is the destination that cannot be reached, so its other messages wait as well."""
+    """``rests``: it is the destination that cannot be reached or keeps silent, so its other messages wait as well; they
+    go before this one, which may be what it chokes on.
+    """
     row = _locked(shipment)
     if row is None:
         return
@@ -241,8 +248,9 @@ def _postpone(shipment: Shipment, error: str, *, rests: bool) -> None:
     waiting = OutboundMessage.objects.filter(destination=row.destination, status=OutboundStatus.PENDING)
     if rests:
         attempts = waiting.aggregate(most=Max("attempts"))["most"] or attempts
-    due = timezone.now() + back_off(attempts, LONGEST_REST if rests else LONGEST_WAIT)
-    row.next_attempt_at, row.claimed_until, row.last_error = due, None, error[:500]
+    now, pause = timezone.now(), back_off(attempts, LONGEST_REST if rests else LONGEST_WAIT)
+    due = now + pause
+    row.next_attempt_at, row.claimed_until, row.last_error = now + pause * (2 if rests else 1), None, error[:500]
     row.save()
     if rests:
         waiting.filter(next_attempt_at__lt=due).exclude(pk=row.pk).update(next_attempt_at=due, claimed_until=None)
@@ -260,7 +268,7 @@ def _record(shipment: Shipment, answer: ack.Answer, raw: bytes) -> bool:
         row.status, row.acknowledged_at, row.last_error = OutboundStatus.ACKNOWLEDGED, timezone.now(), ""
         row.save()
         if delivery := delivery_of(row):
-            reporting.mark_delivery_acknowledged(delivery, actor=actor)
+            _tell(lambda: reporting.mark_delivery_acknowledged(delivery, actor=actor), row)
         return True
     row.last_error = answer.words[:500]
     if answer.is_rejected:
@@ -271,12 +279,21 @@ def _record(shipment: Shipment, answer: ack.Answer, raw: bytes) -> bool:
                 "destination": row.destination.name,
                 "code": answer.code,
             }
-            reporting.mark_delivery_failed(delivery, error=error, actor=actor)
+            _tell(lambda: reporting.mark_delivery_failed(delivery, error=error, actor=actor), row)
         log.warning("hl7_parked", destination=shipment.destination, code=answer.code)
         return False
     row.next_attempt_at = timezone.now() + back_off(row.attempts)
     row.save()
     return False
+
+
+def _tell(ledger: Callable[[], object], row: OutboundMessage) -> None:
+    """What the peer has answered stays answered, also where the ledger does not take it any more."""
+    try:
+        with transaction.atomic():
+            ledger()
+    except DomainError as refusal:
+        log.warning("hl7_ledger_refused", message=row.pk, error=refusal.code)
 
 
 def delivery_of(row: OutboundMessage) -> ReportDelivery | None:

@@ -267,6 +267,26 @@ def test_a_destination_that_is_away_rests_as_a_whole_and_everything_arrives_late
     assert OutboundMessage.objects.filter(status=OutboundStatus.ACKNOWLEDGED).count() == 5
 
 
+def test_a_message_that_silences_the_other_side_does_not_hold_up_the_others(alpha, reader, dispatch):
+    poison = make_patient("POISON")
+
+    def choose(message):
+        return SILENT if message.required("PID").text(5) == "POISON" else None
+
+    with Receiver(choose=choose) as receiver:
+        add(receiver, ack_timeout_seconds=1)
+        signed(make_procedure(patient=poison), actor=reader)
+        for _number in range(4):
+            signed(actor=reader)
+        dispatch()
+        stuck, *others = OutboundMessage.objects.order_by("pk")
+        assert all(stuck.next_attempt_at > row.next_attempt_at for row in others)
+        OutboundMessage.objects.exclude(pk=stuck.pk).update(next_attempt_at=timezone.now())
+        dispatch()
+        assert OutboundMessage.objects.filter(status="acknowledged").count() == 4
+        assert len({row.control_id for row in receiver.received}) == 5
+
+
 def test_pauses_grow_and_are_capped():
     assert [sender.back_off(n).total_seconds() for n in (1, 2, 3, 9, 60)] == [1, 2, 4, 256, 300]
     assert sender.back_off(60, sender.LONGEST_REST).total_seconds() == 60
