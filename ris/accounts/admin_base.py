@@ -32,6 +32,7 @@ from ris.audit.models import Action
 from ris.audit.service import flush_refusals, record, record_read
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
+from ris.core.lifecycle import signed
 
 NEVER_TYPED = frozenset({"status", "status_changed_at", "life_cycle", "version", "uuid"})
 SEARCH_MARK, TOKEN_VAR = "_search", "s"
@@ -218,7 +219,7 @@ class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
             obj.save_as(actor, reason)
         else:
             obj._history_user = actor.user
-            obj._change_reason = f"{reason} [{actor}]"[:200]
+            obj._change_reason = signed(reason, actor)
             obj.save()
         record(actor, code, Action.UPDATE if change else Action.CREATE, entity=obj)
 

@@ -7,8 +7,8 @@ class CoreConfig(AppConfig):
     label = "core"
 
     def ready(self) -> None:
-        from ris.core.field_names import translate_field_names
+        from ris.core.field_names import translate_names
         from ris.core.panels import NavItem, register_nav
 
-        translate_field_names()
+        translate_names()
         register_nav(NavItem("home", _("Home"), "home", "home", section="home", mobile=True, order=0))

@@ -88,7 +88,7 @@
       body.dataset.nav = body.dataset.nav === "icons" ? "open" : "icons";
       setCookie("picha_nav", body.dataset.nav, 31536000);
     },
-    search: function () { body.dataset.search = body.dataset.search === "on" ? "" : "on"; var field = $(".pi-search input"); if (body.dataset.search && field) field.focus(); },
+    search: function () { body.dataset.search = body.dataset.search === "on" ? "" : "on"; var field = $(".pi-search input[name=q]"); if (body.dataset.search && field) field.focus(); },
     help: function () { openHelp(); },
     lock: function () { lock(true); },
     back: function (node) { if (history.length > 1) history.back(); else location.href = node.getAttribute("href") || "/"; },
@@ -221,7 +221,7 @@
       return;
     }
     if (store("picha:keys") === "off") return;
-    if (combination === "/") { var field = $(".pi-search input"); if (field) { event.preventDefault(); if (!field.getClientRects().length) acts.search(); field.focus(); } return; }
+    if (combination === "/") { var field = $(".pi-search input[name=q]"); if (field) { event.preventDefault(); if (!field.getClientRects().length) acts.search(); field.focus(); } return; }
     if (combination === "?") { event.preventDefault(); openHelp(); return; }
     if ((combination === "j" || combination === "k") && list.length) {
       event.preventDefault();

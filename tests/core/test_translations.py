@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.utils import dates, translation
 from django.utils.translation.template import templatize
 
-from orders.models import RequestedProcedure
+from orders.models import Order, RequestedProcedure
 from ris.core import catalogue, field_names
 from ris.core.catalogue import Entry, Message
 
@@ -198,6 +198,13 @@ def test_names_that_django_makes_for_fields_are_translated():
         assert name.verbose_name == "picha zilikamilika"
     assert name.verbose_name == "images complete at"
     assert "verbose_name" not in name.deconstruct()[3]
+
+
+def test_names_that_django_makes_for_models_are_translated():
+    """Django's own plural of "Oda" would be "Odas"."""
+    with translation.override("sw"):
+        assert (Order._meta.verbose_name, Order._meta.verbose_name_plural) == ("oda", "oda")
+    assert Order._meta.verbose_name_plural == "orders"
 
 
 def test_merging_keeps_what_is_said_adds_what_is_new_and_drops_what_is_gone(house):

@@ -251,7 +251,7 @@ def test_an_error_page_says_what_was_asked_what_was_found_and_what_to_do(view, s
 
 
 def test_an_error_page_needs_no_user_and_no_database(registry):
-    asked = SimpleNamespace(COOKIES={}, headers={}, correlation_id="abc")
+    asked = SimpleNamespace(COOKIES={}, headers={}, path="/patients/", correlation_id="abc")
     assert b"abc" in views.server_error(asked).content
     assert b"abc" in views.unavailable(asked).content
 

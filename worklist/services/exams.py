@@ -18,6 +18,7 @@ from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.concepts import DISCONTINUATION_REASONS
 from ris.core.errors import InvalidData, InvalidTransition
+from ris.core.lifecycle import signed
 from ris.events.bus import publish
 from worklist import permissions as perms
 from worklist.codes import IDENTIFIED_BY, NOTE_CHIPS, REJECT_REASONS, TIME_OUT_CHECKS
@@ -56,7 +57,7 @@ IDENTIFIERS_NEEDED = 2
 
 def sign(row: models.Model, actor: Actor, reason: str) -> None:
     row._history_user = actor.user  # type: ignore[attr-defined]
-    row._change_reason = f"{reason} [{actor}]"[:200]  # type: ignore[attr-defined]
+    row._change_reason = signed(reason, actor)  # type: ignore[attr-defined]
     row.save()
 
 

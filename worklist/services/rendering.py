@@ -18,6 +18,7 @@ from orders.models import Order, Patient, PatientAlert, Priority, ProcedureStatu
 from ris.accounts.models import Practitioner
 from ris.accounts.selectors import facility_settings
 from ris.core.actor import Actor
+from ris.core.lifecycle import signed
 from worklist.models import OFFERED, ScheduledProcedureStep, ScreeningAnswer, Station
 
 PRIORITIES = {Priority.STAT: "STAT", Priority.ASAP: "HIGH", Priority.URGENT: "MEDIUM", Priority.ROUTINE: "ROUTINE"}
@@ -276,7 +277,7 @@ def refresh_steps(actor: Actor, why: str, **conditions: Any) -> int:
         refresh_item(step)
         if was_offered != step.is_on_worklist:
             step._history_user = actor.user
-            step._change_reason = f"{why} [{actor}]"[:200]
+            step._change_reason = signed(why, actor)
             step.save(update_fields=ITEM_FIELDS)
         elif was_offered:
             values = {name: getattr(step, name) for name in ITEM_FIELDS}

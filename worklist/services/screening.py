@@ -15,6 +15,7 @@ from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData, InvalidTransition
+from ris.core.lifecycle import signed
 from worklist import permissions as perms
 from worklist.models import OPEN_STEPS, Effect, Question, Questionnaire, QuestionnaireAssignment, ScreeningAnswer
 from worklist.services import rendering
@@ -206,7 +207,7 @@ def apply_blocks(procedure: RequestedProcedure, actor: Actor) -> None:
 
 def _sign(row: ScreeningAnswer, actor: Actor, reason: str) -> ScreeningAnswer:
     row._history_user = actor.user
-    row._change_reason = f"{reason} [{actor}]"[:200]
+    row._change_reason = signed(reason, actor)
     return row
 
 

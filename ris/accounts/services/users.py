@@ -18,6 +18,7 @@ from ris.audit.models import Action
 from ris.audit.service import record, service
 from ris.core.actor import Actor
 from ris.core.errors import AlreadyExists, Conflict, InvalidData, NotKnown
+from ris.core.lifecycle import signed
 from ris.core.permissions import IT_ADMIN
 
 CHANGEABLE = ("email", "family_name", "given_name", "prefix", "language")
@@ -83,7 +84,7 @@ def set_roles(user: User, *, roles: Iterable[str], actor: Actor) -> User:
     if IT_ADMIN not in {role.name for role in chosen}:
         _keep_an_administrator(user)
     user._history_user = actor.user
-    user._change_reason = f"Roles set [{actor}]"[:200]
+    user._change_reason = signed("Roles set", actor)
     user.roles.set(chosen)
     user.save()
     return _fresh(user)
@@ -209,5 +210,5 @@ def _fresh(user: User) -> User:
 
 def _save(user: User, actor: Actor, reason: str) -> None:
     user._history_user = actor.user
-    user._change_reason = f"{reason} [{actor}]"[:200]
+    user._change_reason = signed(reason, actor)
     user.save()
