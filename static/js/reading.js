@@ -4,8 +4,8 @@
   var list = document.querySelector("[data-reading]");
   if (!list) return;
   function read(row) {
-    var form = row.querySelector("form[data-read]"), link = row.querySelector("a[href]");
-    if (form) form.requestSubmit(); else if (link) link.click();
+    var button = row.querySelector("[data-read]"), link = row.querySelector("a[href]");
+    if (button) button.click(); else if (link) link.click();
   }
   list.addEventListener("keydown", function (event) {
     if (event.key !== "Enter" || event.target.tagName !== "TR" || event.ctrlKey || event.altKey || event.metaKey) return;
