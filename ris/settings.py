@@ -306,6 +306,10 @@ SPECTACULAR_SETTINGS = {
         "ProcedureStatusEnum": "orders.models.orders.ProcedureStatus",
         "ChargeStatusEnum": "orders.models.charges.ChargeStatus",
         "LateralityEnum": "orders.models.catalogue.Laterality",
+        "ReportStatusEnum": "reporting.models.reports.ReportStatus",
+        "ScheduledStepStatusEnum": "worklist.models.schedule.SPSStatus",
+        "AuditOutcomeEnum": "ris.audit.models.Outcome",
+        "RadpeerScoreEnum": "peerreview.models.Score",
     },
     "SCHEMA_PATH_PREFIX": r"/api/v1",
 }
