@@ -12,12 +12,19 @@ from orders.events import (
 )
 from orders.models import RequestedProcedure
 from orders.models.orders import CLOSED_WITHOUT_EXAM
+from ris.accounts.models import Role, User
 from ris.core.actor import SYSTEM
+from ris.core.permissions import RADIOLOGIST, TECHNOLOGIST
 from ris.events.bus import subscribe
 from ris.events.dispatcher import register_work
+from ris.notifications.services import notify_all
+from worklist.events import ExceptionRaised
+from worklist.models import ExceptionItem, ExceptionKind
 from worklist.services import rendering
 from worklist.services.booking import release_procedure
 from worklist.services.completeness import claim_studies, note_images_complete
+
+ALARMS = (ExceptionKind.BLOCKED_STARTED, ExceptionKind.PATIENT_DIFFERS, ExceptionKind.STEP_PATIENT_DIFFERS)
 
 
 @subscribe(PatientUpdated, name="worklist.render_patient", in_transaction=True)
@@ -53,6 +60,25 @@ def follow_procedure(event: ProcedureStatusChanged) -> None:
         release_procedure(procedure, SYSTEM, f"Exam {event.status}")
         return
     rendering.refresh_steps(SYSTEM, "Procedure moved", procedure__uuid=event.subject)
+
+
+@subscribe(ExceptionRaised, name="worklist.alarm")
+def alarm(event: ExceptionRaised) -> None:
+    """What may harm a patient is told to who can act; everything else waits on the exceptions page."""
+    if event.kind not in ALARMS:
+        return
+    item = ExceptionItem.objects.filter(uuid=event.subject, resolved_at__isnull=True).first()
+    if item is None:
+        return
+    roles = Role.objects.filter(name__in=(TECHNOLOGIST, RADIOLOGIST))
+    notify_all(
+        User.objects.filter(is_active=True, is_service=False, roles__in=roles).distinct().order_by("pk"),
+        template="worklist.exam_alarm",
+        url=f"/exceptions/{item.uuid}/",
+        subject=str(item.uuid),
+        context={"kind": event.kind, "accession_number": event.accession_number},
+        dedupe_key=f"worklist.alarm:{item.uuid}",
+    )
 
 
 register_work("worklist.images", claim=claim_studies, run=note_images_complete)

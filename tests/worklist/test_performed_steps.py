@@ -11,6 +11,8 @@ from ris.core.actor import SYSTEM
 from ris.core.errors import AlreadyExists, InvalidData, InvalidTransition, NotKnown
 from ris.core.ids import new_uid
 from ris.events.models import OutboxEvent
+from ris.notifications.models import Notification
+from ris.notifications.words import words_of
 from tests.factories.orders import make_actor, make_catalogue, make_order, make_patient
 from tests.factories.worklist import (
     SCANNER,
@@ -162,11 +164,16 @@ def test_another_patient_is_never_linked_silently(procedure):
     assert "name" in item.detail["differs"] and "Somebody" not in str(item.detail)
 
 
-def test_a_blocked_step_that_starts_is_accepted_and_alarmed(procedure):
+def test_a_blocked_step_that_starts_is_accepted_and_alarmed(procedure, dispatch):
+    technologist = make_actor("technologist").user
     form = next(row for row in ensure_questionnaires() if row.name == "Pregnancy")
     record_screening(procedure, questionnaire=form, answers={"pregnant": "yes", "breast_feeding": "no"}, actor=SYSTEM)
     started(procedure)
     assert fresh(procedure).status == "in_progress" and kinds() == ["blocked_started"]
+    dispatch()
+    told = Notification.objects.get(recipient=technologist)
+    assert told.url == f"/exceptions/{ExceptionItem.objects.get().uuid}/"
+    assert procedure.accession_number in words_of(told).title
 
 
 def test_a_cancelled_exam_that_starts_is_put_before_a_person(procedure):
