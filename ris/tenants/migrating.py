@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from django.apps import apps
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
 from django_tenants.utils import get_public_schema_name, schema_context, schema_exists
 
 from ris.tenants.models import TEMPLATE_SCHEMA, Facility
@@ -61,5 +63,27 @@ def migrate_schema(schema: str, *, verbosity: int = 0, **options: object) -> Non
     # Without `public` on the path, or its table of migrations would be found in place of the schema's own.
     connection.set_schema(schema, include_public=False)
     MigrationRecorder(connection).ensure_schema()
-    with schema_context(schema):
+    with schema_context(schema), new_models_rendered_alone():
         call_command(MigrateCommand(), interactive=False, verbosity=verbosity, **options)
+
+
+@contextmanager
+def new_models_rendered_alone() -> Iterator[None]:
+    """Halves the time of a first migration.
+
+    For every CreateModel Django renders anew all models that are related to the new one, however remotely: with history
+    tables that is all of them, every time. Nothing that exists can hold an outdated picture of a model that did not
+    exist, so the new one is rendered alone; changes of existing models go Django's way.
+    """
+    original = ProjectState._find_reload_model
+
+    def find(state: ProjectState, app_label: str, model_name: str, delay: bool = False) -> set[tuple[str, str]]:
+        if model_name in state.apps.all_models[app_label]:
+            return original(state, app_label, model_name, delay)
+        return {(app_label, model_name)}
+
+    ProjectState._find_reload_model = find
+    try:
+        yield
+    finally:
+        ProjectState._find_reload_model = original
