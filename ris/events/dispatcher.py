@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
 from ris.events.services import claim_deliveries, hand_over
 from ris.tenants.context import active_schemas, use_facility
@@ -62,11 +63,16 @@ register_work("events.delivery", claim=claim_deliveries, run=hand_over)
 
 
 class Dispatcher:
-    """Walks the facilities; ``tick`` returns how many pieces of work it found."""
+    """Walks the facilities; ``tick`` returns how many pieces of work it found.
 
-    def __init__(self, *, use_broker: bool = True, batch: int = 50) -> None:
+    ``hands``: threads that do the work while the broker is away, so that a slow receiver delays nobody else, and what
+    goes wrong with one piece of work is logged and left to its claim. None: work is done inline, errors are raised.
+    """
+
+    def __init__(self, *, use_broker: bool = True, batch: int = 50, hands: int = 0) -> None:
         self.use_broker, self.batch = use_broker, batch
         self.broker_rests_until = 0.0
+        self.pool = ThreadPoolExecutor(hands, thread_name_prefix="work") if hands else None
 
     def tick(self, schemas: Iterable[str] | None = None) -> int:
         found = 0
@@ -88,7 +94,10 @@ class Dispatcher:
             except Exception as exc:  # kombu wraps a broker's failures in many classes
                 self.broker_rests_until = time.monotonic() + BROKER_REST
                 log.warning("broker_does_not_answer", error=type(exc).__name__)
-        source.run(item)
+        if self.pool is None:
+            source.run(item)
+        else:
+            self.pool.submit(_do, schema, source, item)
 
     def run_forever(self, *, poll: float = 0.2, stop: Callable[[], bool] = lambda: False) -> None:
         idle = poll
@@ -103,6 +112,19 @@ class Dispatcher:
             idle = poll if found else min(idle * 1.5, IDLE_AT_MOST if poll >= 0.2 else poll)
             if not found:
                 time.sleep(min(idle, 0.5))
+        if self.pool is not None:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _do(schema: str, source: WorkSource, item: int) -> None:
+    """One piece of work in a thread of its own connection; whatever it raises is known and claimed again later."""
+    try:
+        with use_facility(schema):
+            source.run(item)
+    except Exception as exc:  # a defect of one source must not stop the others
+        log.error("work_failed", source=source.name, item=item, error=type(exc).__name__)
+    finally:
+        connections.close_all()
 
 
 def drain(schema: str | None = None, *, rounds: int = 100) -> int:

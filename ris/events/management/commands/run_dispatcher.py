@@ -16,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--poll", type=float, default=0.2, help="Seconds between two looks when there is work.")
 
     def handle(self, *args, **options):
-        dispatcher = Dispatcher(use_broker=not options["no_broker"])
+        dispatcher = Dispatcher(use_broker=not options["no_broker"], hands=0 if options["once"] else 4)
         if options["once"]:
             self.stdout.write(str(dispatcher.tick()))
             return
