@@ -16,6 +16,7 @@ from ris.core.actor import Actor
 
 #: A reading lock whose holder gave no sign for so long is free; the draft stays.
 LOCK_IDLE = timedelta(minutes=15)
+WRITE_REPORT = "reporting.write_report"
 
 
 def _procedures(actor: Actor) -> models.QuerySet:
@@ -28,11 +29,13 @@ def _reports(actor: Actor) -> models.QuerySet:
 
 class ReportQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
-        """Referring physicians see what was signed, never a draft."""
+        """Drafts are for those who write reports; all others see what was signed, referring physicians their own."""
         reports = self.filter(procedures__in=_procedures(actor)).distinct()
         if actor.user is not None and is_bound_to_own_orders(actor.user):
             signed = Q(versions__isnull=False) & ~Q(versions__kind="preliminary")
             reports = reports.filter(signed | Q(deliveries__recipient__user=actor.user))
+        elif not actor.may(WRITE_REPORT):
+            reports = reports.filter(versions__isnull=False)
         return reports
 
     def for_display(self) -> Self:

@@ -8,7 +8,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from orders.models import RequestedProcedure
-from orders.querysets import is_bound_to_own_orders
 from reporting.models import (
     SECTIONS,
     ContactAttempt,
@@ -19,6 +18,7 @@ from reporting.models import (
     ReportTemplate,
     ReportVersion,
 )
+from reporting.permissions import WRITE_REPORT
 from reporting.selectors.reading import minutes_left
 from reporting.services.critical import CHANNELS
 
@@ -99,7 +99,7 @@ class ReportSerializer(serializers.ModelSerializer):
         request = self.context.get("request")
         user = getattr(request, "user", None)
         versions = list(report.versions.all())
-        if user is not None and user.is_authenticated and is_bound_to_own_orders(user):
+        if user is not None and user.is_authenticated and not user.may(WRITE_REPORT):
             return dict(versions[-1].sections) if versions else {}
         return {key: report.sections.get(key, "") for key in SECTIONS if key in report.sections}
 

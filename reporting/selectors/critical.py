@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import date
 from statistics import median
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from reporting.models import CriticalResult
@@ -48,6 +49,18 @@ def board_counts(*, actor: Actor) -> dict[str, int]:
     counted = {name: Count("pk", filter=_box(name, actor)) for name in BOXES}
     counted["over"] = Count("pk", filter=Q(status="open", due_at__lt=timezone.now()))
     return CriticalResult.objects.visible_to(actor).aggregate(**counted)
+
+
+def board_fingerprint(*, actor: Actor) -> str:
+    """Changes when the board does; one query, for a poll's ETag."""
+    state = CriticalResult.objects.visible_to(actor).aggregate(
+        rows=Count("pk", distinct=True),
+        changed=Max("updated_at"),
+        tried=Max("attempts__pk"),
+        over=Count("pk", filter=Q(status="open", due_at__lt=timezone.now()), distinct=True),
+    )
+    words = f"{getattr(actor.user, 'pk', '')}|{timezone.localdate()}|{sorted(state.items())}"
+    return hashlib.sha256(words.encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)

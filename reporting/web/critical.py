@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.models import CriticalResult
-from reporting.selectors.critical import BOXES, board_counts
+from reporting.selectors.critical import BOXES, board_counts, board_fingerprint
 from reporting.services.critical import minutes_of
 from reporting.services.notify import contacts_at
 from reporting.web.forms import ContactForm
@@ -42,6 +42,9 @@ def _row(critical: Any) -> Any:
 def _board(request: ActorRequest, chosen: Any = None) -> HttpResponse:
     box = request.GET.get("box", "open")
     box = box if box in BOXES else "open"
+    etag = f'"{board_fingerprint(actor=request.actor)}-{box}"'
+    if request.headers.get("HX-Request") == "true" and request.headers.get("If-None-Match") == etag:
+        return HttpResponse(status=304, headers={"ETag": etag})
     rows = [_row(row) for row in selectors.critical_board(actor=request.actor, box=box)[:100]]
     if chosen is None and rows and not request.GET.get("wall"):
         chosen = rows[0]
@@ -68,7 +71,9 @@ def _board(request: ActorRequest, chosen: Any = None) -> HttpResponse:
     }
     if chosen is not None:
         context["next_people"] = contacts_at(chosen, chosen.escalation_level + 1) if chosen.status == "open" else []
-    return render(request, "reporting/critical_board.html", context)
+    response = render(request, "reporting/critical_board.html", context)
+    response["ETag"] = etag
+    return response
 
 
 def _chart(months: list[Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def surroundings(request: ActorRequest, procedures: list[RequestedProcedure]) ->
         "order": first.order,
         "patient": first.order.patient,
         "priors": selectors.priors_of(procedures, actor=request.actor),
-        "notes": selectors.technologist_notes(procedures),
+        "notes": selectors.technologist_notes(procedures if request.actor.may(perms.VIEW_READING_LIST) else []),
         "timeline": entries_of(first, request=request),
         "criticals": [
             row

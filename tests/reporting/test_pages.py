@@ -348,6 +348,23 @@ def test_the_board_takes_calls_and_answers(people: Any, reader: Client) -> None:
     assert reader.get("/critical/compliance.csv").content.decode().startswith("month,findings")
 
 
+def test_the_board_polls_for_nothing_until_it_changes(people: Any, reader: Client) -> None:
+    procedure = make_procedure()
+    etag = reader.get("/critical/", HTTP_HX_REQUEST="true")["ETag"]
+    assert reader.get("/critical/", HTTP_HX_REQUEST="true", HTTP_IF_NONE_MATCH=etag).status_code == 304
+    services.raise_critical_result(procedure, category=1, finding="Bleed", actor=people.radiologist)
+    assert reader.get("/critical/", HTTP_HX_REQUEST="true", HTTP_IF_NONE_MATCH=etag).status_code == 200
+
+
+def test_a_draft_is_for_those_who_write(people: Any) -> None:
+    procedure = make_procedure()
+    report = drafted(procedure, actor=people.radiologist)
+    clerk = browser(people.clerk.user)
+    assert clerk.get(f"/reports/{report.uuid}/").status_code == 404
+    services.sign_report(report, actor=people.radiologist)
+    assert SECTIONS["impression"] in clerk.get(f"/reports/{report.uuid}/").content.decode()
+
+
 def test_the_desk_sees_what_nobody_opened(people: Any) -> None:
     client = browser(people.clerk.user)
     assert client.get("/results/").url == "/results/unopened/"
