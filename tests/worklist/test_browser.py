@@ -1,0 +1,118 @@
+"""The desk and the console in a real browser, under the real Content Security Policy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.utils import timezone
+
+from tests.factories.accounts import PASSWORD, UserFactory
+from tests.factories.worklist import STORE, at, booked, ct_procedure, make_station, stored
+from worklist.models import Reservation
+from worklist.services import ensure_questionnaires, index_instance
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NAIROBI = ZoneInfo("Africa/Nairobi")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="install Chromium (apt-get install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright runs a loop in this thread; our ORM calls are its guests
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def house(chromium: Any, facility_server: Any) -> Iterator[Any]:
+    """``house.enter(username, path)`` gives a signed-in page; nothing may break or be refused by the policy."""
+    complaints: list[str] = []
+    contexts = []
+
+    def enter(username: str, path: str, **options: Any) -> Any:
+        view = {"viewport": {"width": 1440, "height": 900}} | options
+        context = chromium.new_context(base_url=facility_server.alpha, **view)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None)
+        page.goto("/sign-in/")
+        page.fill("[name=username]", username)
+        page.fill("[name=password]", PASSWORD)
+        page.click("form.stack button.btn-primary")
+        page.wait_for_load_state()
+        page.goto(path)
+        return page
+
+    UserFactory(username="mercy", given_name="Mercy", family_name="Wafula", roles=("clerk",))
+    UserFactory(username="brian", given_name="Brian", family_name="Kiprono", roles=("technologist",))
+    yield SimpleNamespace(enter=enter)
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def test_a_place_in_the_grid_is_booked_and_the_second_is_refused(house: Any) -> None:
+    make_station()
+    first, second = ct_procedure(), ct_procedure()
+    day = timezone.localtime(at(6), NAIROBI).date()
+    page = house.enter("mercy", f"/schedule/?day={day}")
+    for number, procedure in enumerate((first, second)):
+        page.click(f"#todo-{procedure.uuid}")
+        page.wait_for_selector("form[data-booking]")
+        page.eval_on_selector(".dg", "node => node.scrollIntoView()")
+        box = page.locator(".dg-c").bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 68 * 3 + 2 + 68 * number)
+        assert page.input_value("[name=at]") == ("10:00", "11:00")[number]
+        page.fill("[name=at]", "10:00")
+        page.click("text=Book this time")
+        page.wait_for_load_state()
+        if number == 0:
+            page.wait_for_selector(".dg-e")
+    alert = page.locator(".sc-book .pi-alert")
+    assert "That time is taken" in alert.inner_text() and "Mercy Wafula" in alert.inner_text()
+    alert.locator("button").first.click()
+    page.wait_for_load_state()
+    rows = list(Reservation.objects.order_by("starts_at"))
+    assert [f"{timezone.localtime(row.starts_at, NAIROBI):%H:%M}" for row in rows] == ["10:00", "10:20"]
+
+
+def test_an_exam_on_a_tablet_from_time_out_to_completion(house: Any) -> None:
+    ensure_questionnaires()
+    procedure = booked(starts_at=timezone.now() + timezone.timedelta(minutes=5)).procedure
+    page = house.enter("brian", "/console/", viewport={"width": 1024, "height": 768})
+    page.click(f"#x-{procedure.uuid}")
+    page.click("text=Arrive")
+    for words in ("Asked: name", "Asked: date of birth"):
+        page.check(f"label:has-text('{words}') >> input")
+    for box in page.locator("[name=checks]").all():
+        box.check()
+    page.click("text=All confirmed")
+    for name in ("pregnant", "breast_feeding"):
+        page.check(f"[name={name}][value=no]", force=True)
+    page.click("text=Keep the answers")
+    page.click(".pi-actions >> text=Start")
+    page.wait_for_selector("text=Stop the exam")
+    index_instance(stored(procedure), actor=STORE)
+    page.reload()
+    page.fill("textarea[name=text]", "Moved a little")
+    page.click("text=Keep the note")
+    page.click(".pi-actions >> text=Complete")
+    page.wait_for_load_state()
+    procedure.refresh_from_db()
+    assert (procedure.status, procedure.technologist_notes.get().text) == ("ready_to_read", "Moved a little")
