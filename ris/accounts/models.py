@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
@@ -37,7 +38,7 @@ class Role(Recorded):
         ordering = ["name"]
 
     def __str__(self) -> str:
-        return self.label
+        return gettext(self.label) if self.label else self.name
 
     @property
     def codes(self) -> frozenset[str]:

@@ -26,7 +26,7 @@ KEYWORDS: dict[str, tuple[int | None, int, int | None]] = {
 }
 CALL = re.compile(r"\b(?:_|n?p?gettext)\(")
 PERCENT = re.compile(r"%(?:\(\w+\))?[#0\- +]*(?:\d+|\*)?(?:\.\d+)?[a-zA-Z]|%%")
-BRACES = re.compile(r"{[a-z_][\w.]*(?:![rs])?(?::[^{}]*)?}")
+BRACES = re.compile(r"{(?:[a-z_][\w.]*)?(?:![rs])?(?::[^{}]*)?}")
 MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|&\w+;")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_noop as _
+
 
 @dataclass(frozen=True)
 class Code:
@@ -21,21 +23,21 @@ def _dcm(**meanings: str) -> dict[str, Code]:
 
 #: CID 9300 and 9301, Procedure Discontinuation Reasons (PS3.16)
 DISCONTINUATION_REASONS = _dcm(
-    c110500="Doctor canceled procedure",
-    c110501="Equipment failure",
-    c110502="Incorrect procedure ordered",
-    c110503="Patient allergic to media/contrast",
-    c110504="Patient died",
-    c110505="Patient refused to continue procedure",
-    c110506="Patient taken for treatment or surgery",
-    c110507="Patient did not arrive",
-    c110508="Patient pregnant",
-    c110509="Change of procedure for correct charging",
-    c110510="Duplicate order",
-    c110511="Nursing unit cancel",
-    c110512="Incorrect side ordered",
-    c110513="Discontinued for unspecified reason",
-    c110514="Incorrect worklist entry selected",
-    c110515="Patient condition prevented continuing",
-    c110516="Equipment change",
+    c110500=_("Doctor canceled procedure"),
+    c110501=_("Equipment failure"),
+    c110502=_("Incorrect procedure ordered"),
+    c110503=_("Patient allergic to media/contrast"),
+    c110504=_("Patient died"),
+    c110505=_("Patient refused to continue procedure"),
+    c110506=_("Patient taken for treatment or surgery"),
+    c110507=_("Patient did not arrive"),
+    c110508=_("Patient pregnant"),
+    c110509=_("Change of procedure for correct charging"),
+    c110510=_("Duplicate order"),
+    c110511=_("Nursing unit cancel"),
+    c110512=_("Incorrect side ordered"),
+    c110513=_("Discontinued for unspecified reason"),
+    c110514=_("Incorrect worklist entry selected"),
+    c110515=_("Patient condition prevented continuing"),
+    c110516=_("Equipment change"),
 )

@@ -114,7 +114,7 @@ class RoleForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "permissions" in self.fields:
-            choices = [(code, f"{code}: {permission.label}") for code, permission in permissions().items()]
+            choices = [(code, f"{code}: {_(permission.label)}") for code, permission in permissions().items()]
             self.fields["permissions"].choices = choices
 
 
