@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from interop.demo.cast import PATIENTS, Person
+
 #: (how far it came, how many): every status that people see, over three weeks
 STAGES: tuple[tuple[str, int], ...] = (
     ("distributed", 13),
@@ -31,21 +33,24 @@ STAGES: tuple[tuple[str, int], ...] = (
     ("replaced", 1),
 )
 
-#: modality: (catalogue search words, clinical question, findings, impression)
-TEXTS: dict[str, tuple[tuple[str, str, str], ...]] = {
+#: modality: (code in the catalogue, clinical question, findings, impression)
+TEXTS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "CT": (
         (
+            "CTPA",
             "Sudden breathlessness for 6 hours. Pulmonary embolism?",
             "No filling defect in the pulmonary arteries down to segmental level. Right ventricle not enlarged. "
             "Lungs clear, no effusion.",
             "No pulmonary embolism.",
         ),
         (
+            "CTCAPC",
             "Colon carcinoma, restaging after 6 cycles.",
             "Liver lesion in segment 7 measures 14 mm, before 21 mm. No new lesion. No enlarged nodes.",
             "Partial response. No new metastasis.",
         ),
         (
+            "CTKUB",
             "Left loin pain. Stone?",
             "4 mm calculus at the left vesico-ureteric junction with mild hydronephrosis. No other stone.",
             "Obstructing 4 mm distal ureteric stone on the left.",
@@ -53,11 +58,13 @@ TEXTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "MR": (
         (
+            "MRLSPINE",
             "Saddle numbness and retention.",
             "Large central disc extrusion at L4/5 compressing the cauda equina. Conus normal.",
             "Cauda equina compression at L4/5.",
         ),
         (
+            "MRKNEE",
             "Locked knee after football.",
             "Bucket-handle tear of the medial meniscus. Cruciate ligaments intact. Small effusion.",
             "Bucket-handle tear of the medial meniscus.",
@@ -65,11 +72,13 @@ TEXTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "DX": (
         (
+            "XRCHEST",
             "Cough for three weeks, fever. Tuberculosis?",
             "Heart size normal. No consolidation, no cavity. Costophrenic angles clear.",
             "No sign of active pulmonary disease.",
         ),
         (
+            "XRWRIST",
             "Fall on the outstretched hand.",
             "Undisplaced fracture of the distal radius. Joint congruent.",
             "Undisplaced distal radius fracture.",
@@ -77,6 +86,7 @@ TEXTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "US": (
         (
+            "USLIVER",
             "Right upper quadrant pain after meals.",
             "Gallbladder with several mobile stones up to 9 mm. Wall 2 mm. Common duct 4 mm.",
             "Cholelithiasis without cholecystitis.",
@@ -84,6 +94,7 @@ TEXTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "MG": (
         (
+            "MGSCREEN",
             "Screening.",
             "Breast density b. No mass, no suspicious calcification, no distortion on either side.",
             "BI-RADS 2 on both sides: benign.",
@@ -104,7 +115,7 @@ class PlannedExam:
     patient_class: str
     patient: int
     at: datetime
-    text: tuple[str, str, str]
+    text: tuple[str, str, str, str]
 
 
 FUTURE = {"scheduled"}
@@ -138,7 +149,7 @@ def planned_exams(
                 station=station,
                 priority=priority,
                 patient_class="E" if priority == "stat" else draw.choice("OOOI"),
-                patient=(number * 7) % patients,
+                patient=_patient(number, modality, patients),
                 at=moment,
                 text=TEXTS[modality][number % len(TEXTS[modality])],
             )
@@ -146,10 +157,21 @@ def planned_exams(
     yield from sorted(rows, key=lambda row: row.at)
 
 
+def _patient(number: int, modality: str, patients: int) -> int:
+    women = [index for index, person in enumerate(PATIENTS[:patients]) if person.sex == "F" and is_adult(person)]
+    return women[number % len(women)] if modality == "MG" else (number * 7) % patients
+
+
+def is_adult(person: Person) -> bool:
+    return person.birth_date is None or person.birth_date.year < 2000
+
+
 def _moment(stage: str, number: int, now: datetime, draw: random.Random) -> datetime:
     """When the exam itself is or was to begin, on five minutes."""
     if stage in NOW:
         moment = now - timedelta(minutes=NOW[stage] + 3 * (number % 3))
+    elif stage in FUTURE and number % 2 and now.hour < 18:
+        moment = now + timedelta(minutes=45 + 20 * (number % 9))
     elif stage in FUTURE:
         moment = (now + timedelta(days=number % 4)).replace(hour=8 + number % 8, minute=0)
         if moment <= now:

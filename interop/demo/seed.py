@@ -100,9 +100,9 @@ def seed_exam(plan: PlannedExam, stage: Stage) -> RequestedProcedure:
 
 def _order(plan: PlannedExam, stage: Stage) -> RequestedProcedure:
     choices = stage.catalogue[plan.modality]
-    wants_vetting = plan.stage in ("vetting", "rejected", "info_requested")
-    fitting = [row for row in choices if row.needs_vetting == wants_vetting] or choices
-    catalogue = fitting[plan.number % len(fitting)]
+    catalogue = next((row for row in choices if row.code == plan.text[0]), choices[0])
+    if plan.stage in ("vetting", "rejected"):
+        catalogue = next((row for row in choices if row.needs_vetting), catalogue)
     request = ProcedureRequest(code=catalogue.code, laterality="L" if catalogue.has_laterality else "")
     if plan.stage == "requested":
         request = ProcedureRequest(
@@ -115,7 +115,7 @@ def _order(plan: PlannedExam, stage: Stage) -> RequestedProcedure:
         patient=stage.patients[plan.patient],
         procedures=[request],
         priority=plan.priority,
-        indication=plan.text[0],
+        indication=plan.text[1],
         patient_class=plan.patient_class,
         requester=requester,
         site=stage.site,
@@ -215,11 +215,16 @@ def _safe_answer(question: Question) -> str:
 
 def raise_criticals(radiologist: Actor) -> None:
     """Two findings that somebody must be told of: one fresh, one nearly due."""
-    finals = RequestedProcedure.objects.filter(status__in=("final", "preliminary")).order_by("-performed_at")[:2]
-    findings = ((1, "Cauda equina compression at L4/5", 8), (2, "Obstructing ureteric stone with fever", 200))
-    for procedure, (category, finding, minutes) in zip(finals, findings, strict=False):
-        found_at = timezone.now() - timedelta(minutes=minutes)
-        with clock.at(found_at):
+    read = RequestedProcedure.objects.filter(status__in=("preliminary", "final", "amended", "distributed"))
+    findings = (
+        ("MRLSPINE", 1, "Cauda equina compression at L4/5", 8),
+        ("CTKUB", 2, "Obstructing ureteric stone with fever", 200),
+    )
+    for code, category, finding, minutes in findings:
+        procedure = read.filter(code=code).order_by("-performed_at").first()
+        if procedure is None:
+            continue
+        with clock.at(timezone.now() - timedelta(minutes=minutes)):
             reporting.raise_critical_result(
                 procedure, category=category, finding=finding, report=procedure.reports.first(), actor=radiologist
             )
@@ -232,9 +237,9 @@ def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> Non
     first = resident if plan.stage == "preliminary" else radiologist
     opened = timezone.now() - timedelta(minutes=6) if plan.stage == "reading" else plan.at + timedelta(minutes=48)
     sections = {
-        "clinical_information": plan.text[0],
-        "findings": plan.text[1],
-        "impression": plan.text[2],
+        "clinical_information": plan.text[1],
+        "findings": plan.text[2],
+        "impression": plan.text[3],
     }
     with clock.at(opened):
         report = reporting.open_report([procedure], actor=first)
