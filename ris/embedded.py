@@ -252,8 +252,7 @@ class Postgres:
             process = self._spawn(command, tie=tie, **options)
             while not self._accepts():
                 if process.poll() is not None:
-                    # A postmaster killed with -9 stays a zombie until its parent looks, and its lock file is believed.
-                    if time.monotonic() > deadline or 'postmaster.pid" already exists' not in _tail(self.log)[-600:]:
+                    if time.monotonic() > deadline or not self._predecessor_is_still_going():
                         raise CannotStart(f"PostgreSQL did not start:\n{_tail(self.log)}")
                     time.sleep(0.3)
                     process = self._spawn(command, tie=tie, **options)
@@ -262,6 +261,11 @@ class Postgres:
                     raise CannotStart(f"PostgreSQL did not answer in {START_SECONDS} s:\n{_tail(self.log)}")
                 time.sleep(0.03)
         return process.pid
+
+    def _predecessor_is_still_going(self) -> bool:
+        """Killed with -9, a postmaster stays a zombie until its parent looks, and its children take a moment to end."""
+        last_words = _tail(self.log)[-900:]
+        return 'postmaster.pid" already exists' in last_words or "pre-existing shared memory block" in last_words
 
     def _accepts(self) -> bool:
         import psycopg

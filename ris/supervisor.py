@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -259,11 +259,19 @@ def watch(lines: IO[str]) -> None:
     ours = {pid: how for pid, (birth, how) in alive.items() if session_is(pid, birth)}
     for pid, how in ours.items():
         signal_session(pid, signal.SIGINT if how == "INT" else signal.SIGTERM)
-    deadline = time.monotonic() + WATCHDOG_GRACE
-    while time.monotonic() < deadline and any(group_has_members(pid) for pid in ours):
-        time.sleep(0.1)
+    wait_for_groups(ours, WATCHDOG_GRACE)
+    for pid, how in ours.items():
+        # A database's own children are in groups of their own: it must end them itself, and at once.
+        signal_session(pid, signal.SIGQUIT if how == "INT" else signal.SIGKILL)
+    wait_for_groups([pid for pid, how in ours.items() if how == "INT"], WATCHDOG_GRACE)
     for pid in ours:
         signal_session(pid, signal.SIGKILL)
+
+
+def wait_for_groups(pids: Iterable[int], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(group_has_members(pid) for pid in pids):
+        time.sleep(0.1)
 
 
 def session_is(pid: int, birth: str) -> bool:
