@@ -61,9 +61,10 @@ def supervised(tmp_path):
         [sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     child = tmp_path / "child"
-    assert wait_for(lambda: child.exists() and child.read_text().strip())
+    listed = tmp_path / "processes.json"
+    assert wait_for(lambda: child.exists() and child.read_text().strip() and listed.exists())
     pids = [int(child.read_text()), int((tmp_path / "parent").read_text())]
-    pids += [row["pid"] for row in json.loads((tmp_path / "processes.json").read_text()) if row["name"] == "stubborn"]
+    pids += [row["pid"] for row in json.loads(listed.read_text()) if row["name"] == "stubborn"]
     yield process, tmp_path, pids
     for pid in (process.pid, *pids):
         if runs(pid):

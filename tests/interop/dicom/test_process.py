@@ -42,7 +42,7 @@ def start(port: int, tmp_path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def wait_until_it_answers(port: int, seconds: float = 30) -> None:
+def wait_until_it_answers(port: int, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with socket.socket() as probe:
