@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from interop.demo.walk import House, NotAsItShouldBe, Walk
@@ -26,13 +26,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--facility", default="demo")
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--http-port", type=int, default=int(os.environ.get("RIS_HTTP_PORT", "8000")))
-        parser.add_argument("--dicom-port", type=int, default=int(os.environ.get("RIS_DICOM_PORT", "11112")))
+        parser.add_argument("--http-port", type=int, default=settings.RIS_HTTP_PORT)
+        parser.add_argument("--dicom-port", type=int, default=settings.RIS_DICOM_PORT)
         parser.add_argument("--host-name", default="localhost", help="The facility's host name.")
         parser.add_argument("--called", default="RIS", help="The facility's AE title.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        password = os.environ.get("RIS_DEMO_PASSWORD", "")
+        password = settings.RIS_DEMO_PASSWORD
         if not password:
             sys.exit("RIS_DEMO_PASSWORD is not known: start the demo first (make demo); it writes .ris/env.")
         host, port = options["host"], options["http_port"]
