@@ -1,0 +1,88 @@
+"""People at real browsers: ``house.enter("clerk", "/patients/")`` signs a person in and gives the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.factories.accounts import PASSWORD
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+needs_chromium = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="install Chromium (apt-get install chromium)"),
+]
+
+#: On a machine that does other things as well, a page may take its time.
+PATIENCE_MS = 30_000
+
+
+class House:
+    """One Chromium, a window per person. What breaks, is refused by the policy or answers 5xx is kept."""
+
+    def __init__(self, browser: Any, base_url: str) -> None:
+        self.browser, self.base_url = browser, base_url
+        self.complaints: list[str] = []
+        self._windows: dict[str, Any] = {}
+
+    def enter(self, username: str, path: str) -> Any:
+        """The person's window at ``path``; signs in the first time."""
+        page = self._windows.get(username)
+        if page is None:
+            page = self._windows[username] = self._open()
+            page.goto(f"/sign-in/?next={path}")
+            page.fill("[name=username]", username)
+            page.fill("[name=password]", PASSWORD)
+            page.click("form.stack button.btn-primary")
+            page.wait_for_url(f"**{path}")
+        else:
+            page.goto(path)
+        return page
+
+    def _open(self) -> Any:
+        context = self.browser.new_context(base_url=self.base_url, viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._listen)
+        page.on("response", self._watch)
+        page.on("dialog", lambda dialog: dialog.accept())
+        return page
+
+    def _listen(self, line: Any) -> None:
+        if "Content Security Policy" in line.text:
+            self.complaints.append(line.text)
+
+    def _watch(self, response: Any) -> None:
+        if response.status >= 500:
+            self.complaints.append(f"{response.status} {response.url}")
+
+    def close(self) -> None:
+        for page in self._windows.values():
+            page.context.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """To be open before ``facility_server``: Playwright's loop gives this thread a database connection of its own."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # our ORM calls are guests of that loop
+    try:
+        with sync_api.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            yield browser
+            browser.close()
+    finally:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+def text_of(page: Any, selector: str = "main") -> str:
+    """What a person reads there, with single spaces."""
+    return " ".join(page.inner_text(selector).split())
