@@ -177,7 +177,7 @@ def _moment(stage: str, number: int, now: datetime, draw: random.Random) -> date
         if moment <= now:
             moment += timedelta(days=1)
     elif stage in ("ready_to_read", "reading", "preliminary"):
-        moment = now - timedelta(hours=2 + 2 * (number % 9), minutes=draw.randrange(0, 60, 5))
+        moment = now - timedelta(hours=1 + number % 7, minutes=draw.randrange(0, 60, 5))
     else:
         day = now - timedelta(days=1 + draw.randrange(20))
         moment = day.replace(hour=7 + draw.randrange(10), minute=draw.randrange(0, 60, 10))

@@ -197,8 +197,8 @@ def patient_detail(request: HttpRequest, patient: Patient) -> HttpResponse:
         "documents": list(selectors.documents(actor=actor).filter(patient=patient))
         if actor.may(perms.VIEW_DOCUMENT)
         else [],
-        "alert_form": AlertForm(),
-        "document_form": DocumentForm(),
+        "alert_form": AlertForm(auto_id="alert_%s"),
+        "document_form": DocumentForm(auto_id="document_%s"),
         "identifier_form": IdentifierForm(),
         "may_order": actor.may(perms.CREATE_ORDER) and patient.merged_into_id is None,
         "may_correct": actor.may(perms.UPDATE_PATIENT) and patient.merged_into_id is None,

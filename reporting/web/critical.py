@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from reporting import permissions as perms
 from reporting import selectors, services
-from reporting.models import CriticalResult
+from reporting.models import CriticalResult, Report
 from reporting.selectors.critical import BOXES, board_counts, board_fingerprint
 from reporting.services.critical import minutes_of
 from reporting.services.notify import contacts_at
@@ -70,6 +70,8 @@ def _board(request: ActorRequest, chosen: Any = None) -> HttpResponse:
         "contact_form": ContactForm(),
     }
     if chosen is not None:
+        reports = Report.objects.visible_to(request.actor)
+        context["may_open_report"] = reports.filter(pk=chosen.report_id).exists()
         context["next_people"] = contacts_at(chosen, chosen.escalation_level + 1) if chosen.status == "open" else []
     response = render(request, "reporting/critical_board.html", context)
     response["ETag"] = etag

@@ -1,6 +1,10 @@
-// The day grid while an exam waits for its time: a click on a free place fills the booking form. Keyboard: the form itself.
+// The day grid begins at the present hour. While an exam waits for its time, a click on a free place fills the booking form. Keyboard: the form itself.
 (function () {
   "use strict";
+  var now = document.querySelector(".dg-now");
+  var pane = now && now.closest(".pi-scroll");
+  if (pane && !pane.scrollTop) pane.scrollTop = Math.max(0, now.offsetTop - pane.clientHeight / 2);
+
   var grid = document.querySelector(".dg[data-pick]");
   var form = document.querySelector("form[data-booking]");
   if (!grid || !form) return;
