@@ -60,7 +60,7 @@ def entries_of(procedure: RequestedProcedure, *, request: Any = None) -> list[Ti
         reached = previous is None or previous.status != row.status
         words = row.get_status_display() if reached else what or _("Changed")
         said = (what if what != words else "", row.reason_text) if reached else ()
-        detail = " · ".join(part for part in said if part)
+        detail = " · ".join(dict.fromkeys(part for part in said if part))
         kind = "status" if reached else "change"
         entries.append(TimelineEntry(row.history_date, who, door, words, kind, row.status if reached else "", detail))
         previous = row
