@@ -78,7 +78,7 @@ def send_all(port: int, raws: list[bytes], answers: dict[bytes, str]) -> None:
                 answer = client.answer()
                 if answer is None:
                     raise ConnectionError
-                answers[raw] = answer.split(b"MSA|")[1][:2].decode()
+                answers[raw] = answer.split(b"\rMSA|")[1][:2].decode()
             except OSError:
                 client = None
                 time.sleep(0.1)
