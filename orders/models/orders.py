@@ -238,6 +238,13 @@ class RequestedProcedure(Lifecycle):
     def patient(self) -> Patient:
         return self.order.patient
 
+    picker_prefetch = ("order__patient__identifiers",)
+
+    @property
+    def picker_text(self) -> str:
+        """The exam and whose it is, by two identifiers."""
+        return f"{self.description_with_side} · {self.accession_number} · {self.patient.picker_text}"
+
     @property
     def life_cycle(self) -> str:
         return LIFE_CYCLE[self.status]

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Concat, Right, Upper
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 from guardian.models import UserObjectPermissionBase
 from simple_history.models import HistoricalRecords
@@ -117,6 +118,14 @@ class Patient(Recorded):
         """``FAMILY, Given Middle``."""
         given = " ".join(part for part in (self.given_name, self.middle_name) if part)
         return f"{self.family_name.upper()}, {given}" if given else self.family_name.upper()
+
+    picker_prefetch = ("identifiers",)
+
+    @property
+    def picker_text(self) -> str:
+        """Name, birth date, number: what tells two people of one name apart in a list to choose from."""
+        born = date_format(self.birth_date, "SHORT_DATE_FORMAT") if self.birth_date else "–"
+        return f"{self.display_name} · {born} · {self.primary_identifier or '–'}"
 
     @property
     def dicom_name(self) -> str:

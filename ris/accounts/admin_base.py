@@ -104,8 +104,12 @@ class RightsMixin:
         return request.user.is_authenticated and (self.has_view_permission(request) or self.has_add_permission(request))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kwargs.setdefault("queryset", visible(db_field.remote_field.model, actor_of(request)))
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        model = db_field.remote_field.model
+        kwargs.setdefault("queryset", visible(model, actor_of(request)))
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None and hasattr(model, "picker_text"):
+            field.label_from_instance = lambda row: row.picker_text
+        return field
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs.setdefault("queryset", visible(db_field.remote_field.model, actor_of(request)))

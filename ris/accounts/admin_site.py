@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -20,20 +20,28 @@ from ris.core.errors import NotPermitted
 
 
 class AuditedAutocomplete(AutocompleteJsonView):
-    """What a look-up shows is a read of patients like any other."""
+    """What a look-up shows is a read of patients like any other; what is typed travels in the body, never the address."""
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    http_method_names: ClassVar[list[str]] = ["post"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self._shown: list[Any] = []
-        response = super().get(request, *args, **kwargs)
+        request.GET = request.POST
+        response = self.get(request, *args, **kwargs)
         patients = {patient for row in self._shown if (patient := getattr(row, "audit_patient", None)) is not None}
         code = getattr(self.model_admin, "view_code", "") or self.model_admin.opts.label_lower
         detail = {"rows": len(self._shown), "page": "look-up"}
         record_read(actor_of(request), code, patients=sorted(patients), detail=detail)
         return response
 
+    def get_queryset(self) -> Any:
+        return super().get_queryset().prefetch_related(*getattr(self.model_admin.model, "picker_prefetch", ()))
+
     def serialize_result(self, obj: Any, to_field_name: str) -> dict[str, str]:
+        """Patients and their exams are told apart by two identifiers: ``picker_text``."""
         self._shown.append(obj)
-        return super().serialize_result(obj, to_field_name)
+        row = super().serialize_result(obj, to_field_name)
+        return {**row, "text": getattr(obj, "picker_text", row["text"])}
 
 
 class FacilityAdminSite(admin.AdminSite):

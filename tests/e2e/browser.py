@@ -54,6 +54,7 @@ class House:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._listen)
         page.on("response", self._watch)
+        page.on("request", self._read_address)
         page.on("dialog", lambda dialog: dialog.accept())
         return page
 
@@ -64,6 +65,10 @@ class House:
     def _watch(self, response: Any) -> None:
         if response.status >= 500:
             self.complaints.append(f"{response.status} {response.url}")
+
+    def _read_address(self, request: Any) -> None:
+        if "term=" in request.url or "q=" in request.url:
+            self.complaints.append(f"typed words in the address: {request.url}")
 
     def close(self) -> None:
         for page in self._windows.values():

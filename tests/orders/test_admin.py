@@ -137,8 +137,9 @@ def test_the_admin_shows_what_may_be_seen(browser, beta):
     assert hidden.primary_identifier.value not in numbers
     look_up = reverse("admin:autocomplete")
     query = {"app_label": "orders", "model_name": "order", "field_name": "patient", "term": "Achieng"}
-    found = client.get(look_up, query).json()["results"]
+    found = client.post(look_up, query).json()["results"]
     assert [row["id"] for row in found] == [str(seen.pk)]
+    assert seen.primary_identifier.value in found[0]["text"], "two identifiers tell people apart"
 
 
 def test_an_it_admin_manages_the_catalogue_and_sees_no_patient(browser):
