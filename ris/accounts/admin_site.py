@@ -20,7 +20,7 @@ from ris.core.errors import NotPermitted
 
 
 class AuditedAutocomplete(AutocompleteJsonView):
-    """What a look-up shows is a read of patients like any other; what is typed travels in the body, never the address."""
+    """What a look-up shows is a read of patients like any other; what is typed travels in the body of a POST."""
 
     http_method_names: ClassVar[list[str]] = ["post"]
 
