@@ -80,6 +80,7 @@ def test_an_mr_a_multi_frame_and_a_colour_image_are_drawn(alpha):
         "MR_small_jpeg_ls_lossless.dcm",
         "MR_small_RLE.dcm",
         "SC_rgb_jpeg_dcmtk.dcm",
+        "SC_rgb_jpeg_gdcm.dcm",
         "SC_rgb_small_odd.dcm",
         "examples_palette.dcm",
         "image_dfl.dcm",
