@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
@@ -10,6 +12,9 @@ from django.utils import timezone
 
 from orders.querysets import order_condition
 from ris.core.actor import Actor
+
+#: Kinds of reservation that give their time back by themselves: a person's hold, an offer to who waits.
+HELD = ("hold", "offer")
 
 
 class ReservationQuerySet(models.QuerySet):
@@ -20,11 +25,58 @@ class ReservationQuerySet(models.QuerySet):
     def live(self) -> Self:
         """What occupies its room now: booked, and not a hold that ran out."""
         return self.filter(status__in=("booked", "arrived", "fulfilled")).exclude(
-            kind="hold", hold_expires_at__lt=timezone.now()
+            kind__in=HELD, hold_expires_at__lt=timezone.now()
         )
 
     def expired_holds(self) -> Self:
-        return self.filter(kind="hold", status="booked", hold_expires_at__lt=timezone.now())
+        return self.filter(kind__in=HELD, status="booked", hold_expires_at__lt=timezone.now())
+
+    def between(self, begin: datetime, end: datetime) -> Self:
+        return self.filter(starts_at__lt=end, ends_at__gt=begin)
+
+
+class ShiftQuerySet(models.QuerySet):
+    def current(self) -> Self:
+        return self.filter(withdrawn_at__isnull=True)
+
+    def between(self, begin: datetime, end: datetime) -> Self:
+        return self.filter(starts_at__lt=end, ends_at__gt=begin)
+
+
+class ClosureQuerySet(models.QuerySet):
+    def current(self) -> Self:
+        return self.filter(withdrawn_at__isnull=True)
+
+    def between(self, begin: datetime, end: datetime) -> Self:
+        return self.filter(starts_at__lt=end, ends_at__gt=begin)
+
+    def of_rooms(self, rooms: Iterable[Any]) -> Self:
+        """Of these rooms, their sites, or the whole house."""
+        rows = list(rooms)
+        sites = {row.site_id for row in rows if row.site_id}
+        return self.filter(Q(room__in=rows) | Q(room__isnull=True, site__isnull=True) | Q(site__in=sites))
+
+
+class ReservedTimeQuerySet(models.QuerySet):
+    def current(self) -> Self:
+        return self.filter(withdrawn_at__isnull=True)
+
+
+class WaitingQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        if not actor.may("worklist.view_schedule"):
+            return self.none()
+        return self.filter(order_condition(actor, "procedure__order__"))
+
+    def open(self) -> Self:
+        return self.filter(status__in=("waiting", "offered"))
+
+
+class OfferQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        if not actor.may("worklist.view_schedule"):
+            return self.none()
+        return self.filter(order_condition(actor, "entry__procedure__order__"))
 
 
 class StepQuerySet(models.QuerySet):
@@ -44,6 +96,15 @@ class PerformedStepQuerySet(models.QuerySet):
         if actor.may("worklist.resolve_exception"):
             matched |= Q(scheduled_steps__isnull=True)
         return self.filter(matched).distinct()
+
+
+class TicketQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(order_condition(actor, "procedure__order__"))
+
+    def waiting(self, day: date) -> Self:
+        """Of that day, whose exam has not begun."""
+        return self.filter(day=day, procedure__status="arrived")
 
 
 class StudyQuerySet(models.QuerySet):

@@ -1,3 +1,4 @@
+from worklist.models.closures import Closure, ClosureKind, KeptFor, ReservedTime
 from worklist.models.images import ExceptionItem, ExceptionKind, ImagingInstance, ImagingSeries, ImagingStudy
 from worklist.models.lookups import Like
 from worklist.models.performed import (
@@ -8,6 +9,7 @@ from worklist.models.performed import (
     TechnologistNote,
     TimeOut,
 )
+from worklist.models.reminders import AppointmentReminder, ContactPreference, ReminderChannel, ReminderStatus
 from worklist.models.rooms import OpeningHours, Room, RoomCapability, Station
 from worklist.models.schedule import (
     LIVE,
@@ -20,35 +22,69 @@ from worklist.models.schedule import (
     SPSStatus,
 )
 from worklist.models.screening import Effect, Question, Questionnaire, QuestionnaireAssignment, ScreeningAnswer
+from worklist.models.staff import Shift, Skill, SkillRequirement, StaffProfile
+from worklist.models.tickets import QueueTicket, WaitingRoomDisplay
+from worklist.models.waiting import (
+    OPEN_WAITING,
+    RANKS,
+    AppointmentSeries,
+    OfferStatus,
+    SeriesKind,
+    SlotOffer,
+    WaitingEntry,
+    WaitingStatus,
+)
 
 __all__ = [
     "LIVE",
     "OFFERED",
     "OPEN_STEPS",
+    "OPEN_WAITING",
+    "RANKS",
+    "AppointmentReminder",
+    "AppointmentSeries",
+    "Closure",
+    "ClosureKind",
     "ConsumableUse",
+    "ContactPreference",
     "Effect",
     "ExceptionItem",
     "ExceptionKind",
     "ImagingInstance",
     "ImagingSeries",
     "ImagingStudy",
+    "KeptFor",
     "Like",
+    "OfferStatus",
     "OpeningHours",
     "PPSStatus",
     "PerformedProcedureStep",
     "Question",
     "Questionnaire",
     "QuestionnaireAssignment",
+    "QueueTicket",
     "RejectedExposure",
+    "ReminderChannel",
+    "ReminderStatus",
     "Reservation",
     "ReservationKind",
     "ReservationStatus",
+    "ReservedTime",
     "Room",
     "RoomCapability",
     "SPSStatus",
     "ScheduledProcedureStep",
     "ScreeningAnswer",
+    "SeriesKind",
+    "Shift",
+    "Skill",
+    "SkillRequirement",
+    "SlotOffer",
+    "StaffProfile",
     "Station",
     "TechnologistNote",
     "TimeOut",
+    "WaitingEntry",
+    "WaitingRoomDisplay",
+    "WaitingStatus",
 ]

@@ -73,6 +73,10 @@ class RoomCapability(PublicModel):
 
 
 class OpeningHours(PublicModel):
+    """A room's usual week. Without any row it is always open."""
+
+    rows_may_be_deleted = True
+
     room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="opening_hours")
     weekday = models.PositiveSmallIntegerField(_("weekday"), help_text=_("0 is Monday."))
     opens_at = models.TimeField(_("opens"))

@@ -13,12 +13,14 @@ from simple_history.models import HistoricalRecords
 from orders.models import RequestedProcedure
 from ris.core.lifecycle import Lifecycle
 from worklist.models.rooms import Room, Station
+from worklist.models.waiting import AppointmentSeries
 from worklist.querysets import ReservationQuerySet, StepQuerySet
 
 
 class ReservationKind(models.TextChoices):
     APPOINTMENT = "appointment", _("Appointment")
     HOLD = "hold", _("Hold")
+    OFFER = "offer", _("Offered to who waits")
     BLOCK = "block", _("Blocked")
 
 
@@ -83,6 +85,15 @@ class Reservation(Lifecycle):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="held_slots"
     )
     hold_expires_at = models.DateTimeField(null=True, blank=True)
+    series = models.ForeignKey(
+        AppointmentSeries,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="appointments",
+        editable=False,
+        verbose_name=_("series"),
+    )
 
     history = HistoricalRecords()
     objects = ReservationQuerySet.as_manager()
@@ -106,6 +117,10 @@ class Reservation(Lifecycle):
             models.CheckConstraint(
                 condition=~Q(kind="hold") | Q(held_by__isnull=False, hold_expires_at__isnull=False),
                 name="hold_has_holder_and_end",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="offer") | Q(procedure__isnull=False, hold_expires_at__isnull=False),
+                name="offer_has_procedure_and_end",
             ),
             models.CheckConstraint(condition=Q(is_overbooked=False) | ~Q(reason=""), name="overbooking_has_a_reason"),
             models.UniqueConstraint(
