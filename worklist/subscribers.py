@@ -10,7 +10,7 @@ from orders.events import (
     ProcedureChanged,
     ProcedureStatusChanged,
 )
-from orders.models import RequestedProcedure
+from orders.models import ProcedureStatus, RequestedProcedure
 from orders.models.orders import CLOSED_WITHOUT_EXAM
 from ris.accounts.models import Role, User
 from ris.core.actor import SYSTEM
@@ -18,13 +18,17 @@ from ris.core.permissions import RADIOLOGIST, TECHNOLOGIST
 from ris.events.bus import subscribe
 from ris.events.dispatcher import register_work
 from ris.notifications.services import notify_all
-from worklist.events import ExceptionRaised
-from worklist.models import ExceptionItem, ExceptionKind
+from worklist.events import AppointmentBooked, AppointmentCancelled, ExceptionRaised, PatientArrived
+from worklist.models import ExceptionItem, ExceptionKind, Reservation
 from worklist.services import rendering
 from worklist.services.booking import release_procedure
 from worklist.services.completeness import claim_studies, note_images_complete
+from worklist.services.reminders import cancel_reminders, claim_reminders, plan_reminder, send_reminder
 
 ALARMS = (ExceptionKind.BLOCKED_STARTED, ExceptionKind.PATIENT_DIFFERS, ExceptionKind.STEP_PATIENT_DIFFERS)
+
+#: Waits for a person again; what it had in the schedule is given back.
+PUT_BACK = (ProcedureStatus.VETTING, ProcedureStatus.ON_HOLD)
 
 
 @subscribe(PatientUpdated, name="worklist.render_patient", in_transaction=True)
@@ -54,12 +58,30 @@ def render_procedure(event: ProcedureChanged) -> None:
 
 @subscribe(ProcedureStatusChanged, name="worklist.follow_procedure", in_transaction=True)
 def follow_procedure(event: ProcedureStatusChanged) -> None:
-    """Called off: the steps leave the worklist and the time is free. Otherwise the items say what is so."""
-    if event.status in CLOSED_WITHOUT_EXAM:
+    """Called off or put back: the steps leave the worklist, the time is free. Otherwise the items say what is so."""
+    is_put_back = event.status in PUT_BACK and event.previous in (ProcedureStatus.SCHEDULED, ProcedureStatus.ARRIVED)
+    if event.status in CLOSED_WITHOUT_EXAM or is_put_back:
         procedure = RequestedProcedure.objects.select_related("order__patient").get(uuid=event.subject)
         release_procedure(procedure, SYSTEM, f"Exam {event.status}")
         return
     rendering.refresh_steps(SYSTEM, "Procedure moved", procedure__uuid=event.subject)
+
+
+@subscribe(AppointmentBooked, name="worklist.plan_reminder", in_transaction=True)
+def remind_of(event: AppointmentBooked) -> None:
+    appointment = Reservation.objects.select_related("procedure__order__patient").get(uuid=event.subject)
+    plan_reminder(appointment, actor=SYSTEM)
+
+
+@subscribe(AppointmentCancelled, name="worklist.cancel_reminder", in_transaction=True)
+def forget_reminder(event: AppointmentCancelled) -> None:
+    cancel_reminders(Reservation.objects.get(uuid=event.subject), actor=SYSTEM, reason="Appointment cancelled")
+
+
+@subscribe(PatientArrived, name="worklist.arrived_unreminded", in_transaction=True)
+def no_reminder_after_arrival(event: PatientArrived) -> None:
+    for appointment in Reservation.objects.filter(procedure__uuid=event.subject, status="arrived"):
+        cancel_reminders(appointment, actor=SYSTEM, reason="The patient is here")
 
 
 @subscribe(ExceptionRaised, name="worklist.alarm")
@@ -82,3 +104,4 @@ def alarm(event: ExceptionRaised) -> None:
 
 
 register_work("worklist.images", claim=claim_studies, run=note_images_complete)
+register_work("worklist.reminders", claim=claim_reminders, run=send_reminder)

@@ -49,6 +49,7 @@ class CatalogueProcedure(Recorded):
     duration_minutes = models.PositiveSmallIntegerField(_("duration (minutes)"), default=20)
     default_protocol = models.TextField(_("default protocol"), blank=True)
     needs_vetting = models.BooleanField(_("is vetted first"), default=False)
+    needs_protocol = models.BooleanField(_("a radiologist protocols it"), default=False)
     needs_completion_before_reading = models.BooleanField(
         _("the technologist completes it before it is read"), default=False
     )
@@ -69,7 +70,9 @@ class CatalogueProcedure(Recorded):
 
 
 class ProcedureCode(PublicModel):
-    """The same procedure in another coding scheme: LOINC/RadLex (LN), CPT (C4), SNOMED CT (SCT), a sender's own."""
+    """The same procedure in another coding scheme: LOINC (LN), RadLex Playbook (RADLEX), CPT (C4), SNOMED CT (SCT), a
+    sender's own.
+    """
 
     procedure = models.ForeignKey(CatalogueProcedure, on_delete=models.CASCADE, related_name="codes")
     scheme = models.CharField(_("coding scheme"), max_length=16)

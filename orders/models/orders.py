@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from simple_history.models import HistoricalRecords
 
 from orders.models.catalogue import CatalogueProcedure, Laterality, Modality
@@ -57,6 +58,21 @@ class ProcedureStatus(models.TextChoices):
     DISCONTINUED = "discontinued", _("Discontinued")
     REPLACED = "replaced", _("Replaced")
 
+
+class ContrastDecision(models.TextChoices):
+    """What the protocol says of contrast; which agent and how much stands in ``contrast``."""
+
+    OPEN = "", _("Not decided")
+    WITHOUT = "without", _("Without contrast")
+    WITH = "with", _("With contrast")
+
+
+#: As it reads after the exam: "X-ray wrist, left".
+SIDES = {
+    Laterality.LEFT: pgettext_lazy("side", "left"),
+    Laterality.RIGHT: pgettext_lazy("side", "right"),
+    Laterality.BOTH: pgettext_lazy("side", "both sides"),
+}
 
 S = ProcedureStatus
 OPEN_BEFORE_EXAM = frozenset({S.REQUESTED, S.VETTING, S.INFO_REQUESTED, S.ON_HOLD, S.ACCEPTED, S.SCHEDULED, S.ARRIVED})
@@ -167,6 +183,8 @@ class RequestedProcedure(Lifecycle):
         S.AMENDED: {S.AMENDED, S.DISTRIBUTED, S.READY_TO_READ},
         S.DISTRIBUTED: {S.AMENDED, S.READY_TO_READ},
         S.NO_SHOW: {S.ACCEPTED, S.CANCELLED},
+        S.REJECTED: {S.VETTING},
+        S.CANCELLED: {S.VETTING},
         S.DISCONTINUED: {S.READY_TO_READ, S.ACCEPTED},
     }
 
@@ -194,7 +212,14 @@ class RequestedProcedure(Lifecycle):
     is_unmapped = models.BooleanField(_("code unknown to the catalogue"), default=False)
     protocol = models.TextField(_("protocol"), blank=True)
     contrast = models.CharField(_("contrast"), max_length=64, blank=True)
+    contrast_decision = models.CharField(
+        _("contrast decision"), max_length=8, choices=ContrastDecision.choices, blank=True, default=""
+    )
     comments_to_technologist = models.TextField(_("comments to the technologist"), blank=True)
+    protocolled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    protocolled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
     due_by = models.DateField(_("due by"), null=True, blank=True)
     held_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
@@ -251,7 +276,7 @@ class RequestedProcedure(Lifecycle):
 
     @property
     def description_with_side(self) -> str:
-        return f"{self.description}, {self.get_laterality_display()}" if self.laterality else self.description
+        return f"{self.description}, {SIDES[Laterality(self.laterality)]}" if self.laterality else self.description
 
     @property
     def audit_patient(self):

@@ -14,11 +14,15 @@ from orders.services.identity import (
     unmerge_patients,
 )
 from orders.services.intake import (
+    BatchResult,
     accept_procedure,
+    accept_procedures,
+    answer_information,
     hold_procedure,
     protocol_procedure,
     reject_procedure,
     release_procedure,
+    reopen_procedure,
     request_information,
     return_to_vetting,
 )
@@ -63,12 +67,15 @@ from orders.services.patients import (
 )
 
 __all__ = [
+    "BatchResult",
     "Candidate",
     "ImportResult",
     "ProcedureRequest",
     "accept_procedure",
+    "accept_procedures",
     "add_alert",
     "add_document",
+    "answer_information",
     "bill_charge",
     "cancel_order",
     "cancel_procedure",
@@ -109,6 +116,7 @@ __all__ = [
     "register_patient",
     "reject_procedure",
     "release_procedure",
+    "reopen_procedure",
     "replace_procedure",
     "request_information",
     "reserve_accession_numbers",

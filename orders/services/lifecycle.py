@@ -15,9 +15,12 @@ from django.utils.translation import gettext as _
 from orders.events import ProcedureCancelled, ProcedureStatusChanged
 from orders.models import Order, ProcedureStatus, RequestedProcedure
 from orders.models.orders import CLOSED_WITHOUT_EXAM, OPEN_BEFORE_EXAM
+from orders.timeline import signed_by
 from orders.validation import Errors, short_string
 from ris.core.actor import Actor
 from ris.core.concepts import DISCONTINUATION_REASONS
+from ris.core.errors import InvalidTransition
+from ris.core.text import stamp
 from ris.events.bus import publish
 
 S = ProcedureStatus
@@ -40,6 +43,12 @@ PROGRESS = (
     S.DISTRIBUTED,
 )
 STOPPED = CLOSED_WITHOUT_EXAM | {S.DISCONTINUED}
+#: What a person asked for who closes an exam.
+STOP_ASKED = {
+    S.CANCELLED: lambda: _("To cancel the exam."),
+    S.REJECTED: lambda: _("To reject the request."),
+    S.REPLACED: lambda: _("Another exam in its place."),
+}
 NOT_PERFORMED = (S.CANCELLED, S.REJECTED, S.REPLACED)
 STAMPS = {
     S.ARRIVED: "arrived_at",
@@ -48,7 +57,8 @@ STAMPS = {
     S.FINAL: "verified_at",
     S.DISTRIBUTED: "distributed_at",
 }
-EARLY = frozenset({S.REQUESTED, S.VETTING, S.INFO_REQUESTED, S.ON_HOLD})
+HELD = frozenset({S.INFO_REQUESTED, S.ON_HOLD})
+EARLY = frozenset({S.REQUESTED, S.VETTING, *HELD})
 
 
 def locked_procedure(procedure: RequestedProcedure) -> RequestedProcedure:
@@ -86,10 +96,57 @@ def check_reason(code: str, text: str) -> tuple[str, str]:
     return code, text
 
 
+def _what_to_do(status: str) -> str:
+    if status == S.IN_PROGRESS:
+        return _("Ask the technologist in the room to discontinue the exam; then order what is right.")
+    if status in (S.PERFORMED, S.READY_TO_READ, S.READING):
+        return _("The images are there: tell the radiologist, who says so in the report.")
+    if status in (S.PRELIMINARY, S.FINAL, S.AMENDED, S.DISTRIBUTED):
+        return _("It is reported: ask the radiologist for an addendum, or order a new exam.")
+    if status == S.REPLACED:
+        return _("Look at the exam that took its place.")
+    if status in STOPPED:
+        return _("It is closed. Reopen it, or order the exam anew.")
+    if status == S.ARRIVED:
+        return _("The patient is here: undo the arrival first.")
+    return _("Look at the exam again: somebody has moved it on.")
+
+
+def too_far(procedure: RequestedProcedure, asked: str) -> InvalidTransition:
+    """Why this cannot be done any more: where the exam stands, since when, by whom, and what is to be done."""
+    moved = procedure.history.filter(status_changed_at=procedure.status_changed_at).order_by("history_id").first()
+    facts = {
+        "status": procedure.get_status_display(),
+        "when": stamp(procedure.status_changed_at),
+        "who": signed_by(moved)[2] if moved is not None else "",
+    }
+    found = _("It is: %(status)s, since %(when)s, by %(who)s.") if facts["who"] else _("It is: %(status)s, %(when)s.")
+    return InvalidTransition(
+        _("The exam has gone too far for that."), asked=asked, found=found % facts, todo=_what_to_do(procedure.status)
+    )
+
+
+def check_possible(procedure: RequestedProcedure, status: str, asked: str) -> None:
+    """Raises InvalidTransition when a locked procedure cannot become ``status``; ``asked`` is what a person wanted."""
+    if not procedure.can_move_to(status):
+        raise too_far(procedure, asked)
+
+
+def _close_inquiry(procedure: RequestedProcedure, actor: Actor) -> None:
+    """A request that goes on no longer waits for an answer."""
+    for inquiry in procedure.inquiries.select_for_update().filter(closed_at__isnull=True):
+        inquiry.closed_at = timezone.now()
+        inquiry.save_as(actor, _("The request went on"))
+
+
 def shift(procedure: RequestedProcedure, status: str, *, actor: Actor, reason: str, **changes: Any) -> None:
     """Move a locked procedure, save it with its history, let its order follow, tell the house."""
     previous = procedure.status
     procedure.move_to(status)
+    if previous in HELD and status not in HELD:
+        changes = {"held_by": None, "held_until": None, **changes}
+    if previous == S.INFO_REQUESTED:
+        _close_inquiry(procedure, actor)
     stamp = STAMPS.get(S(status))
     if stamp and getattr(procedure, stamp) is None:
         setattr(procedure, stamp, timezone.now())
@@ -121,7 +178,7 @@ def _reach(
 def _accept_if_early(procedure: RequestedProcedure, actor: Actor, reason: str) -> None:
     """What is done in fact needs no acceptance on paper any more."""
     if procedure.status in EARLY:
-        shift(procedure, S.ACCEPTED, actor=actor, reason=reason, held_by=None, held_until=None)
+        shift(procedure, S.ACCEPTED, actor=actor, reason=reason)
 
 
 @transaction.atomic
@@ -294,8 +351,9 @@ def stop(
     procedure = locked_procedure(procedure)
     if procedure.status == status:
         return procedure
+    check_possible(procedure, status, STOP_ASKED[S(status)]())
     words = DISCONTINUATION_REASONS[code].meaning
-    changes: dict[str, Any] = {"reason_code": code, "reason_text": text, "held_by": None, "held_until": None}
+    changes: dict[str, Any] = {"reason_code": code, "reason_text": text}
     if replaced_by is not None:
         changes["replaced_by"] = replaced_by
     shift(procedure, status, actor=actor, reason=words, **changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, LiteralString
 
 from django.db import connection
@@ -46,6 +46,13 @@ CHOSEN_FIELDS = {"priority": Priority, "patient_class": PatientClass}
 LONG_FIELDS = ("indication", "clinical_information")
 SHORT_FIELDS = ("transport", "isolation", "location", "placer_order_number", "placer_issuer")
 TYPED_FIELDS = frozenset({*CHOSEN_FIELDS, *LONG_FIELDS, *SHORT_FIELDS})
+#: What was decided for another exam does not hold for this one.
+UNPROTOCOLLED: dict[str, Any] = {
+    "contrast": "",
+    "contrast_decision": "",
+    "protocolled_at": None,
+    "protocolled_by": None,
+}
 NEXT_KEY: LiteralString = "select nextval(pg_get_serial_sequence(%s, 'id'))"
 
 
@@ -63,6 +70,7 @@ class ProcedureRequest:
     protocol: str = ""
     contrast: str = ""
     modality: str = ""
+    due_by: date | None = None
 
 
 def find_catalogue(code: str, scheme: str = "") -> CatalogueProcedure | None:
@@ -109,6 +117,7 @@ def _checked_procedure(
             request.protocol or (catalogue.default_protocol if catalogue else ""), "protocol", own
         ),
         "contrast": validation.short_string(request.contrast, "contrast", own, length=64),
+        "due_by": request.due_by,
     }
     for field, messages in own.found.items():
         for message in messages:
@@ -335,7 +344,19 @@ def cancel_order(order: Order, *, reason_code: str, reason_text: str = "", actor
     """Cancel what has not begun; refused as a whole when one of its exams has."""
     lifecycle.check_reason(reason_code, reason_text)
     order = Order.locked(order.pk)
-    for procedure in order.procedures.exclude(status__in=lifecycle.STOPPED).order_by("pk"):
+    living = list(order.procedures.exclude(status__in=lifecycle.STOPPED).order_by("pk"))
+    if not living and order.status != S.CANCELLED:
+        raise InvalidTransition(
+            _("This order is over."),
+            asked=_("To cancel the order."),
+            found=_("It is %(status)s.") % {"status": order.get_status_display()},
+            todo=_("Nothing is left to cancel."),
+        )
+    for procedure in living:
+        if procedure.status not in OPEN_BEFORE_EXAM:
+            refusal = lifecycle.too_far(procedure, _("To cancel the order."))
+            refusal.found = f"{procedure.accession_number}: {refusal.found}"
+            raise refusal
         cancel_procedure(procedure, reason_code=reason_code, reason_text=reason_text, actor=actor)
     order.refresh_from_db()
     return order
@@ -356,18 +377,14 @@ def change_procedure(
     """
     procedure = lifecycle.locked_procedure(procedure)
     if procedure.status not in OPEN_BEFORE_EXAM:
-        raise InvalidTransition(
-            _("The exam has gone too far for this change."),
-            asked=_("Another exam or side."),
-            found=_("It is %(status)s.") % {"status": procedure.get_status_display()},
-            todo=_("Discontinue it and order the right one."),
-        )
+        raise lifecycle.too_far(procedure, _("Another exam or side."))
     request = ProcedureRequest(
         code=code or procedure.code,
         scheme=scheme if code else procedure.code_scheme,
         laterality=procedure.laterality if laterality is None else laterality,
         protocol="" if code else procedure.protocol,
         contrast=procedure.contrast,
+        due_by=procedure.due_by,
     )
     errors = Errors()
     __, catalogue, fields = _checked_procedure(0, request, allow_unmapped=False, errors=errors)
@@ -376,11 +393,13 @@ def change_procedure(
             _("The exam was not changed."),
             errors={name.rpartition(".")[2]: messages for name, messages in errors.found.items()},
         )
-    was = procedure.catalogue_id
+    is_other = catalogue is None or procedure.catalogue_id != catalogue.pk
+    if is_other:
+        fields.update(UNPROTOCOLLED)
     for name, value in fields.items():
         setattr(procedure, name, value)
     procedure.save_as(actor, reason or _("Exam changed"))
-    _follow_catalogue(procedure, catalogue, is_other=was != procedure.catalogue_id, actor=actor)
+    _follow_catalogue(procedure, catalogue, is_other=is_other, actor=actor)
     publish(
         ProcedureChanged(str(procedure.uuid), accession_number=procedure.accession_number, version=procedure.version),
         actor=actor,
@@ -407,6 +426,7 @@ def replace_procedure(
     lifecycle.check_reason(reason_code, reason_text)
     Patient.locked(procedure.order.patient_id)
     old = lifecycle.locked_procedure(procedure)
+    lifecycle.check_possible(old, S.REPLACED, _("Another exam in its place."))
     errors = Errors()
     checked = _checked_procedure(0, by, allow_unmapped=False, errors=errors)
     errors.raise_if_any(_("The exam was not replaced."))
