@@ -34,6 +34,16 @@ class PatientArrived(Event):
 
 
 @dataclass(frozen=True)
+class PatientCalled(Event):
+    """``subject``: the ticket; its holder is called to the room with that code."""
+
+    name = "worklist.patient_called"
+
+    procedure: str = ""
+    room: str = ""
+
+
+@dataclass(frozen=True)
 class StepStarted(Event):
     """``subject``: the performed step."""
 

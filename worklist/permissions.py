@@ -24,6 +24,9 @@ VIEW_ROOM = declare("worklist.view_room", _("See rooms and stations"), *DEPARTME
 
 VIEW_STEP = declare("worklist.view_step", _("See scheduled and performed steps"), *DEPARTMENT)
 ARRIVE_PATIENT = declare("worklist.arrive_patient", _("Note arrivals and no-shows"), CLERK, TECHNOLOGIST)
+CALL_PATIENT = declare(
+    "worklist.call_patient", _("Call patients from the waiting room"), CLERK, TECHNOLOGIST, RADIOLOGIST
+)
 PERFORM_STEP = declare("worklist.perform_step", _("Start, complete and discontinue exams"), TECHNOLOGIST)
 SCREEN_PATIENT = declare("worklist.screen_patient", _("Answer safety questions"), CLERK, TECHNOLOGIST, RADIOLOGIST)
 OVERRIDE_SCREENING = declare("worklist.override_screening", _("Override a safety block"), RADIOLOGIST)

@@ -225,6 +225,9 @@ class FacilitySettings(Recorded):
     critical_minutes = models.JSONField(
         _("minutes to communicate, by category"), default=dict, blank=True, help_text=_("Empty: 30, 360, 10080.")
     )
+    reminder_hours = models.PositiveSmallIntegerField(
+        _("reminders go out before the appointment (hours)"), default=24, help_text=_("0: none are sent.")
+    )
     sms_gateway_url = models.URLField(_("SMS gateway"), blank=True)
     sms_gateway_token = EncryptedTextField(_("SMS gateway token"), blank=True)
     email_from = models.EmailField(_("e-mails come from"), blank=True)
@@ -233,6 +236,13 @@ class FacilitySettings(Recorded):
     )
     currency = models.CharField(_("currency"), max_length=3, default="KES")
     letterhead = models.TextField(_("letterhead"), blank=True)
+    emergency_words = ArrayField(
+        models.CharField(max_length=40),
+        default=list,
+        blank=True,
+        verbose_name=_("names for unidentified patients"),
+        help_text=_("Separated by commas, for example Amber-Heron. Empty: colours and birds."),
+    )
 
     history = HistoricalRecords(excluded_fields=["sms_gateway_token"])
 

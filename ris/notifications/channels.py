@@ -14,7 +14,7 @@ from ris.accounts.outbound import HostNotAllowed, client
 from ris.accounts.selectors import facility_settings
 from ris.core.errors import DomainError
 from ris.notifications.models import Channel, Notification
-from ris.notifications.words import words_of
+from ris.notifications.words import short_words_of, words_of
 
 SMS_LENGTH = 459  # three parts of a concatenated message
 
@@ -78,8 +78,7 @@ def deliver(row: Notification) -> None:
     if row.channel == Channel.EMAIL:
         _send_mail(row)
     elif row.channel == Channel.SMS:
-        words = words_of(row)
-        sms_gateway().send(row.address, words.title[:SMS_LENGTH], reference=str(row.uuid))
+        sms_gateway().send(row.address, short_words_of(row)[:SMS_LENGTH], reference=str(row.uuid))
 
 
 def _send_mail(row: Notification) -> None:

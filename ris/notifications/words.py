@@ -33,3 +33,13 @@ def words_of(row: Notification, *, language: str = "") -> Words:
             return Words(_("There is something new for you."), "")
     title, _newline, body = text.strip().partition("\n")
     return Words(title.strip()[:200], body.strip())
+
+
+def short_words_of(row: Notification) -> str:
+    """What an SMS says: the whole of ``<name>.sms.txt`` where an app brings one, else the title."""
+    name = template_of(row.template).removesuffix(".txt") + ".sms.txt"
+    with translation.override(row.language or None):
+        try:
+            return " ".join(render_to_string(name, {**row.context, "url": row.url}).split())
+        except TemplateDoesNotExist:
+            return words_of(row).title

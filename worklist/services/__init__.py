@@ -34,11 +34,13 @@ from worklist.services.images import OtherContent, index_instance
 from worklist.services.loading import load_worklist_item
 from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
 from worklist.services.questionnaires import ensure_questionnaires
+from worklist.services.reminders import set_contact_preference
 from worklist.services.rendering import render_step
 from worklist.services.rooms import ensure_station
 from worklist.services.screening import override_screening, record_screening
 from worklist.services.slots import RoomClosed, SlotTaken, next_free
 from worklist.services.steps import ensure_step
+from worklist.services.tickets import call_patient, close_display, open_display, print_ticket, renew_display
 
 __all__ = [
     "OtherContent",
@@ -48,8 +50,10 @@ __all__ = [
     "arrive_patient",
     "block_room",
     "book_appointment",
+    "call_patient",
     "cancel_appointment",
     "cancel_step",
+    "close_display",
     "complete_exam",
     "discontinue_exam",
     "ensure_questionnaires",
@@ -64,15 +68,19 @@ __all__ = [
     "mark_no_show",
     "next_free",
     "note_images_complete",
+    "open_display",
     "override_screening",
+    "print_ticket",
     "record_consumable",
     "record_reject",
     "record_screening",
     "record_time_out",
     "release_hold",
     "render_step",
+    "renew_display",
     "reschedule_appointment",
     "resolve_exception",
+    "set_contact_preference",
     "start_exam",
     "start_performed_step",
     "unblock_room",

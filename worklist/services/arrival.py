@@ -16,6 +16,7 @@ from worklist.models import OFFERED, Reservation, ReservationStatus, SPSStatus
 from worklist.services.booking import OPEN_APPOINTMENT, tell_cancelled
 from worklist.services.steps import make_step, move_steps, offer, steps_of
 from worklist.services.support import lock_procedure, now
+from worklist.services.tickets import issue_ticket
 
 
 def open_appointment(procedure: RequestedProcedure) -> Reservation | None:
@@ -49,6 +50,7 @@ def arrive_patient(procedure: RequestedProcedure, *, actor: Actor) -> RequestedP
         steps = [offer(step, actor)]
     move_steps([step for step in steps if step.status == SPSStatus.SCHEDULED], SPSStatus.ARRIVED, actor, "Arrived")
     procedure = lock_procedure(procedure)
+    issue_ticket(procedure, actor=actor)
     publish(
         PatientArrived(str(procedure.uuid), accession_number=procedure.accession_number, version=procedure.version),
         actor=actor,
