@@ -102,7 +102,7 @@ class PatientAdmin(FacilityModelAdmin):
     list_display = ("display_name", "number", "birth_date", "sex", "phone", "is_restricted", "merged_into")
     list_filter = ("sex", "is_restricted", "identity_is_unverified")
     list_select_related = ("merged_into",)
-    search_fields = ("search_name", "identifiers__value")
+    search_fields = ("family_name", "identifiers__value")
     search_help_text = _("Parts of the name, a phone number or any number")
     readonly_fields = ("is_restricted", "merged_into", "merged_at", "created_at")
     inlines = (IdentifierInline, AlertInline)

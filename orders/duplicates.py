@@ -1,33 +1,44 @@
 """Who may be the same person: found by indexes, ranked with reasons. Never by sound: names here are of many languages.
 
-Trigrams of the whole name do not care which part stands first, so "Wanjiru Achieng" finds ACHIENG, Wanjiru. The rest is
-found by the birth date (also with day and month swapped), the end of the phone number and any identifier.
+A typed word is looked for among the words that names consist of (``NamePart``): as it is, as a beginning, or with a
+typing error (trigrams). Patients are then found by those words, whichever part they stand in, so that "Wanjiru Achieng"
+finds ACHIENG, Wanjiru. The rest is found by the birth date (also with day and month swapped), the end of the phone
+number and any identifier. Each way is one index.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from difflib import SequenceMatcher
+from itertools import combinations
 
 from django.contrib.postgres.search import TrigramSimilarity
 from django.db import connection, models, transaction
-from django.db.models.functions import Upper
+from django.db.models.functions import Reverse, Upper
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from orders.models import Patient, PatientIdentifier
-from orders.models.patients import PHONE_TAIL_DIGITS
+from orders.models import NamePart, Patient, PatientIdentifier
+from orders.models.patients import NAME_SEPARATORS, PHONE_TAIL_DIGITS
 
-NAME_THRESHOLD = 0.35
+WORD_THRESHOLD = 0.3
 SHORTEST_WORD = 3
+SHORTEST_PHONE = 4
+#: Words of names that one typed word may stand for.
+LIKE_WORDS = 30
+BEGINNING_WORDS = 300
+MOST_WORDS = 5
 PER_WAY = 40
 SHOWN = 10
 LEAST_SCORE = 0.3
 SAME_WORD = 0.8
+#: Letters that no decomposition takes apart, as PostgreSQL's unaccent rules write them.
+LETTERS = str.maketrans({"Ø": "O", "ø": "o", "Đ": "D", "đ": "d", "Ł": "L", "ł": "l", "ı": "i", "Æ": "AE", "æ": "ae",
+                         "Œ": "OE", "œ": "oe", "ß": "ss", "Þ": "TH", "þ": "th", "Ð": "D", "ð": "d"})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,10 +56,10 @@ class Candidate:
 
 
 def plain(text: str) -> str:
-    """Upper case without accents and signs, as ``f_unaccent`` makes the stored name."""
-    decomposed = unicodedata.normalize("NFKD", text)
+    """Upper case without accents and signs, as ``f_unaccent`` makes the stored words."""
+    decomposed = unicodedata.normalize("NFKD", text.translate(LETTERS))
     bare = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    return re.sub(r"[^\w]+", " ", bare.upper()).strip()
+    return re.sub(NAME_SEPARATORS, " ", bare.upper()).strip()
 
 
 def swapped(born: date | None) -> date | None:
@@ -68,62 +79,92 @@ class Query:
     @classmethod
     def of(cls, name: str, born: date | None, phone: str, identifiers: Iterable[str]) -> Query:
         digits = re.sub(r"\D", "", phone or "")
-        tail = digits[-PHONE_TAIL_DIGITS:] if len(digits) >= PHONE_TAIL_DIGITS else ""
+        tail = digits[-PHONE_TAIL_DIGITS:] if len(digits) >= SHORTEST_PHONE else ""
         values = tuple(dict.fromkeys(value.upper() for value in identifiers if len(value) >= SHORTEST_WORD))
-        return cls(tuple(dict.fromkeys(plain(name).split())), born, tail, values)
+        return cls(tuple(dict.fromkeys(plain(name).split()))[:MOST_WORDS], born, tail, values)
 
     @property
-    def name(self) -> str:
-        return " ".join(self.words)
+    def names(self) -> tuple[str, ...]:
+        """The words that may be of a name."""
+        return tuple(word for word in self.words if not word.isdigit())
 
     @property
     def has_name(self) -> bool:
-        return any(len(word) >= SHORTEST_WORD and not word.isdigit() for word in self.words)
+        return any(len(word) >= SHORTEST_WORD or not word.isascii() for word in self.names)
 
     def __bool__(self) -> bool:
         return bool(self.has_name or self.born or self.phone_tail or self.identifiers)
 
 
+@dataclass
+class Meant:
+    """For each typed word the words of names that it may stand for: itself, those it begins, those it resembles."""
+
+    beginnings: dict[str, list[str]] = field(default_factory=dict)
+    alike: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, words: Iterable[str]) -> Meant:
+        """One query, by the trigrams and the order of the words of names."""
+        meant = cls()
+        typed = list(words)
+        long = [word for word in typed if len(word) >= SHORTEST_WORD]
+        for word in typed:
+            meant.beginnings[word], meant.alike[word] = [word], [word]
+        if not long:
+            return meant
+        condition = models.Q()
+        for word in long:
+            condition |= models.Q(word__trigram_similar=word) | models.Q(word__startswith=word)
+        likeness = {f"like_{place}": TrigramSimilarity("word", word) for place, word in enumerate(long)}
+        rows = list(NamePart.objects.filter(condition).annotate(**likeness))
+        for place, word in enumerate(long):
+            ranked = sorted(rows, key=lambda row: (-getattr(row, f"like_{place}"), row.word))
+            begun = [row.word for row in ranked if row.word.startswith(word)][:BEGINNING_WORDS]
+            like = [row.word for row in ranked if getattr(row, f"like_{place}") >= WORD_THRESHOLD][:LIKE_WORDS]
+            meant.beginnings[word] = [word, *begun]
+            meant.alike[word] = [*like, *begun[:LIKE_WORDS], word]
+        return meant
+
+
+def has_one_of(words: list[str]) -> models.Q:
+    return models.Q(name_parts__overlap=sorted(set(words)))
+
+
+def all_of(choices: Iterable[list[str]]) -> models.Q:
+    condition = models.Q()
+    for words in choices:
+        condition &= has_one_of(words)
+    return condition
+
+
+def most_of(choices: list[list[str]]) -> models.Q:
+    """All of them; of three or more, one may be missing: people do not always say every name they have."""
+    condition = all_of(choices)
+    if len(choices) > 2:
+        for some in combinations(choices, len(choices) - 1):
+            condition |= all_of(some)
+    return condition
+
+
 def by_name(query: Query, patients: models.QuerySet) -> models.QuerySet:
-    return (
-        patients.filter(search_name__trigram_similar=query.name)
-        .annotate(likeness=TrigramSimilarity("search_name", query.name))
-        .order_by("-likeness")
-    )
+    """Every word, or all but one, resembles a part of the name."""
+    meant = Meant.by(query.names)
+    return patients.filter(most_of([meant.alike[word] for word in query.names]))
 
 
 def by_beginnings(query: Query, patients: models.QuerySet) -> models.QuerySet:
     """Every word begins a part of the name: what a clerk has typed so far."""
-    for word in query.words:
-        if len(word) >= SHORTEST_WORD and not word.isdigit():
-            patients = patients.filter(
-                models.Q(search_name__contains=f" {word}") | models.Q(search_name__startswith=word)
-            )
-    return patients
+    meant = Meant.by(query.names)
+    return patients.filter(all_of(meant.beginnings.values()))
 
 
-def _by_birth_date(query: Query, patients: models.QuerySet) -> models.QuerySet:
-    """The same day, nearest names first; without a name any of that day would do, so only few are of use."""
-    dates = [born for born in (query.born, swapped(query.born)) if born is not None]
-    patients = patients.filter(birth_date__in=dates)
-    if query.has_name:
-        patients = patients.annotate(likeness=TrigramSimilarity("search_name", query.name)).order_by("-likeness")
-    return patients
-
-
-def _keys(query: Query, patients: models.QuerySet) -> set[int]:
-    ways: list[tuple[bool, Callable[[Query, models.QuerySet], models.QuerySet]]] = [
-        (query.has_name, by_name),
-        (query.has_name, by_beginnings),
-        (query.born is not None, _by_birth_date),
-        (bool(query.phone_tail), lambda asked, rows: rows.filter(phone_tail=asked.phone_tail)),
-        (bool(query.identifiers), by_identifier),
-    ]
-    keys: set[int] = set()
-    for applies, way in ways:
-        if applies:
-            keys.update(way(query, patients).values_list("pk", flat=True)[:PER_WAY])
-    return keys
+def by_phone(query: Query, patients: models.QuerySet) -> models.QuerySet:
+    return (
+        patients.annotate(tail=Reverse("phone_tail"))
+        .filter(tail__startswith=query.phone_tail[::-1])
+        .exclude(phone_tail="")
+    )
 
 
 def by_identifier(query: Query, patients: models.QuerySet) -> models.QuerySet:
@@ -131,14 +172,42 @@ def by_identifier(query: Query, patients: models.QuerySet) -> models.QuerySet:
     return patients.filter(pk__in=rows.values("patient"))
 
 
+def _ways(query: Query, patients: models.QuerySet) -> Iterator[models.QuerySet]:
+    """Each way to find somebody, the surest first; what is found by one is not asked of the next."""
+    if query.identifiers:
+        yield by_identifier(query, patients)
+    if query.phone_tail:
+        yield by_phone(query, patients)
+    meant = Meant.by(query.names) if query.has_name else Meant()
+    if query.born is not None:
+        dates = [born for born in (query.born, swapped(query.born)) if born is not None]
+        same_day = patients.filter(birth_date__in=dates)
+        if query.has_name:  # of a day that many share, those who bear one of the names
+            yield same_day.filter(has_one_of([word for words in meant.alike.values() for word in words]))
+        else:
+            yield same_day
+    if query.has_name:
+        yield patients.filter(name_parts__contains=list(query.names))
+        yield patients.filter(all_of(meant.beginnings.values()))
+        yield patients.filter(most_of([meant.alike[word] for word in query.names]))
+
+
 def rank(query: Query, patients: models.QuerySet, *, shown: int = SHOWN) -> list[Candidate]:
     """The best candidates among ``patients``; a fixed number of queries."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("select set_config('pg_trgm.similarity_threshold', %s, true)", [str(NAME_THRESHOLD)])
-        keys = _keys(query, patients)
+    keys: set[int] = set()
+    with transaction.atomic():
+        set_thresholds()
+        for way in _ways(query, patients):
+            keys.update(way.values_list("pk", flat=True)[:PER_WAY])
     rows = Patient.objects.filter(pk__in=keys).for_display()
     candidates = [candidate for row in rows if (candidate := weigh(query, row)).score >= LEAST_SCORE]
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.patient.pk))[:shown]
+
+
+def set_thresholds() -> None:
+    """For the transaction: how alike words must be."""
+    with connection.cursor() as cursor:
+        cursor.execute("select set_config('pg_trgm.similarity_threshold', %s, true)", [str(WORD_THRESHOLD)])
 
 
 def name_likeness(query: Query, patient: Patient) -> float:
@@ -146,10 +215,10 @@ def name_likeness(query: Query, patient: Patient) -> float:
     parts = plain(
         " ".join((patient.family_name, patient.given_name, patient.middle_name, patient.ideographic_name))
     ).split()
-    if not parts or not query.words:
+    if not parts or not query.names:
         return 0.0
     scores = []
-    for word in query.words:
+    for word in query.names:
         best = max(_word_likeness(word, part) for part in parts)
         scores.append(best if best >= SAME_WORD - 0.2 else best / 2)
     return sum(scores) / len(scores)
@@ -169,7 +238,7 @@ def weigh(query: Query, patient: Patient) -> Candidate:
     matches: dict[str, str] = {}
     score = 0.0
     likeness = name_likeness(query, patient)
-    if query.words:
+    if query.names:
         score += 0.6 * likeness
         matches["name"] = "same" if likeness >= 0.97 else "similar" if likeness >= 0.6 else "different"
         if matches["name"] != "different":
@@ -181,18 +250,19 @@ def weigh(query: Query, patient: Patient) -> Candidate:
         if words:
             reasons.append(words)
     if query.phone_tail and patient.phone:
-        is_same = re.sub(r"\D", "", patient.phone)[-PHONE_TAIL_DIGITS:] == query.phone_tail
-        matches["phone"] = "same" if is_same else "different"
-        if is_same:
-            score += 0.2
-            reasons.append(_("Same phone number"))
+        ends_alike = re.sub(r"\D", "", patient.phone).endswith(query.phone_tail)
+        is_whole = len(query.phone_tail) == PHONE_TAIL_DIGITS
+        matches["phone"] = "different" if not ends_alike else "same" if is_whole else "similar"
+        if ends_alike:
+            score += 0.2 if is_whole else 0.1
+            reasons.append(_("Same phone number") if is_whole else _("Phone number ends alike"))
     if query.identifiers:
         own = {row.value.upper() for row in patient.identifiers.all()}
         if own & set(query.identifiers):
             score = max(score, 0.6) + 0.35
             matches["identifier"] = "same"
             reasons.append(_("Same identifier"))
-    if not query.words and not query.identifiers:
+    if not query.names and not query.identifiers:
         score += 0.2
     return Candidate(patient, round(max(0.0, min(score, 1.0)), 2), reasons, matches)
 

@@ -23,6 +23,15 @@ class PatientUpdated(Event):
 
 
 @dataclass(frozen=True)
+class PatientIdentified(Event):
+    """Somebody unidentified has a name now; ``procedures`` are those that went out under the alias."""
+
+    name: ClassVar[str] = "orders.patient_identified"
+
+    procedures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class PatientsMerged(Event):
     """``subject`` is the survivor's UUID, ``loser`` the other one's; ``procedures`` are those that moved."""
 
@@ -90,3 +99,44 @@ class ProcedureChanged(Event):
     """Exam, side, protocol or the like, while the status stays."""
 
     name: ClassVar[str] = "orders.procedure_changed"
+
+
+@dataclass(frozen=True)
+class DowntimeFormEntered(Event):
+    """``subject``: the form; what was done on paper is now an exam (``procedure``), with its real times."""
+
+    name: ClassVar[str] = "orders.downtime_form_entered"
+
+    procedure: str = ""
+    study_instance_uid: str = ""
+
+
+@dataclass(frozen=True)
+class ChargesVoided(Event):
+    """``subject`` is the procedure's UUID; ``charges`` are no longer owed."""
+
+    name: ClassVar[str] = "orders.charges_voided"
+
+    charges: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class InvoiceIssued(Event):
+    """``subject`` is the invoice's UUID, or the credit note's (``kind``); ``order`` that of the order."""
+
+    name: ClassVar[str] = "orders.invoice_issued"
+
+    number: str = ""
+    kind: str = ""
+    order: str = ""
+
+
+@dataclass(frozen=True)
+class PaymentRecorded(Event):
+    """Money came or went back (``kind``); ``subject`` is the payment's UUID, ``invoices`` those it belongs to."""
+
+    name: ClassVar[str] = "orders.payment_recorded"
+
+    number: str = ""
+    kind: str = ""
+    invoices: list[str] = field(default_factory=list)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Count, Model, Q, QuerySet
 from django.utils import timezone
 
 from orders import permissions as perms
-from orders.duplicates import Query, by_beginnings, by_identifier, by_name
+from orders.duplicates import Query, by_beginnings, by_identifier, by_name, by_phone, set_thresholds
 from orders.models import (
     CatalogueProcedure,
     Charge,
@@ -18,9 +19,11 @@ from orders.models import (
     Patient,
     PatientAlert,
     PatientIdentifier,
+    PatientLink,
     PatientMerge,
     ProcedureStatus,
     RequestedProcedure,
+    Visit,
 )
 from orders.querysets import patient_condition
 from orders.services.lifecycle import STOPPED
@@ -30,6 +33,8 @@ from ris.core.errors import NotKnown
 
 __all__ = ["TimelineEntry", "procedure_timeline"]
 
+#: As many patients as one search finds at most.
+SEARCHED = 100
 SIMILAR_WITHIN = timedelta(days=90)
 BEFORE_EXAM = (
     ProcedureStatus.REQUESTED,
@@ -64,16 +69,17 @@ def search_patients(words: str, *, actor: Actor) -> QuerySet[Patient]:
     """Patients by identifier, name beginnings or alike names, one box for all of them; best first by name."""
     query = Query.of(words, None, words, [words.strip(), *words.split()])
     own = Patient.objects.visible_to(actor).current()
-    found = own.none()
-    if query.identifiers:
-        found = by_identifier(query, own)
-    if query.phone_tail and not query.has_name:
-        found = found | own.filter(phone_tail=query.phone_tail)
-    if query.has_name:
-        found = found | by_beginnings(query, own)
-    keys = set(found.values_list("pk", flat=True)[:200])
-    if query.has_name and not keys:
-        keys = set(by_name(query, own).values_list("pk", flat=True)[:50])
+    keys: set[int] = set()
+    with transaction.atomic():
+        set_thresholds()
+        if query.identifiers:
+            keys.update(by_identifier(query, own).values_list("pk", flat=True)[:SEARCHED])
+        if query.phone_tail and not query.has_name:
+            keys.update(by_phone(query, own).values_list("pk", flat=True)[:SEARCHED])
+        if query.has_name:
+            keys.update(by_beginnings(query, own).values_list("pk", flat=True)[:SEARCHED])
+            if not keys:
+                keys.update(by_name(query, own).values_list("pk", flat=True)[:SEARCHED])
     return own.filter(pk__in=keys).for_display()
 
 
@@ -135,13 +141,44 @@ def similar_exams(patient: Patient, row: CatalogueProcedure, *, actor: Actor) ->
     )
 
 
+def links_of(patient: Patient, *, actor: Actor) -> QuerySet[PatientLink]:
+    """Live links of a record, and of those that were merged into it."""
+    ours = Q(pk=patient.pk) | Q(merged_into=patient.pk)
+    own = Patient.objects.filter(ours).values("pk")
+    live = links(actor=actor).filter(ended_at__isnull=True)
+    return live.filter(Q(first__in=own) | Q(second__in=own)).exclude(first__in=own, second__in=own)
+
+
+def links(*, actor: Actor) -> QuerySet[PatientLink]:
+    seen = patient_condition(actor, "first__") & patient_condition(actor, "second__")
+    return (
+        PatientLink.objects.filter(seen)
+        .select_related("first__merged_into", "second__merged_into")
+        .prefetch_related("first__identifiers", "second__identifiers")
+    )
+
+
 def rows_after_merge(merge: PatientMerge) -> dict[str, list[Model]]:
-    """What the survivor has been given since the merge: a person decides whose it is after an unmerge."""
-    since = {"patient": merge.survivor_id}
+    """What the survivor was given while the merge held: a person decides whose it is after an unmerge."""
+
+    until = merge.undone_at or timezone.now()
+
+    def since(rows: QuerySet, at: str) -> list[Model]:
+        return list(rows.filter(**{"patient": merge.survivor_id, f"{at}__gt": merge.merged_at, f"{at}__lte": until}))
+
+    def new(model: Any) -> QuerySet:
+        """For tables that note no time: their history does."""
+        made = model.history.filter(history_type="+", history_date__gt=merge.merged_at, history_date__lte=until)
+        return model.objects.filter(
+            patient=merge.survivor_id, pk__in=made.filter(patient=merge.survivor_id).values("id")
+        )
+
     return {
-        "orders": list(Order.objects.filter(created_at__gt=merge.merged_at, **since)),
-        "documents": list(Document.objects.filter(added_at__gt=merge.merged_at, **since)),
-        "alerts": list(PatientAlert.objects.filter(noted_at__gt=merge.merged_at, **since)),
+        "orders": since(Order.objects.prefetch_related("procedures"), "created_at"),
+        "documents": since(Document.objects.filter(order__isnull=True), "added_at"),
+        "alerts": since(PatientAlert.objects.all(), "noted_at"),
+        "visits": list(new(Visit)),
+        "identifiers": list(new(PatientIdentifier)),
     }
 
 

@@ -121,6 +121,25 @@ def birth_date(value: Any, errors: Errors, field: str = "birth_date") -> date | 
     return value
 
 
+def luhn_is_right(value: str) -> bool:
+    """M10 of HL7 table 0061, over the figures in it."""
+    figures = [int(sign) for sign in value if sign.isdigit()]
+    doubled = [figure if place % 2 == 0 else sum(divmod(figure * 2, 10)) for place, figure in enumerate(figures[::-1])]
+    return len(figures) > 1 and sum(doubled) % 10 == 0
+
+
+def mod_11_is_right(value: str) -> bool:
+    """M11 of HL7 table 0061: weights 2 to 7 from the right; a remainder of 1 is never given out."""
+    figures = [int(sign) for sign in value if sign.isdigit()]
+    if len(figures) < 2:
+        return False
+    rest = sum(figure * (2 + place % 6) for place, figure in enumerate(figures[-2::-1])) % 11
+    return rest != 1 and figures[-1] == (11 - rest) % 11
+
+
+CHECK_DIGITS = {"M10": luhn_is_right, "M11": mod_11_is_right}
+
+
 def choice(value: Any, choices: Any, field: str, errors: Errors) -> str:
     text = "" if value is None else str(value)
     if text not in choices.values:

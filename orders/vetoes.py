@@ -9,6 +9,7 @@ from django.db.models.signals import pre_save
 from django.utils.translation import gettext as _
 
 from orders.services.accession import parse_pattern
+from orders.validation import Errors, name_part
 from ris.accounts.models import FacilitySettings
 from ris.core.errors import InvalidData
 
@@ -23,6 +24,16 @@ def check_settings(sender: Any, instance: FacilitySettings, **kwargs: Any) -> No
         raise _refusal(_("Either is not a pattern.")) from None
     if "{seq" not in instance.mrn_pattern or not syntax.fullmatch(number):
         raise _refusal(_("The pattern gives numbers that are not what they should look like."))
+    for word in instance.emergency_words:
+        errors = Errors()
+        name_part(word, "given_name", errors)
+        if errors.found:
+            raise InvalidData(
+                _("This cannot be a name for unidentified patients."),
+                found="; ".join(errors.found["given_name"]),
+                todo=_("Use words of letters, figures and hyphens, separated by commas."),
+                errors={"emergency_words": errors.found["given_name"]},
+            )
 
 
 def _refusal(found: str) -> InvalidData:

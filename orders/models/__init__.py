@@ -10,8 +10,6 @@ from orders.models.billing import (
 from orders.models.catalogue import CatalogueProcedure, Laterality, Modality, Preparation, ProcedureCode
 from orders.models.charges import Charge, ChargeKind, ChargeStatus, PriceItem
 from orders.models.documents import Document, DocumentKind
-from orders.models.identity import CheckDigit, IdentifierIssuer, NamePart, PatientLink
-from orders.models.intake import Inquiry
 from orders.models.downtime import (
     DowntimeForm,
     DowntimePack,
@@ -21,6 +19,8 @@ from orders.models.downtime import (
     PaperOutcome,
     PeriodStatus,
 )
+from orders.models.identity import CheckDigit, IdentifierIssuer, NamePart, PatientLink
+from orders.models.intake import Inquiry
 from orders.models.invoices import (
     Invoice,
     InvoiceKind,

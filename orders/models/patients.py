@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Func, Q, Value
-from django.db.models.functions import Concat, Right, Upper
+from django.db.models.functions import Concat, Reverse, Right, Upper
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
@@ -27,21 +29,30 @@ class Sex(models.TextChoices):
     UNKNOWN = "U", _("Unknown")
 
 
-#: All name components, upper case without accents; trigrams of it do not care which part stands first.
-SEARCH_NAME = Upper(
-    Func(
-        Concat(
-            "family_name", Value(" "), "given_name", Value(" "), "middle_name", Value(" "),
-            "ideographic_name", Value(" "), "phonetic_name",
-        ),
-        function="f_unaccent",
-    )
+#: What stands between the words of names; read alike by PostgreSQL and Python.
+NAME_SEPARATORS = r"[\s'’ʼ`´.,;:/()\"&+_–-]+"
+#: The words of all name components, upper case without accents, whatever their order.
+NAME_PARTS = Func(
+    Upper(
+        Func(
+            Concat(
+                "family_name", Value(" "), "given_name", Value(" "), "middle_name", Value(" "),
+                "ideographic_name", Value(" "), "phonetic_name",
+            ),
+            function="f_unaccent",
+        )
+    ),
+    Value(NAME_SEPARATORS),
+    function="REGEXP_SPLIT_TO_ARRAY",
+    output_field=ArrayField(models.TextField()),
 )  # fmt: skip
 PHONE_TAIL_DIGITS = 7
 PHONE_TAIL = Right(
     Func(F("phone"), Value(r"\D"), Value(""), Value("g"), function="REGEXP_REPLACE", output_field=models.TextField()),
     PHONE_TAIL_DIGITS,
 )
+#: A day more than the database's own: facilities east of it are ahead. Once true it stays true.
+TOMORROW = Func(template="(CURRENT_DATE + 1)", output_field=models.DateField())
 ALERT_LOOKS = {
     "allergy": ("red", "flask"),
     "isolation": ("amber", "alert-triangle"),
@@ -79,12 +90,14 @@ class Patient(Recorded):
     )
     merged_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    search_name = models.GeneratedField(expression=SEARCH_NAME, output_field=models.TextField(), db_persist=True)
+    name_parts = models.GeneratedField(
+        expression=NAME_PARTS, output_field=ArrayField(models.TextField()), db_persist=True
+    )
     phone_tail = models.GeneratedField(
         expression=PHONE_TAIL, output_field=models.CharField(max_length=PHONE_TAIL_DIGITS), db_persist=True
     )
 
-    history = HistoricalRecords(excluded_fields=["search_name", "phone_tail"])
+    history = HistoricalRecords(excluded_fields=["name_parts", "phone_tail"])
     objects = PatientQuerySet.as_manager()
 
     class Meta:
@@ -103,15 +116,29 @@ class Patient(Recorded):
                 condition=Q(birth_date__isnull=True) | Q(birth_date__gte=date(1850, 1, 1)),
                 name="birth_date_is_possible",
             ),
+            models.CheckConstraint(
+                condition=Q(birth_date__isnull=True) | Q(birth_date__lte=TOMORROW),
+                name="birth_date_is_not_in_the_future",
+            ),
         ]
         indexes = [
-            GinIndex(fields=["search_name"], opclasses=["gin_trgm_ops"], name="patient_name_trigrams"),
+            GinIndex(fields=["name_parts"], fastupdate=False, name="patient_name_parts"),
             models.Index(fields=["birth_date"], name="patient_birth_date"),
-            models.Index(fields=["phone_tail"], condition=~Q(phone_tail=""), name="patient_phone_tail"),
+            models.Index(
+                OpClass(Reverse("phone_tail"), "text_pattern_ops"),
+                condition=~Q(phone_tail=""),
+                name="patient_phone_tail",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.display_name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        from orders.models.identity import NamePart
+
+        super().save(*args, **kwargs)
+        NamePart.learn(self)
 
     @property
     def display_name(self) -> str:

@@ -15,9 +15,9 @@ from orders.duplicates import Candidate, Query, rank
 from orders.events import PatientsMerged, PatientsUnmerged
 from orders.models import (
     IdentifierUse,
-    Order,
     Patient,
     PatientIdentifier,
+    PatientLink,
     PatientMerge,
     PatientUserObjectPermission,
     RequestedProcedure,
@@ -31,7 +31,7 @@ from ris.core.errors import Conflict, InvalidData
 from ris.events.bus import publish
 
 #: What a merge leaves with the losing record, because it tells of that record itself.
-STAYS = (PatientMerge, Patient, PatientUserObjectPermission)
+STAYS = (PatientMerge, Patient, PatientUserObjectPermission, PatientLink)
 
 
 def find_duplicates(
@@ -105,7 +105,7 @@ def _models_of_patient() -> list[tuple[type[models.Model], str]]:
     return found
 
 
-def _locked_pair(first: Patient, second: Patient) -> tuple[Patient, Patient]:
+def locked_pair(first: Patient, second: Patient) -> tuple[Patient, Patient]:
     """Both rows, locked by key, so that two opposite merges cannot wait for each other."""
     rows = {pk: Patient.locked(pk) for pk in sorted({first.pk, second.pk})}
     return rows[first.pk], rows[second.pk]
@@ -144,7 +144,7 @@ def merge_patients(*, survivor: Patient, loser: Patient, reason: str, actor: Act
     errors = Errors()
     reason = short_string(reason, "reason", errors, length=200, required=True)
     errors.raise_if_any(_("This needs a reason."))
-    survivor, loser = _locked_pair(survivor, loser)
+    survivor, loser = locked_pair(survivor, loser)
     if loser.merged_into_id == survivor.pk and survivor.pk != loser.pk:
         return PatientMerge.objects.get(loser=loser, undone_at__isnull=True)
     _refuse_merge(survivor, loser)
@@ -237,7 +237,7 @@ def unmerge_patients(merge: PatientMerge, *, reason: str = "", actor: Actor) -> 
     survivor, for a person to decide (``selectors.rows_after_merge``). Repeating it changes nothing.
     """
     reason = reason.strip()[:150] or _("Merge undone")
-    survivor, loser = _locked_pair(merge.survivor, merge.loser)
+    survivor, loser = locked_pair(merge.survivor, merge.loser)
     merge = PatientMerge.objects.select_for_update(of=("self",)).get(pk=merge.pk)
     if merge.undone_at is not None:
         return merge
@@ -257,7 +257,8 @@ def unmerge_patients(merge: PatientMerge, *, reason: str = "", actor: Actor) -> 
     _withdraw_grants(merge)
     loser.merged_into = loser.merged_at = None
     loser.save_as(actor, reason)
-    survivor.is_restricted = merge.before.get("is_restricted", survivor.is_restricted)
+    if loser.is_restricted:  # what was restricted for another reason since stays so
+        survivor.is_restricted = merge.before.get("is_restricted", survivor.is_restricted)
     survivor.save_as(actor, reason)
     merge.undone_at = timezone.now()
     sign(merge, actor, reason)
@@ -277,30 +278,3 @@ def unmerge_patients(merge: PatientMerge, *, reason: str = "", actor: Actor) -> 
 def _withdraw_grants(merge: PatientMerge) -> None:
     """The grants that the merge made open nothing any more: they go back to the losing record, which has them too."""
     PatientUserObjectPermission.objects.filter(pk__in=merge.before.get("grants", [])).delete()
-
-
-@service(perms.MERGE_PATIENTS)
-def move_order(order: Order, *, patient: Patient, reason: str, actor: Actor) -> Order:
-    """Give one order to another patient: what a person decides after an unmerge."""
-    errors = Errors()
-    reason = short_string(reason, "reason", errors, length=200, required=True)
-    errors.raise_if_any(_("This needs a reason."))
-    before, patient = _locked_pair(order.patient, patient)
-    if patient.merged_into_id is not None:
-        raise Conflict(_("This record has been merged into another one."), todo=_("Choose the one that is still used."))
-    order = Order.locked(order.pk)
-    if order.patient_id == patient.pk:
-        return order
-    order.patient, order.visit = patient, None
-    order.save_as(actor, reason)
-    for document in order.documents.all():
-        document.patient = patient
-        sign(document, actor, reason)
-    for person in (before, patient):
-        person.save_as(actor, reason)
-    uuids = [str(uuid) for uuid in order.procedures.order_by("pk").values_list("uuid", flat=True)]
-    publish(
-        PatientsUnmerged(str(before.uuid), version=before.version, loser=str(patient.uuid), procedures=uuids),
-        actor=actor,
-    )
-    return order

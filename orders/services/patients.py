@@ -15,6 +15,7 @@ from orders import permissions as perms
 from orders import validation
 from orders.events import PatientRegistered, PatientUpdated
 from orders.models import (
+    IdentifierIssuer,
     IdentifierType,
     IdentifierUse,
     Patient,
@@ -24,7 +25,7 @@ from orders.models import (
     Sex,
     Visit,
 )
-from orders.validation import NAME_LENGTHS, Errors
+from orders.validation import CHECK_DIGITS, NAME_LENGTHS, Errors
 from ris.accounts.models import User
 from ris.accounts.selectors import facility_settings
 from ris.accounts.sequences import next_value
@@ -82,7 +83,7 @@ def clean_fields(values: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
 
 
 def clean_identifiers(rows: Iterable[IdentifierData], errors: Errors) -> list[dict[str, str]]:
-    """Identifiers as (value, issuer, type, use); the facility's own medical record numbers follow its syntax."""
+    """Identifiers as (value, issuer, type, use), each as its issuer writes them."""
     settings = facility_settings()
     cleaned: list[dict[str, str]] = []
     own = Errors()
@@ -99,10 +100,30 @@ def clean_identifiers(rows: Iterable[IdentifierData], errors: Errors) -> list[di
         found = {"value": value, "issuer": issuer, "type": kind, "use": use}
         if (value, issuer, kind) not in {(c["value"], c["issuer"], c["type"]) for c in cleaned}:
             cleaned.append(found)
+    _check_syntax(cleaned, own)
     for messages in own.found.values():
         for message in messages:
             errors.add("identifiers", message)
     return cleaned
+
+
+def _check_syntax(rows: list[dict[str, str]], errors: Errors) -> None:
+    """What an issuer gives out looks as the facility has written down, and its check digit is right."""
+    if not rows:
+        return
+    known = IdentifierIssuer.objects.filter(is_active=True, issuer__in={row["issuer"] for row in rows})
+    rules = {(rule.issuer, rule.type): rule for rule in known}
+    for row in rows:
+        rule = rules.get((row["issuer"], row["type"]))
+        if rule is None:
+            continue
+        example = _(" For example: %(example)s.") % {"example": rule.example} if rule.example else ""
+        if rule.syntax and not re.fullmatch(rule.syntax, row["value"]):
+            errors.add("value", _("A number of %(issuer)s looks different.") % {"issuer": rule} + example)
+        elif rule.check_digit and not CHECK_DIGITS[rule.check_digit](row["value"]):
+            errors.add(
+                "value", _("The check digit of this number of %(issuer)s is wrong: a typing error?") % {"issuer": rule}
+            )
 
 
 def mint_mrn() -> str:
@@ -134,7 +155,7 @@ def refuse_merged(patient: Patient) -> None:
         )
 
 
-def _save_identifier(patient: Patient, row: IdentifierData, actor: Actor) -> PatientIdentifier:
+def save_identifier(patient: Patient, row: IdentifierData, actor: Actor) -> PatientIdentifier:
     """Raises AlreadyExists when another patient has it; without saying who."""
     same = PatientIdentifier.objects.filter(value=row["value"], issuer=row["issuer"], type=row["type"]).first()
     if same is not None and same.patient_id != patient.pk:
@@ -194,14 +215,26 @@ def register_patient(
     errors.raise_if_any(_("The patient was not registered."))
     if cleaned["is_restricted"]:
         actor.require(perms.RESTRICT_PATIENT)
-    patient = Patient(**cleaned)
-    patient.save_as(actor, _("Registered"))
     if not any(row["type"] == IdentifierType.MEDICAL_RECORD for row in rows):
-        issuer = facility_settings().patient_id_issuer
-        own = {"value": mint_mrn(), "issuer": issuer, "type": IdentifierType.MEDICAL_RECORD, "use": IdentifierUse.USUAL}
-        rows.insert(0, own)
-    for row in rows:
-        _save_identifier(patient, row, actor)
+        rows.insert(0, own_number())
+    return store_new(Patient(**cleaned), rows, actor, _("Registered"))
+
+
+def own_number() -> dict[str, str]:
+    """A medical record number of this facility that nobody has had."""
+    issuer = facility_settings().patient_id_issuer
+    return {
+        "value": mint_mrn(),
+        "issuer": issuer,
+        "type": IdentifierType.MEDICAL_RECORD,
+        "use": IdentifierUse.USUAL,
+    }
+
+
+def store_new(patient: Patient, identifiers: Iterable[IdentifierData], actor: Actor, reason: str) -> Patient:
+    patient.save_as(actor, reason)
+    for row in identifiers:
+        save_identifier(patient, row, actor)
     publish(PatientRegistered(str(patient.uuid), version=patient.version), actor=actor)
     return patient
 
@@ -235,7 +268,7 @@ def update_patient(
         setattr(patient, name, value)
     patient.save_as(actor, reason or _("Corrected"))
     for row in new:
-        _save_identifier(patient, row, actor)
+        save_identifier(patient, row, actor)
     publish(PatientUpdated(str(patient.uuid), version=patient.version), actor=actor)
     return patient
 
