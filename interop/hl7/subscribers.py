@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+import interop.hl7.outbound.identity
 import interop.hl7.outbound.subscribers  # noqa: F401
 from interop.models import InboundMessage, MessageStatus
 from ris.events.dispatcher import register_work

@@ -1,0 +1,63 @@
+"""What was sent about a patient is sent again when it turns out to be about another one: merged, unmerged, identified.
+
+A report's ORU says the patient as known when it is written (IHE PIR). One that waits is replaced; one that has left is
+followed by the same version under the new identity.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from interop.hl7.outbound.oru import build_report
+from interop.hl7.outbound.queue import enqueue
+from interop.models import OutboundMessage, OutboundStatus
+from orders.events import PatientIdentified, PatientsMerged, PatientsUnmerged
+from reporting.models import DeliveryChannel, DeliveryStatus, ReportDelivery
+from ris.events.bus import subscribe
+
+
+@subscribe(PatientIdentified, name="interop.resend_identified")
+@subscribe(PatientsMerged, name="interop.resend_merged")
+@subscribe(PatientsUnmerged, name="interop.resend_unmerged")
+def send_under_new_identity(event: PatientIdentified | PatientsMerged | PatientsUnmerged) -> None:
+    """Heard again it does nothing: the message's key names the version of the patient."""
+    deliveries = (
+        ReportDelivery.objects.filter(report__procedures__uuid__in=event.procedures, channel=DeliveryChannel.HL7)
+        .exclude(status=DeliveryStatus.SUPERSEDED)
+        .select_related("report_version__report")
+        .order_by("pk")
+        .distinct()
+    )
+    for delivery in deliveries:
+        _send_again(delivery, f"{UUID(event.subject).hex}v{event.version}")
+
+
+def _send_again(delivery: ReportDelivery, cause: str) -> None:
+    sent = OutboundMessage.objects.filter(subject=str(delivery.uuid)).exclude(status=OutboundStatus.CANCELLED)
+    newest = {row.destination_id: row for row in sent.select_related("destination").order_by("pk")}
+    _withdraw(sent, cause)
+    for destination in (row.destination for row in newest.values()):
+        if destination.is_active:
+            enqueue(
+                destination,
+                "ORU^R01",
+                lambda control_id, to=destination: build_report(delivery.report_version, to, control_id),
+                dedupe_key=f"{delivery.uuid}:{destination.pk}:{cause}",
+                patient=delivery.audit_patient,
+                accession_number=delivery.accession_number,
+                subject=str(delivery.uuid),
+            )
+
+
+def _withdraw(messages, cause: str) -> None:
+    """What waits under the old identity does not leave any more; what is under way is followed by the new one."""
+    resting = Q(claimed_until__isnull=True) | Q(claimed_until__lt=timezone.now())
+    waiting = messages.filter(resting, status__in=(OutboundStatus.PENDING, OutboundStatus.PARKED))
+    for row in waiting.exclude(dedupe_key__endswith=f":{cause}").select_for_update(of=("self",)):
+        row.status = OutboundStatus.CANCELLED
+        row.last_error = _("The patient's identity has changed; a new message carries it.")
+        row.save(update_fields=["status", "last_error"])
