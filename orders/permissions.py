@@ -52,7 +52,9 @@ TAKE_PAYMENT = declare("orders.take_payment", _("Take payments"), CLERK)
 CREDIT_INVOICE = declare("orders.credit_invoice", _("Credit invoices and give money back"), CLERK, QA_LEAD)
 VIEW_REVENUE = declare("orders.view_revenue", _("See the revenue"), QA_LEAD, IT_ADMIN, clinical=False)
 
-VIEW_DOWNTIME = declare("orders.view_downtime", _("See downtime forms and lists"), *DEPARTMENT, IT_ADMIN, clinical=False)
+VIEW_DOWNTIME = declare(
+    "orders.view_downtime", _("See downtime forms and lists"), *DEPARTMENT, IT_ADMIN, clinical=False
+)
 PRINT_DOWNTIME = declare("orders.print_downtime", _("Print downtime packs"), CLERK, TECHNOLOGIST, QA_LEAD)
 ENTER_DOWNTIME = declare("orders.enter_downtime", _("Enter and void downtime forms"), CLERK, TECHNOLOGIST)
 DECLARE_DOWNTIME = declare(

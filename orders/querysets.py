@@ -6,6 +6,7 @@ referring physician sees only patients with an order of theirs), and the sites a
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Self
 
 from django.apps import apps
@@ -110,3 +111,82 @@ class ProcedureQuerySet(models.QuerySet):
 class ChargeQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(order_condition(actor, "procedure__order__"))
+
+
+def _site_condition(actor: Actor, path: str = "site") -> Q:
+    """Of the sites a person works at; what belongs to no site is everybody's."""
+    sites = [site.pk for site in actor.user.sites.all()] if actor.user is not None else []
+    return Q(**{f"{path}__in": sites}) | Q(**{f"{path}__isnull": True}) if sites else Q()
+
+
+class DowntimePackQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(_site_condition(actor)) if actor.may("orders.view_downtime") else self.none()
+
+
+class DowntimePeriodQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(_site_condition(actor)) if actor.may("orders.view_downtime") else self.none()
+
+
+class DowntimeFormQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Sheets name nobody; whose exam was made of one is seen by who may see the exam."""
+        return self.filter(_site_condition(actor, "pack__site")) if actor.may("orders.view_downtime") else self.none()
+
+
+# --- money
+
+
+def _on(day: date) -> Q:
+    """What holds on that day, of rows with ``valid_from`` and ``valid_to``."""
+    return (Q(valid_from__isnull=True) | Q(valid_from__lte=day)) & (Q(valid_to__isnull=True) | Q(valid_to__gte=day))
+
+
+class PriceQuerySet(models.QuerySet):
+    def on(self, day: date) -> Self:
+        return self.filter(_on(day), is_active=True)
+
+
+class CoverageQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(patient_condition(actor, "patient__"))
+
+    def on(self, day: date) -> Self:
+        return self.filter(_on(day), withdrawn_at__isnull=True)
+
+
+class PreAuthorisationQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(order_condition(actor, "procedure__order__"))
+
+    def live(self) -> Self:
+        return self.exclude(status="withdrawn")
+
+
+class BillingCodeQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(order_condition(actor, "procedure__order__"))
+
+    def live(self) -> Self:
+        return self.filter(withdrawn_at__isnull=True)
+
+
+class InvoiceQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(order_condition(actor, "order__"))
+
+    def for_display(self) -> Self:
+        return self.select_related("order__patient", "scheme", "coverage", "corrects", "issued_by").prefetch_related(
+            "order__patient__identifiers"
+        )
+
+
+class PaymentQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Whoever may see an invoice sees what was paid on it."""
+        if actor.user is None:
+            return self
+        invoices = apps.get_model("orders", "Invoice").objects.visible_to(actor)
+        paid = apps.get_model("orders", "PaymentAllocation").objects.filter(invoice__in=invoices.values("pk"))
+        return self.filter(pk__in=paid.values("payment"))

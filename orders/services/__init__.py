@@ -1,8 +1,35 @@
 """What happens to patients, orders, documents and charges. Everything from outside comes through here."""
 
 from orders.services.accession import mint_accession_number, reserve_accession_numbers
-from orders.services.catalogue import ImportResult, export_catalogue, import_catalogue, load_starter_catalogue
-from orders.services.charges import bill_charge, confirm_charge, draft_charges, void_charge
+from orders.services.billing import (
+    add_coverage,
+    end_coverage,
+    end_price,
+    record_authorisation,
+    refuse_authorisation,
+    save_scheme,
+    set_codes,
+    set_price,
+    withdraw_authorisation,
+    withdraw_coverage,
+)
+from orders.services.catalogue import (
+    ImportResult,
+    export_catalogue,
+    import_catalogue,
+    load_starter_catalogue,
+    preview_catalogue,
+)
+from orders.services.charges import (
+    add_charge,
+    bill_charge,
+    confirm_charge,
+    draft_charges,
+    draft_supply,
+    reprice_charges,
+    void_charge,
+    void_supply,
+)
 from orders.services.documents import add_document, attach_document, withdraw_document
 from orders.services.downtime import (
     change_downtime_plan,
@@ -43,6 +70,7 @@ from orders.services.intake import (
     request_information,
     return_to_vetting,
 )
+from orders.services.invoices import credit_invoice, issue_invoices, record_payment, refund_payment, split_by_payer
 from orders.services.lifecycle import (
     mark_amended,
     mark_arrived,
@@ -62,7 +90,7 @@ from orders.services.lifecycle import (
     mark_verified,
     undo_arrival,
 )
-from orders.services.links import link_patients, move_order, move_row, unlink_patients
+from orders.services.links import give_after_unmerge, link_patients, move_order, move_row, unlink_patients
 from orders.services.orders import (
     ProcedureRequest,
     cancel_order,
@@ -94,6 +122,8 @@ __all__ = [
     "accept_procedure",
     "accept_procedures",
     "add_alert",
+    "add_charge",
+    "add_coverage",
     "add_document",
     "answer_information",
     "attach_document",
@@ -106,20 +136,26 @@ __all__ = [
     "close_downtime",
     "confirm_charge",
     "create_order",
+    "credit_invoice",
     "declare_downtime",
     "downtime_plan",
     "draft_charges",
+    "draft_supply",
     "end_alert",
+    "end_coverage",
     "end_downtime",
+    "end_price",
     "enter_downtime_form",
     "export_catalogue",
     "find_catalogue",
     "find_duplicates",
+    "give_after_unmerge",
     "grant_access",
     "hold_procedure",
     "identify_patient",
     "import_catalogue",
     "issue_downtime_pack",
+    "issue_invoices",
     "link_patients",
     "load_starter_catalogue",
     "make_downtime_pack",
@@ -144,15 +180,21 @@ __all__ = [
     "move_order",
     "move_row",
     "note_pack_printed",
+    "preview_catalogue",
     "protocol_procedure",
+    "record_authorisation",
     "record_paper_times",
+    "record_payment",
     "record_visit",
+    "refund_payment",
+    "refuse_authorisation",
     "register_emergency",
     "register_patient",
     "reject_procedure",
     "release_procedure",
     "reopen_procedure",
     "replace_procedure",
+    "reprice_charges",
     "request_information",
     "reserve_accession_numbers",
     "resolve_patient",
@@ -162,7 +204,11 @@ __all__ = [
     "return_blank_form",
     "return_blank_forms",
     "return_to_vetting",
+    "save_scheme",
+    "set_codes",
+    "set_price",
     "set_restricted",
+    "split_by_payer",
     "survivor_of",
     "undo_arrival",
     "unlink_patients",
@@ -171,5 +217,8 @@ __all__ = [
     "void_charge",
     "void_downtime_form",
     "void_downtime_forms",
+    "void_supply",
+    "withdraw_authorisation",
+    "withdraw_coverage",
     "withdraw_document",
 ]

@@ -87,6 +87,17 @@ STATUS: dict[str, Look] = {
     "billable": Look("blue", "o", "receipt", _("To bill")),
     "billed": Look("green", "", "check", _("Billed")),
     "aborted": Look("slate", "dash", "ban", _("Aborted")),
+    "issued": Look("blue", "o", "file-invoice", _("Issued")),
+    "balanced": Look("green", "", "circle-check", _("Paid")),
+    "credited": Look("slate", "dash", "receipt-refund", _("Credited")),
+    "approved": Look("green", "", "shield-check", _("Approved")),
+    # downtime
+    "printed": Look("slate", "o", "printer", _("In the drawer")),
+    "issued": Look("amber", "", "file", _("Given out")),
+    "entered": Look("green", "", "file-check", _("Entered")),
+    "void": Look("slate", "dash", "file-off", _("Void")),
+    "declared": Look("red", "", "plug-connected-x", _("Downtime")),
+    "ended": Look("amber", "", "forms", _("To be entered")),
     # messages and deliveries
     "received": Look("blue", "o", "inbox", _("Received")),
     "queued": Look("slate", "", "hourglass", _("Waiting")),

@@ -15,7 +15,7 @@ from orders.models import ChargeStatus, ProcedureStatus, RequestedProcedure
 from orders.permissions import MANAGE_CHARGE
 from ris.audit.models import Action
 from ris.audit.service import service
-from ris.core.actor import Actor
+from ris.core.actor import SYSTEM, Actor
 from ris.core.concepts import DISCONTINUATION_REASONS
 from ris.core.errors import InvalidData, InvalidTransition
 from ris.core.lifecycle import signed
@@ -258,6 +258,7 @@ def record_consumable(
     if not label.strip():
         words = _("Say what was used.")
         raise InvalidData(words, errors={"label": words})
+    procedure = lock_procedure(procedure)
     row = ConsumableUse(
         procedure=procedure,
         label=label.strip()[:100],
@@ -271,7 +272,21 @@ def record_consumable(
         recorded_by=actor.user,
     )
     sign(row, actor, "Recorded")
+    orders.draft_supply(
+        procedure,
+        source=row.uuid,
+        label=row.label,
+        code=row.code,
+        quantity=row.quantity,
+        unit=row.unit,
+        actor=_charging(actor),
+    )
     return row
+
+
+def _charging(actor: Actor) -> Actor:
+    """Charges follow what was done, whether or not who did it may touch money."""
+    return actor if actor.may(MANAGE_CHARGE) else SYSTEM
 
 
 def _amount(quantity: Any) -> Decimal:
@@ -288,9 +303,11 @@ def _amount(quantity: Any) -> Decimal:
 @service(perms.PERFORM_STEP)
 def withdraw_consumable(use: ConsumableUse, *, actor: Actor) -> ConsumableUse:
     """Written down by mistake: it stays, crossed out."""
+    procedure = lock_procedure(use.procedure)
     if use.withdrawn_at is None:
         use.withdrawn_at = now()
         sign(use, actor, "Withdrawn")
+        orders.void_supply(procedure, source=use.uuid, actor=_charging(actor))
     return use
 
 
