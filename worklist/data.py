@@ -171,6 +171,10 @@ class FreeSlot:
     room: Any
     starts_at: datetime
     ends_at: datetime
+    #: who works there for the whole time, as far as shifts are planned
+    people: tuple[Any, ...] = ()
+    #: what stood before it (worklist.services.openings.Obstacle)
+    passed: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

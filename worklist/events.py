@@ -27,6 +27,38 @@ class AppointmentCancelled(Event):
 
 
 @dataclass(frozen=True)
+class SlotFreed(Event):
+    """``subject``: the reservation that stood there; its time in ``room`` is free: called off, moved, not come."""
+
+    name = "worklist.slot_freed"
+
+    room: str = ""
+    starts_at: str = ""
+    ends_at: str = ""
+
+
+@dataclass(frozen=True)
+class SlotOffered(Event):
+    """``subject``: the offer; a free time is kept for who is next on the waiting list."""
+
+    name = "worklist.slot_offered"
+
+    procedure: str = ""
+    entry: str = ""
+
+
+@dataclass(frozen=True)
+class OfferAnswered(Event):
+    """``subject``: the offer; ``outcome`` accepted, declined, expired or withdrawn."""
+
+    name = "worklist.offer_answered"
+
+    procedure: str = ""
+    entry: str = ""
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
 class PatientArrived(Event):
     """``subject``: the procedure."""
 

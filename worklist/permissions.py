@@ -17,6 +17,15 @@ VIEW_SCHEDULE = declare("worklist.view_schedule", _("See the schedule"), *DEPART
 BOOK_APPOINTMENT = declare("worklist.book_appointment", _("Book, move and cancel appointments"), CLERK, TECHNOLOGIST)
 OVERBOOK = declare("worklist.overbook", _("Book over another appointment"), RADIOLOGIST)
 BLOCK_ROOM = declare("worklist.block_room", _("Block time in a room"), CLERK, TECHNOLOGIST)
+CLOSE_ROOM = declare(
+    "worklist.close_room",
+    _("Close rooms and keep time for emergencies"),
+    CLERK,
+    TECHNOLOGIST,
+    IT_ADMIN,
+    clinical=False,
+)
+PLAN_STAFF = declare("worklist.plan_staff", _("Plan shifts and skills"), CLERK, TECHNOLOGIST, IT_ADMIN, clinical=False)
 MANAGE_ROOMS = declare(
     "worklist.manage_rooms", _("Manage rooms, stations and questionnaires"), IT_ADMIN, clinical=False
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from orders.events import (
     OrderChanged,
     PatientsMerged,
@@ -13,19 +15,34 @@ from orders.events import (
 from orders.models import ProcedureStatus, RequestedProcedure
 from orders.models.orders import CLOSED_WITHOUT_EXAM
 from ris.accounts.models import Role, User
+from ris.core import text
 from ris.core.actor import SYSTEM
-from ris.core.permissions import RADIOLOGIST, TECHNOLOGIST
+from ris.core.permissions import CLERK, RADIOLOGIST, TECHNOLOGIST
 from ris.events.bus import subscribe
 from ris.events.dispatcher import register_work
 from ris.notifications.services import notify_all
-from worklist.events import AppointmentBooked, AppointmentCancelled, ExceptionRaised, PatientArrived
-from worklist.models import ExceptionItem, ExceptionKind, Reservation
+from worklist.events import (
+    AppointmentBooked,
+    AppointmentCancelled,
+    ExceptionRaised,
+    PatientArrived,
+    SlotFreed,
+    SlotOffered,
+)
+from worklist.models import ExceptionItem, ExceptionKind, OfferStatus, Reservation, Room, SlotOffer
 from worklist.services import rendering
 from worklist.services.booking import release_procedure
 from worklist.services.completeness import claim_studies, note_images_complete
 from worklist.services.reminders import cancel_reminders, claim_reminders, plan_reminder, send_reminder
+from worklist.services.waiting import claim_offers, close_waiting, expire_offer, note_appointment_lost, offer_slot
 
 ALARMS = (ExceptionKind.BLOCKED_STARTED, ExceptionKind.PATIENT_DIFFERS, ExceptionKind.STEP_PATIENT_DIFFERS)
+
+#: An exam that has begun, or will not be done, needs no other time.
+ENDS_WAITING = (CLOSED_WITHOUT_EXAM - {ProcedureStatus.NO_SHOW}) | {
+    ProcedureStatus.ARRIVED,
+    ProcedureStatus.IN_PROGRESS,
+}
 
 #: Waits for a person again; what it had in the schedule is given back.
 PUT_BACK = (ProcedureStatus.VETTING, ProcedureStatus.ON_HOLD)
@@ -84,6 +101,55 @@ def no_reminder_after_arrival(event: PatientArrived) -> None:
         cancel_reminders(appointment, actor=SYSTEM, reason="The patient is here")
 
 
+@subscribe(AppointmentBooked, name="worklist.stop_waiting", in_transaction=True)
+def stop_waiting(event: AppointmentBooked) -> None:
+    """Who has a time waits no more, unless for an earlier one."""
+    procedure = RequestedProcedure.objects.get(uuid=event.procedure)
+    close_waiting(procedure, is_booked=True, actor=SYSTEM)
+
+
+@subscribe(ProcedureStatusChanged, name="worklist.leave_waiting_list", in_transaction=True)
+def leave_waiting_list(event: ProcedureStatusChanged) -> None:
+    if event.status in ENDS_WAITING:
+        procedure = RequestedProcedure.objects.get(uuid=event.subject)
+        close_waiting(procedure, is_booked=False, actor=SYSTEM)
+
+
+@subscribe(AppointmentCancelled, name="worklist.wait_again", in_transaction=True)
+def wait_again(event: AppointmentCancelled) -> None:
+    """Who waited for an earlier time has none now."""
+    if event.procedure:
+        note_appointment_lost(RequestedProcedure.objects.get(uuid=event.procedure), actor=SYSTEM)
+
+
+@subscribe(SlotFreed, name="worklist.offer_slot")
+def offer_freed_slot(event: SlotFreed) -> None:
+    """After the commit, so that whoever gave the time back does not wait for who may have it."""
+    room = Room.objects.prefetch_related("stations").get(uuid=event.room)
+    offer_slot(
+        room,
+        starts_at=datetime.fromisoformat(event.starts_at),
+        ends_at=datetime.fromisoformat(event.ends_at),
+        actor=SYSTEM,
+    )
+
+
+@subscribe(SlotOffered, name="worklist.tell_desk")
+def tell_desk(event: SlotOffered) -> None:
+    """Somebody must call who is next."""
+    offer = SlotOffer.objects.filter(uuid=event.subject, status=OfferStatus.OPEN).first()
+    if offer is None:
+        return
+    notify_all(
+        User.objects.filter(is_active=True, is_service=False, roles__name=CLERK).distinct().order_by("pk"),
+        template="worklist.slot_offered",
+        url="/schedule/waiting/",
+        subject=str(offer.uuid),
+        context={"accession_number": event.accession_number, "until": text.clock(offer.expires_at)},
+        dedupe_key=f"worklist.slot_offered:{offer.uuid}",
+    )
+
+
 @subscribe(ExceptionRaised, name="worklist.alarm")
 def alarm(event: ExceptionRaised) -> None:
     """What may harm a patient is told to who can act; everything else waits on the exceptions page."""
@@ -104,4 +170,5 @@ def alarm(event: ExceptionRaised) -> None:
 
 
 register_work("worklist.images", claim=claim_studies, run=note_images_complete)
+register_work("worklist.offers", claim=claim_offers, run=expire_offer)
 register_work("worklist.reminders", claim=claim_reminders, run=send_reminder)

@@ -11,6 +11,13 @@ from worklist.services.booking import (
     reschedule_appointment,
     unblock_room,
 )
+from worklist.services.closures import (
+    close_time,
+    reserve_time,
+    set_opening_hours,
+    withdraw_closure,
+    withdraw_reserved_time,
+)
 from worklist.services.completeness import note_images_complete
 from worklist.services.exams import (
     complete_exam,
@@ -38,27 +45,64 @@ from worklist.services.reminders import set_contact_preference
 from worklist.services.rendering import render_step
 from worklist.services.rooms import ensure_station
 from worklist.services.screening import override_screening, record_screening
-from worklist.services.slots import RoomClosed, SlotTaken, next_free
+from worklist.services.search import SearchResult, SlotSearch, find_slots
+from worklist.services.series import (
+    SeriesRefused,
+    SeriesResult,
+    book_chain,
+    book_series,
+    cancel_series,
+    find_chain,
+    repeat_procedure,
+)
+from worklist.services.shifts import change_shift, plan_shift, set_staff_profile, withdraw_shift
+from worklist.services.slots import RoomClosed, SlotTaken, TimeReserved, next_free
 from worklist.services.steps import ensure_step
 from worklist.services.tickets import call_patient, close_display, open_display, print_ticket, renew_display
+from worklist.services.waiting import (
+    accept_offer,
+    add_to_waiting_list,
+    change_waiting_entry,
+    decline_offer,
+    expire_offer,
+    offer_slot,
+    withdraw_waiting_entry,
+)
 
 __all__ = [
     "OtherContent",
     "RoomClosed",
+    "SearchResult",
+    "SeriesRefused",
+    "SeriesResult",
+    "SlotSearch",
     "SlotTaken",
     "StepIsFinal",
+    "TimeReserved",
+    "accept_offer",
+    "add_to_waiting_list",
     "arrive_patient",
     "block_room",
     "book_appointment",
+    "book_chain",
+    "book_series",
     "call_patient",
     "cancel_appointment",
+    "cancel_series",
     "cancel_step",
+    "change_shift",
+    "change_waiting_entry",
     "close_display",
+    "close_time",
     "complete_exam",
+    "decline_offer",
     "discontinue_exam",
     "ensure_questionnaires",
     "ensure_station",
     "ensure_step",
+    "expire_offer",
+    "find_chain",
+    "find_slots",
     "hold_slot",
     "index_instance",
     "link_exception",
@@ -68,8 +112,10 @@ __all__ = [
     "mark_no_show",
     "next_free",
     "note_images_complete",
+    "offer_slot",
     "open_display",
     "override_screening",
+    "plan_shift",
     "print_ticket",
     "record_consumable",
     "record_reject",
@@ -78,9 +124,13 @@ __all__ = [
     "release_hold",
     "render_step",
     "renew_display",
+    "repeat_procedure",
     "reschedule_appointment",
+    "reserve_time",
     "resolve_exception",
     "set_contact_preference",
+    "set_opening_hours",
+    "set_staff_profile",
     "start_exam",
     "start_performed_step",
     "unblock_room",
@@ -88,6 +138,10 @@ __all__ = [
     "unlink_performed_step",
     "unlink_study",
     "update_performed_step",
+    "withdraw_closure",
     "withdraw_consumable",
+    "withdraw_reserved_time",
+    "withdraw_shift",
+    "withdraw_waiting_entry",
     "write_note",
 ]

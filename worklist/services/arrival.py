@@ -12,7 +12,7 @@ from ris.core.errors import InvalidTransition
 from ris.events.bus import publish
 from worklist import permissions as perms
 from worklist.events import PatientArrived
-from worklist.models import OFFERED, Reservation, ReservationStatus, SPSStatus
+from worklist.models import OFFERED, Reservation, ReservationKind, ReservationStatus, SPSStatus
 from worklist.services.booking import OPEN_APPOINTMENT, tell_cancelled
 from worklist.services.steps import make_step, move_steps, offer, steps_of
 from worklist.services.support import lock_procedure, now
@@ -20,7 +20,8 @@ from worklist.services.tickets import issue_ticket
 
 
 def open_appointment(procedure: RequestedProcedure) -> Reservation | None:
-    return procedure.appointments.select_for_update().filter(status__in=OPEN_APPOINTMENT).first()
+    rows = procedure.appointments.filter(kind=ReservationKind.APPOINTMENT, status__in=OPEN_APPOINTMENT)
+    return rows.select_for_update().first()
 
 
 def _refuse(procedure: RequestedProcedure, asked: str, todo: str) -> InvalidTransition:

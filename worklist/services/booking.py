@@ -13,14 +13,14 @@ from orders.models import ProcedureStatus, RequestedProcedure
 from ris.accounts.models import User
 from ris.audit.models import Action
 from ris.audit.service import service
-from ris.core import text
 from ris.core.actor import SYSTEM, Actor
 from ris.core.errors import Conflict, InvalidData, InvalidTransition
 from ris.events.bus import publish
 from worklist import permissions as perms
-from worklist.events import AppointmentBooked, AppointmentCancelled
+from worklist.events import AppointmentBooked, AppointmentCancelled, SlotFreed
 from worklist.models import (
     OFFERED,
+    AppointmentSeries,
     Reservation,
     ReservationKind,
     ReservationStatus,
@@ -30,6 +30,7 @@ from worklist.models import (
     Station,
 )
 from worklist.services import rendering, slots
+from worklist.services.shifts import booking_warnings
 from worklist.services.steps import (
     check_bookable,
     make_step,
@@ -128,31 +129,10 @@ def _reserve(reservation: Reservation, wish: Wish, actor: Actor, why: str) -> Re
         constraint = getattr(getattr(refusal.__cause__, "diag", None), "constraint_name", "")
         if constraint != "no_overlap_in_a_room":
             raise
-        raise slots.slot_taken(wish.room, wish.starts_at, wish.ends_at, procedure=reservation.procedure) from None
+        raise slots.slot_taken(
+            wish.room, wish.starts_at, wish.ends_at, procedure=reservation.procedure, actor=actor
+        ) from None
     return reservation
-
-
-def _warnings(reservation: Reservation) -> list[str]:
-    """What does not forbid the booking: the technologist is elsewhere at that time."""
-    if reservation.technologist_id is None:
-        return []
-    others = (
-        Reservation.objects.live()
-        .filter(technologist=reservation.technologist_id)
-        .filter(starts_at__lt=reservation.ends_at, ends_at__gt=reservation.starts_at)
-        .exclude(pk=reservation.pk)
-        .select_related("room")
-    )
-    return [
-        _("%(who)s is also planned in %(room)s, %(from)s–%(until)s.")
-        % {
-            "who": reservation.technologist.display_name,
-            "room": other.room.name,
-            "from": text.clock(other.starts_at),
-            "until": text.clock(other.ends_at),
-        }
-        for other in others
-    ]
 
 
 @service(perms.BOOK_APPOINTMENT, action=Action.CREATE)
@@ -166,11 +146,12 @@ def book_appointment(
     overbook: bool = False,
     reason: str = "",
     technologist: User | None = None,
+    series: AppointmentSeries | None = None,
     actor: Actor,
 ) -> Reservation:
     """Reserve the room, plan the step, offer it to scanners. ``reservation.warnings`` holds what was overlooked.
 
-    Raises SlotTaken (who has that time, what is free), RoomClosed, InvalidData (this room cannot do it),
+    Raises SlotTaken (who has that time, what is free), RoomClosed, TimeReserved, InvalidData (this room cannot do it),
     InvalidTransition (the exam is not there yet), Conflict (it has an appointment).
     """
     procedure = lock_procedure(procedure)
@@ -187,14 +168,14 @@ def book_appointment(
         actor=actor,
     )
     procedure = reopen(procedure, actor)
-    blank = Reservation(kind=ReservationKind.APPOINTMENT, procedure=procedure, technologist=technologist)
+    blank = Reservation(kind=ReservationKind.APPOINTMENT, procedure=procedure, technologist=technologist, series=series)
     reservation = _reserve(blank, wish, actor, "Overbooked" if overbook else "Booked")
     step = offered_step(procedure) or make_step(procedure, station=wish.station, starts_at=wish.starts_at)
     _plan(step, reservation, actor)
     schedule_procedure(procedure, actor)
     offer(step, actor)
     _tell_booked(reservation, actor)
-    reservation.warnings = _warnings(reservation)  # type: ignore[attr-defined]
+    reservation.warnings = booking_warnings(reservation)  # type: ignore[attr-defined]
     return reservation
 
 
@@ -280,7 +261,10 @@ def reschedule_appointment(
     )
     if technologist is not None:
         reservation.technologist = technologist
+    was = (reservation.room, reservation.starts_at, reservation.ends_at)
     _reserve(reservation, wish, actor, f"Moved: {reason}" if reason else "Moved")
+    if was != (reservation.room, reservation.starts_at, reservation.ends_at):
+        tell_freed(reservation, *was, actor)
     for step in steps_of(procedure, *OFFERED):
         step.station, step.starts_at = wish.station, wish.starts_at
         if wish.station is not None:
@@ -288,7 +272,7 @@ def reschedule_appointment(
         step.appointment = reservation
         rendering.save_step(step, actor, "Moved with its appointment")
     _tell_booked(reservation, actor)
-    reservation.warnings = _warnings(reservation)  # type: ignore[attr-defined]
+    reservation.warnings = booking_warnings(reservation)  # type: ignore[attr-defined]
     return reservation
 
 
@@ -314,7 +298,7 @@ def cancel_step(step: ScheduledProcedureStep, *, reason: str, actor: Actor) -> S
     """Take a step from the worklist, with its appointment when it has one; the exam waits for a new time."""
     reason = _reason(reason)
     procedure = lock_procedure(step.procedure)
-    reservation = procedure.appointments.filter(status__in=OPEN_APPOINTMENT).first()
+    reservation = procedure.appointments.filter(kind=ReservationKind.APPOINTMENT, status__in=OPEN_APPOINTMENT).first()
     if reservation is not None:
         cancel_appointment(reservation, reason=reason, actor=actor)
         return ScheduledProcedureStep.objects.get(pk=step.pk)
@@ -325,7 +309,27 @@ def cancel_step(step: ScheduledProcedureStep, *, reason: str, actor: Actor) -> S
     return step
 
 
+def tell_freed(
+    reservation: Reservation, room: Room, starts_at: datetime, ends_at: datetime, actor: Actor | None
+) -> None:
+    """Time that somebody else may have: who waits is asked."""
+    if ends_at <= now():
+        return
+    publish(
+        SlotFreed(
+            str(reservation.uuid),
+            accession_number=reservation.accession_number,
+            version=reservation.version,
+            room=str(room.uuid),
+            starts_at=starts_at.isoformat(),
+            ends_at=ends_at.isoformat(),
+        ),
+        actor=actor,
+    )
+
+
 def tell_cancelled(reservation: Reservation, actor: Actor | None) -> None:
+    tell_freed(reservation, reservation.room, reservation.starts_at, reservation.ends_at, actor)
     publish(
         AppointmentCancelled(
             str(reservation.uuid),
@@ -345,7 +349,8 @@ def release_procedure(procedure: RequestedProcedure, actor: Actor, reason: str) 
     for reservation in open_ones:
         reservation.move_to(ReservationStatus.CANCELLED)
         reservation.save_as(actor, reason)
-        tell_cancelled(reservation, actor)
+        if reservation.kind == ReservationKind.APPOINTMENT:
+            tell_cancelled(reservation, actor)
 
 
 def _reason(reason: str) -> str:
@@ -373,10 +378,11 @@ def hold_slot(
     if actor.user is None:
         raise InvalidData(_("Only a person can hold a time."))
     slots.check_time(starts_at)
+    wish = Wish(room, None, starts_at, starts_at + timedelta(minutes=duration_minutes))
     lock_room(room)
     expire_holds(room)
-    wish = Wish(room, None, starts_at, starts_at + timedelta(minutes=duration_minutes))
     _release_own_holds(wish, actor)
+    slots.check_opening(room, wish.starts_at, wish.ends_at, procedure=procedure)
     hold = Reservation(
         kind=ReservationKind.HOLD,
         procedure=procedure,

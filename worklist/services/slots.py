@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
@@ -12,15 +13,17 @@ from django.utils.translation import gettext as _
 
 from orders.models import RequestedProcedure
 from ris.core import text
+from ris.core.actor import SYSTEM, Actor
 from ris.core.errors import Conflict, InvalidData
+from worklist import permissions as perms
 from worklist.data import FreeSlot
-from worklist.models import LIVE, OpeningHours, Reservation, ReservationKind, Room, RoomCapability, Station
+from worklist.models import OpeningHours, Reservation, ReservationKind, Room, RoomCapability, Station
+from worklist.services import closures, openings
+from worklist.services.openings import Interval
 
-STEP = timedelta(minutes=5)
 DEFAULT_MINUTES = 20
 LONGEST_MINUTES = 12 * 60
 LOOK_AHEAD_DAYS = 14
-Interval = tuple[datetime, datetime]
 
 
 class SlotTaken(Conflict):
@@ -41,6 +44,12 @@ class RoomClosed(Conflict):
     def __init__(self, *args, alternatives: Sequence[FreeSlot] = (), **kwargs):
         super().__init__(*args, **kwargs)
         self.alternatives = list(alternatives)
+
+
+class TimeReserved(RoomClosed):
+    """The room keeps that time for emergencies."""
+
+    code = "time_reserved"
 
 
 def choose_place(
@@ -119,19 +128,7 @@ def check_time(starts_at: datetime) -> None:
 
 def open_intervals(room: Room, day: date, hours: Iterable[OpeningHours] | None = None) -> list[Interval]:
     """When the room is open on a day; a room without any hours is always open."""
-    rows = list(hours if hours is not None else room.opening_hours.all())
-    zone = timezone.get_current_timezone()
-    if not rows:
-        begin = datetime.combine(day, datetime.min.time(), tzinfo=zone)
-        return [(begin, begin + timedelta(days=1))]
-    return sorted(
-        (
-            datetime.combine(day, row.opens_at, tzinfo=zone),
-            datetime.combine(day, row.closes_at, tzinfo=zone),
-        )
-        for row in rows
-        if row.weekday == day.weekday()
-    )
+    return openings.open_intervals(day, hours if hours is not None else room.opening_hours.all())
 
 
 def is_open(room: Room, starts_at: datetime, ends_at: datetime) -> bool:
@@ -141,19 +138,16 @@ def is_open(room: Room, starts_at: datetime, ends_at: datetime) -> bool:
     return any(begin <= starts_at and ends_at <= end for begin, end in intervals)
 
 
-def check_opening(room: Room, starts_at: datetime, ends_at: datetime, *, procedure: RequestedProcedure) -> None:
-    if is_open(room, starts_at, ends_at):
+def check_opening(room: Room, starts_at: datetime, ends_at: datetime, *, procedure: RequestedProcedure | None) -> None:
+    """Refuses times at which the room is shut, closed, or kept for emergencies that this exam is none of."""
+    obstacle = closures.obstacle_to(room, starts_at, ends_at, priority=priority_of(procedure))
+    if obstacle is None and is_open(room, starts_at, ends_at):
         return
-    day = timezone.localtime(starts_at).date()
-    hours = ", ".join(f"{text.clock(begin)}–{text.clock(end)}" for begin, end in open_intervals(room, day))
-    found = (
-        _("%(room)s is open %(hours)s that day.") % {"room": room.name, "hours": hours}
-        if hours
-        else _("%(room)s is closed that day.") % {"room": room.name}
-    )
+    refusal = TimeReserved if obstacle is not None and obstacle.kind == "reserved" else RoomClosed
+    found = _closed_words(room, starts_at, obstacle)
     alternatives = alternatives_for(procedure, room, starts_at, ends_at - starts_at)
-    raise RoomClosed(
-        _("The room is closed at that time."),
+    raise refusal(
+        _("That time is kept for emergencies.") if refusal is TimeReserved else _("The room is closed at that time."),
         asked=asked_words(room, starts_at, ends_at),
         found=found,
         todo=todo_words(alternatives),
@@ -162,69 +156,50 @@ def check_opening(room: Room, starts_at: datetime, ends_at: datetime, *, procedu
     )
 
 
+def _closed_words(room: Room, starts_at: datetime, obstacle: openings.Obstacle | None) -> str:
+    if obstacle is not None:
+        words = {
+            "room": room.name,
+            "why": obstacle.words,
+            "from": openings.moment_words(obstacle.begins),
+            "until": openings.moment_words(obstacle.ends),
+        }
+        if obstacle.kind == "reserved":
+            return _("%(room)s keeps %(from)s to %(until)s free: %(why)s.") % words
+        return _("%(room)s is closed from %(from)s to %(until)s: %(why)s.") % words
+    hours = ", ".join(
+        f"{text.clock(begin)}–{text.clock(end)}"
+        for begin, end in open_intervals(room, timezone.localtime(starts_at).date())
+    )
+    if hours:
+        return _("%(room)s is open %(hours)s that day.") % {"room": room.name, "hours": hours}
+    return _("%(room)s is closed that day.") % {"room": room.name}
+
+
+def priority_of(procedure: RequestedProcedure | None) -> str:
+    return str(procedure.order.priority) if procedure is not None else ""
+
+
 # --- taken time
 
 
-def taken(rooms: Sequence[Room], begin: datetime, end: datetime) -> dict[int, list[Interval]]:
-    rows = (
-        Reservation.objects.live()
-        .filter(room__in=rooms, is_overbooked=False)
-        .filter(starts_at__lt=end, ends_at__gt=begin)
-        .order_by("starts_at")
-        .values_list("room", "starts_at", "ends_at")
-    )
-    found: dict[int, list[Interval]] = defaultdict(list)
-    for room, starts, ends in rows:
-        found[room].append((starts, ends))
-    return found
-
-
 def next_free(
-    rooms: Sequence[Room], duration: timedelta, *, after: datetime, limit: int = 3, per_room: int = 2
+    rooms: Sequence[Room],
+    duration: timedelta,
+    *,
+    after: datetime,
+    limit: int = 3,
+    per_room: int = 2,
+    priority: str = "",
 ) -> list[FreeSlot]:
     """The soonest free times in these rooms, on the five minutes, within two weeks."""
     rooms = [room for room in rooms if room.is_active]
     after = max(after, timezone.now())
-    last = after + timedelta(days=LOOK_AHEAD_DAYS)
-    busy = taken(rooms, after, last)
-    hours: dict[int, list[OpeningHours]] = defaultdict(list)
-    for row in OpeningHours.objects.filter(room__in=rooms):
-        hours[row.room_id].append(row)
+    window = openings.Window(after, after + timedelta(days=LOOK_AHEAD_DAYS))
     found: list[FreeSlot] = []
-    for room in rooms:
-        found += _free_of(room, duration, after, last, hours[room.pk], busy[room.pk], per_room)
+    for calendar in openings.load_calendars(rooms, window.after, window.before, priority=priority) if rooms else ():
+        found += islice(calendar.free(duration, window), per_room)
     return sorted(found, key=lambda slot: slot.starts_at)[:limit]
-
-
-def _free_of(
-    room: Room,
-    duration: timedelta,
-    after: datetime,
-    last: datetime,
-    hours: list[OpeningHours],
-    busy: list[Interval],
-    limit: int,
-) -> list[FreeSlot]:
-    found: list[FreeSlot] = []
-    day = timezone.localtime(after).date()
-    while len(found) < limit and day <= timezone.localtime(last).date():
-        for opens, closes in open_intervals(room, day, hours):
-            moment = _on_the_step(max(opens, after))
-            while moment + duration <= closes and len(found) < limit:
-                hit = next((end for begin, end in busy if begin < moment + duration and end > moment), None)
-                if hit is not None:
-                    moment = _on_the_step(hit)
-                    continue
-                found.append(FreeSlot(room, moment, moment + duration))
-                moment += max(duration, STEP)
-        day += timedelta(days=1)
-    return found
-
-
-def _on_the_step(moment: datetime) -> datetime:
-    """The next full five minutes."""
-    extra = timedelta(minutes=moment.minute % 5, seconds=moment.second, microseconds=moment.microsecond)
-    return moment - extra + STEP if extra else moment
 
 
 def rooms_for(procedure: RequestedProcedure) -> list[Room]:
@@ -244,47 +219,82 @@ def alternatives_for(
     procedure: RequestedProcedure | None, room: Room, starts_at: datetime, duration: timedelta
 ) -> list[FreeSlot]:
     """Free times near the one asked for: two in the room, one elsewhere."""
-    here = next_free([room], duration, after=starts_at, limit=2)
+    priority = priority_of(procedure)
+    here = next_free([room], duration, after=starts_at, limit=2, priority=priority)
     others = [row for row in rooms_for(procedure) if row.pk != room.pk] if procedure else []
-    return sorted([*here, *next_free(others, duration, after=starts_at, limit=1)], key=lambda slot: slot.starts_at)
+    elsewhere = next_free(others, duration, after=starts_at, limit=1, priority=priority)
+    return sorted([*here, *elsewhere], key=lambda slot: slot.starts_at)
 
 
 def slot_taken(
-    room: Room, starts_at: datetime, ends_at: datetime, *, procedure: RequestedProcedure | None = None
+    room: Room,
+    starts_at: datetime,
+    ends_at: datetime,
+    *,
+    procedure: RequestedProcedure | None = None,
+    actor: Actor = SYSTEM,
 ) -> SlotTaken:
-    """The refusal in words: who holds the time, until when, what is free instead. Names no patient."""
+    """The refusal in words: what holds the time, until when, what is free instead.
+
+    Names no patient: the exam is named as far as the actor may see it, and ``reservation`` is there for a page to show
+    whose it is; of what they may not see they learn who booked it and until when.
+    """
     holder = (
-        Reservation.objects.filter(room=room, status__in=LIVE, is_overbooked=False)
-        .filter(starts_at__lt=ends_at, ends_at__gt=starts_at)
-        .select_related("held_by")
+        Reservation.objects.live()
+        .filter(room=room, is_overbooked=False)
+        .between(starts_at, ends_at)
+        .select_related("held_by", "procedure__order__patient")
         .order_by("starts_at")
         .first()
     )
+    may_see = holder is not None and may_see_reservation(holder, actor)
     alternatives = alternatives_for(procedure, room, starts_at, ends_at - starts_at)
-    found = holder_words(holder) if holder else _("Somebody took that time in this moment.")
+    found = holder_words(holder, names_exam=may_see) if holder else _("Somebody took that time in this moment.")
+    errors: dict[str, Any] = {"starts_at": found, "next_free": free_words(alternatives)}
+    if holder is not None:
+        errors["taken_by"] = taken_by(holder, may_see)
     return SlotTaken(
         _("That time is taken."),
         asked=asked_words(room, starts_at, ends_at),
         found=found,
         todo=todo_words(alternatives),
-        errors={"starts_at": found, "next_free": free_words(alternatives)},
-        reservation=holder,
+        errors=errors,
+        reservation=holder if may_see else None,
         alternatives=alternatives,
     )
 
 
-def holder_words(holder: Reservation) -> str:
+def may_see_reservation(holder: Reservation, actor: Actor) -> bool:
+    return actor.may(perms.VIEW_SCHEDULE) and Reservation.objects.visible_to(actor).filter(pk=holder.pk).exists()
+
+
+def taken_by(holder: Reservation, may_see: bool) -> dict[str, str]:
+    """For programs: until when, and what it is to who may ask for it."""
+    words = {"kind": str(holder.kind), "until": timezone.localtime(holder.ends_at).isoformat()}
+    if may_see:
+        words["appointment"] = str(holder.uuid)
+        words["procedure"] = str(holder.procedure.uuid) if holder.procedure else ""
+    return words
+
+
+def holder_words(holder: Reservation, *, names_exam: bool = False) -> str:
     span = {
         "from": text.clock(holder.starts_at),
         "until": text.clock(holder.ends_at),
         "who": booked_by(holder),
         "why": holder.reason or _("no reason given"),
+        "exam": holder.procedure.description_with_side if holder.procedure else "",
     }
     if holder.kind == ReservationKind.BLOCK:
         return _("%(from)s–%(until)s is blocked (%(why)s).") % span
     if holder.kind == ReservationKind.HOLD:
         return _("%(from)s–%(until)s is held by %(who)s.") % span
-    return _("%(from)s–%(until)s was booked by %(who)s.") % span
+    if holder.kind == ReservationKind.OFFER:
+        span["answer"] = text.clock(holder.hold_expires_at)
+        return _("%(from)s–%(until)s is offered to the waiting list until %(answer)s.") % span
+    if names_exam and span["exam"]:
+        return _("%(from)s–%(until)s was booked by %(who)s for: %(exam)s. The room is taken until %(until)s.") % span
+    return _("%(from)s–%(until)s was booked by %(who)s. The room is taken until %(until)s.") % span
 
 
 def booked_by(holder: Reservation) -> str:
