@@ -1,6 +1,6 @@
 """A date of birth as people write it: in figures in the facility's order, with the month's name, by ISO 8601, or about.
 
-Pure: words in; a date and whether it is estimated out, or Unreadable with a sentence for the person who typed it.
+Words in; a date and whether it is estimated out, or Unreadable with a sentence for the person who typed it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import re
 import unicodedata
 from datetime import date, timedelta
 
-from django.utils import dates, translation
+from django.utils import dates, timezone, translation
 from django.utils.translation import gettext as _
 
+from ris.tenants.context import require_facility
 from ris.tenants.models import DateOrder
 
 ISO = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
@@ -38,6 +39,26 @@ def expected_form(order: str) -> str:
         DateOrder.YEAR_FIRST: _("year-month-day: 1990-11-19"),
     }[DateOrder(order)]
     return _("%(figures)s. Or 19 Nov 1990, a year, about 40, 8 months.") % {"figures": figures}
+
+
+def read_here(text: str) -> tuple[date, bool]:
+    """As this facility writes dates, today."""
+    return read_birth_date(text, order=require_facility().date_order, today=timezone.localdate())
+
+
+def expected_here() -> str:
+    return expected_form(require_facility().date_order)
+
+
+def typed_form(day: date | None, *, is_estimated: bool = False) -> str:
+    """A stored date as it would be typed here."""
+    if day is None:
+        return ""
+    if is_estimated and (day.month, day.day) == (1, 1):
+        return str(day.year)
+    order = require_facility().date_order
+    figures = {DateOrder.DAY_FIRST: "%d/%m/%Y", DateOrder.MONTH_FIRST: "%m/%d/%Y"}.get(DateOrder(order), "%Y-%m-%d")
+    return day.strftime(figures)
 
 
 def read_birth_date(text: str, *, order: str, today: date) -> tuple[date, bool]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from orders import permissions as perms
@@ -158,12 +158,12 @@ def links(*, actor: Actor) -> QuerySet[PatientLink]:
     )
 
 
-def rows_after_merge(merge: PatientMerge) -> dict[str, list[Model]]:
+def rows_after_merge(merge: PatientMerge) -> dict[str, list[Any]]:
     """What the survivor was given while the merge held: a person decides whose it is after an unmerge."""
 
     until = merge.undone_at or timezone.now()
 
-    def since(rows: QuerySet, at: str) -> list[Model]:
+    def since(rows: QuerySet, at: str) -> list[Any]:
         return list(rows.filter(**{"patient": merge.survivor_id, f"{at}__gt": merge.merged_at, f"{at}__lte": until}))
 
     def new(model: Any) -> QuerySet:

@@ -20,20 +20,13 @@ from orders import permissions as perms
 from orders import selectors, services
 from orders.api import filters
 from orders.api import serializers as shapes
+from orders.api.identity import AfterMergeActions, IdentityActions
+from orders.api.support import of_this_facility
 from orders.models import Document, Order, Patient, PatientMerge
 from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.audit.service import record_read
-from ris.core.errors import NotKnown
 
 FOUND_AT_MOST = 50
-
-
-def of_this_facility(queryset: QuerySet, what: str, **lookup: Any) -> Any:
-    """The one row that is meant, or 404 with the name of the field that named it."""
-    row = queryset.filter(**lookup).first()
-    if row is None:
-        raise NotKnown(f"There is no such {what} in this facility.", errors={what: ["Not known."]})
-    return row
 
 
 class ResourceViewSet(FacilityViewSet):
@@ -42,7 +35,7 @@ class ResourceViewSet(FacilityViewSet):
     filter_backends = (DjangoFilterBackend, OrderingFilter)
 
 
-class PatientViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceViewSet):
+class PatientViewSet(IdentityActions, ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceViewSet):
     """Patients. Names and identifiers are searched by POST, so that they never stand in a log."""
 
     queryset = Patient.objects.none()
@@ -58,6 +51,7 @@ class PatientViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Resourc
         "duplicates": perms.VIEW_PATIENT,
         "merge": perms.MERGE_PATIENTS,
         "add_alert": perms.UPDATE_PATIENT,
+        **IdentityActions.identity_codes,
     }
     serializer_classes = {
         "create": shapes.PatientCreateSerializer,
@@ -66,6 +60,7 @@ class PatientViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Resourc
         "duplicates": shapes.PatientQuerySerializer,
         "merge": shapes.MergeRequestSerializer,
         "add_alert": shapes.AlertInputSerializer,
+        **IdentityActions.identity_shapes,
     }
 
     def get_queryset(self) -> QuerySet[Patient]:
@@ -135,7 +130,7 @@ class PatientViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Resourc
         return Response(shapes.AlertSerializer(alert).data, status=status.HTTP_201_CREATED)
 
 
-class MergeViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
+class MergeViewSet(AfterMergeActions, ListMixin, RetrieveMixin, ResourceViewSet):
     """Merges that were made, and the way back."""
 
     queryset = PatientMerge.objects.none()
@@ -145,16 +140,18 @@ class MergeViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         "list": perms.MERGE_PATIENTS,
         "retrieve": perms.MERGE_PATIENTS,
         "undo": perms.MERGE_PATIENTS,
+        **AfterMergeActions.after_codes,
     }
+    serializer_classes = {"undo": shapes.UndoSerializer, **AfterMergeActions.after_shapes}
 
     def get_queryset(self) -> QuerySet[PatientMerge]:
         return selectors.merges(actor=self.actor)
 
-    @extend_schema(request=None, responses=shapes.MergeSerializer)
+    @extend_schema(request=shapes.UndoSerializer, responses=shapes.MergeSerializer)
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, uuid: str | None = None) -> Response:
-        """Give every moved row back."""
-        return self.answer(services.unmerge_patients(self.get_object(), actor=self.actor))
+        """Give every moved row back. What came since stays: see ``later``."""
+        return self.answer(services.unmerge_patients(self.get_object(), **self.validated(), actor=self.actor))
 
 
 class DocumentViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from orders.dates import Unreadable, read_here
 from orders.models import (
     CatalogueProcedure,
     Charge,
@@ -113,7 +116,38 @@ class PatientSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class PatientCreateSerializer(serializers.ModelSerializer):
+@extend_schema_field(OpenApiTypes.DATE)
+class BirthDateField(serializers.DateField):
+    """ISO 8601; also as it is typed in this facility (19/11/1990), a year alone, or an age ("about 40")."""
+
+    def to_internal_value(self, value: Any) -> date:
+        if isinstance(value, date):
+            return super().to_internal_value(value)
+        try:
+            day, self.parent.has_estimated_birth_date = read_here(str(value))
+        except Unreadable as refusal:
+            raise serializers.ValidationError(str(refusal)) from None
+        return day
+
+
+class WithBirthDate(serializers.Serializer):
+    """A year or an age is an estimate, whether the sender says so or not."""
+
+    has_estimated_birth_date = False
+
+    birth_date = BirthDateField(
+        required=False,
+        allow_null=True,
+        help_text="ISO 8601, or as it is typed in the facility; a year or an age counts as estimated.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if self.has_estimated_birth_date:
+            attrs["birth_date_is_estimated"] = True
+        return super().validate(attrs)
+
+
+class PatientCreateSerializer(WithBirthDate, serializers.ModelSerializer):
     """Texts are checked by the service, which says for each field what is wrong with it."""
 
     sex = serializers.ChoiceField(choices=Sex.choices, default=Sex.UNKNOWN)
@@ -124,7 +158,7 @@ class PatientCreateSerializer(serializers.ModelSerializer):
         fields = (*DEMOGRAPHICS, "identifiers")
 
 
-class PatientChangeSerializer(serializers.ModelSerializer):
+class PatientChangeSerializer(WithBirthDate, serializers.ModelSerializer):
     reason = serializers.CharField(max_length=150, required=False, allow_blank=True, default="")
     identifiers = IdentifierInputSerializer(many=True, required=False, help_text="Added to those that are known.")
 
@@ -189,6 +223,10 @@ class MergeSerializer(serializers.ModelSerializer):
 
     def get_moved(self, merge: PatientMerge) -> dict[str, int]:
         return {table: len(keys) for table, keys in merge.moved.items()}
+
+
+class UndoSerializer(serializers.Serializer):
+    reason = serializers.CharField(max_length=150, required=False, allow_blank=True, default="")
 
 
 class PlainReasonSerializer(serializers.Serializer):

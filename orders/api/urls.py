@@ -1,6 +1,7 @@
 from rest_framework.routers import BaseRouter
 
 from orders.api.catalogue import CatalogueViewSet, ChargeViewSet, PractitionerViewSet
+from orders.api.identity import IssuerViewSet, LinkViewSet
 from orders.api.orders import OrderViewSet, ProcedureViewSet
 from orders.api.patients import DocumentViewSet, MergeViewSet, PatientViewSet
 
@@ -8,6 +9,8 @@ from orders.api.patients import DocumentViewSet, MergeViewSet, PatientViewSet
 def register(router: BaseRouter) -> None:
     router.register("patients", PatientViewSet, basename="patient")
     router.register("patient-merges", MergeViewSet, basename="patient-merge")
+    router.register("patient-links", LinkViewSet, basename="patient-link")
+    router.register("identifier-issuers", IssuerViewSet, basename="identifier-issuer")
     router.register("documents", DocumentViewSet, basename="document")
     router.register("orders", OrderViewSet, basename="order")
     router.register("procedures", ProcedureViewSet, basename="procedure")

@@ -9,14 +9,14 @@ from django.utils.translation import gettext as _
 
 from orders import permissions as perms
 from orders.events import PatientsUnmerged, PatientUpdated
-from orders.models import Document, Order, Patient, PatientAlert, PatientIdentifier, PatientLink, Visit
+from orders.models import Document, Order, Patient, PatientAlert, PatientIdentifier, PatientLink, PatientMerge, Visit
 from orders.services.identity import locked_pair
 from orders.services.patients import refuse_merged, sign
 from orders.validation import Errors, short_string
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
-from ris.core.errors import Conflict, InvalidData
+from ris.core.errors import Conflict, InvalidData, NotKnown
 from ris.events.bus import publish
 
 #: What may be given to the other record after an unmerge, beside orders, which take their documents along.
@@ -129,3 +129,26 @@ def _tell_both(before: Patient, after: Patient, procedures: list[str], actor: Ac
         PatientsUnmerged(str(before.uuid), version=before.version, loser=str(after.uuid), procedures=procedures),
         actor=actor,
     )
+
+
+@service(perms.MERGE_PATIENTS)
+def give_after_unmerge(merge: PatientMerge, *, kind: str, row: Any, reason: str, actor: Actor) -> Any:
+    """Give one row that came while a merge held (``selectors.rows_after_merge``) to the record that was merged.
+
+    ``kind``: order, document, alert, visit or identifier; ``row``: its UUID.
+    """
+    from orders.selectors import rows_after_merge
+
+    if merge.undone_at is None:
+        raise Conflict(
+            _("This merge still holds."),
+            asked=_("To give what came after it to the other record."),
+            found=_("Both records are one."),
+            todo=_("Undo the merge first."),
+        )
+    found = next((came for came in rows_after_merge(merge).get(f"{kind}s", []) if str(came.uuid) == str(row)), None)
+    if found is None:
+        raise NotKnown(_("There is no such entry that came after the merge, or it has moved already."))
+    if isinstance(found, Order):
+        return move_order(found, patient=merge.loser, reason=reason, actor=actor)
+    return move_row(found, patient=merge.loser, reason=reason, actor=actor)
