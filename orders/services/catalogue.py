@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from orders import permissions as perms
 from orders import validation
-from orders.models import CatalogueProcedure, Modality, Preparation, ProcedureCode
+from orders.models import CatalogueProcedure, Modality, Preparation, PriceItem, ProcedureCode
 from orders.validation import Errors
 from ris.audit.models import Action
 from ris.audit.service import record, service
@@ -23,9 +23,9 @@ from ris.core.errors import InvalidData
 
 STARTER = Path(__file__).resolve().parent.parent / "data" / "catalogue.csv"
 LANGUAGES = ("en", "sw")
-SCHEMES = {"loinc": "LN", "cpt": "C4"}
-FLAGS = ("has_laterality", "uses_contrast", "needs_vetting", "needs_completion_before_reading")
-OPTIONAL = ("needs_completion_before_reading", "is_active")
+SCHEMES = {"loinc": "LN", "radlex": "RADLEX", "cpt": "C4"}
+FLAGS = ("has_laterality", "uses_contrast", "needs_vetting", "needs_protocol", "needs_completion_before_reading")
+OPTIONAL = ("needs_protocol", "needs_completion_before_reading", "is_active", "radlex", "charge_codes")
 COLUMNS = (
     "code",
     "name",
@@ -44,6 +44,8 @@ COLUMNS = (
     "preparation_sw",
 )
 MOST_ROWS = 20_000
+#: kind of a line -> where it is counted
+COUNTED = {"new": "created", "changed": "changed", "unchanged": "unchanged"}
 TRUE = {"1", "true", "yes", "x", "y"}
 FALSE = {"0", "false", "no", "n", ""}
 
@@ -60,6 +62,31 @@ class ImportResult:
     @property
     def total(self) -> int:
         return self.created + self.changed + self.unchanged
+
+
+@dataclass
+class Line:
+    """One line of a table: what it would do, or what is wrong with it. ``changes``: (column, before, after)."""
+
+    number: int
+    code: str
+    name: str
+    row: CatalogueProcedure | None
+    fields: dict[str, Any]
+    codes: dict[str, str]
+    texts: dict[str, str]
+    charge_codes: list[str]
+    changes: list[tuple[str, str, str]] = field(default_factory=list)
+    errors: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """wrong, new, changed or unchanged."""
+        if self.errors:
+            return "wrong"
+        if self.row is None:
+            return "new"
+        return "changed" if self.changes else "unchanged"
 
 
 def _flag(text: str, name: str, errors: Errors) -> bool:
@@ -127,103 +154,117 @@ def _rows(source: Iterable[str]) -> list[dict[str, str]]:
     return rows
 
 
+def _lines(source: Iterable[str]) -> list[Line]:
+    """Every line of the table beside what is stored; nothing is written."""
+    known = {row.code: row for row in CatalogueProcedure.objects.prefetch_related("codes", "preparations", "prices")}
+    lines: list[Line] = []
+    seen: set[str] = set()
+    for number, raw in enumerate(_rows(source), start=2):
+        own = Errors()
+        code = validation.short_string(raw.get("code"), "code", own, length=16, required=True)
+        if code in seen:
+            own.add("code", _("This code stands in the table twice."))
+        seen.add(code)
+        if raw.get(None):  # type: ignore[call-overload]
+            own.add("code", _("This line has more columns than the table."))
+        fields, codes, texts, errors = _clean(raw)
+        own.found.update(errors.found)
+        charge_codes = (raw.get("charge_codes") or "").split()
+        line = Line(number, code, fields["name"], known.get(code), fields, codes, texts, charge_codes, errors=own.found)
+        line.changes = _changes(line)
+        lines.append(line)
+    _check_codes(lines, known)
+    _check_charges(lines)
+    return lines
+
+
+def _changes(line: Line) -> list[tuple[str, str, str]]:
+    """What the line says otherwise than the row; an empty code or text takes away none."""
+    row = line.row
+    if row is None:
+        return []
+    pairs = [(name, getattr(row, name), value) for name, value in line.fields.items()]
+    codes = {entry.scheme: entry.value for entry in row.codes.all()}
+    texts = {entry.language: entry.text for entry in row.preparations.all()}
+    columns = {scheme: column for column, scheme in SCHEMES.items()}
+    pairs += [(columns[scheme], codes.get(scheme, ""), value) for scheme, value in line.codes.items() if value]
+    pairs += [(f"preparation_{name}", texts.get(name, ""), value) for name, value in line.texts.items() if value]
+    linked = {price.code for price in row.prices.all()}
+    if not linked.issuperset(line.charge_codes):
+        pairs.append(("charge_codes", " ".join(sorted(linked)), " ".join(sorted(linked | set(line.charge_codes)))))
+    return [(name, str(before), str(after)) for name, before, after in pairs if before != after]
+
+
+def _check_codes(lines: list[Line], known: dict[str, CatalogueProcedure]) -> None:
+    """A code of another scheme means one exam only, among the lines and the rows that stay as they are."""
+    owner = {(entry.scheme, entry.value): row.code for row in known.values() for entry in row.codes.all()}
+    columns = {scheme: column for column, scheme in SCHEMES.items()}
+    for line in lines:
+        for scheme, value in line.codes.items():
+            if not value:
+                continue
+            other = owner.setdefault((scheme, value), line.code)
+            if other != line.code:
+                words = _("%(other)s has the code %(value)s.") % {"other": other, "value": value}
+                line.errors.setdefault(columns[scheme], []).append(words)
+
+
+def _check_charges(lines: list[Line]) -> None:
+    wanted = {code for line in lines for code in line.charge_codes}
+    prices = dict(PriceItem.objects.filter(code__in=wanted).values_list("code", "catalogue__code")) if wanted else {}
+    for line in lines:
+        for code in line.charge_codes:
+            if code not in prices:
+                words = _("The price list does not know %(code)s.") % {"code": code}
+            elif (prices[code] or line.code) != line.code:
+                words = _("%(other)s has the code %(value)s.") % {"other": prices[code], "value": code}
+            else:
+                prices[code] = line.code
+                continue
+            line.errors.setdefault("charge_codes", []).append(words)
+
+
+def preview_catalogue(source: TextIO | Iterable[str], *, actor: Actor) -> list[Line]:
+    """What a table would change, line by line, with everything that is wrong; writes nothing."""
+    actor.require(perms.MANAGE_CATALOGUE)
+    return _lines(source)
+
+
 @service(perms.MANAGE_CATALOGUE, action=Action.UPDATE)
 def import_catalogue(source: TextIO | Iterable[str], *, actor: Actor) -> ImportResult:
     """Add the rows of a CSV table and change those that are known by their code; all of them or none.
 
     Rows that the table does not name stay as they are. An empty code or text takes away none.
     """
-    rows = _rows(source)
-    wrong: dict[str, Any] = {}
-    cleaned = []
-    seen: set[str] = set()
-    for number, row in enumerate(rows, start=2):
-        own = Errors()
-        code = validation.short_string(row.get("code"), "code", own, length=16, required=True)
-        if code in seen:
-            own.add("code", _("This code stands in the table twice."))
-        seen.add(code)
-        fields, codes, texts, errors = _clean(row)
-        errors.found.update(own.found)
-        if errors.found:
-            wrong[_("line %(number)d") % {"number": number}] = errors.found
-        cleaned.append((code, fields, codes, texts))
+    lines = _lines(source)
+    wrong = {_("line %(number)d") % {"number": line.number}: line.errors for line in lines if line.errors}
     if wrong:
         raise InvalidData(_("The catalogue was not loaded."), todo=_("Correct these lines."), errors=wrong)
-    result = ImportResult(codes=[code for code, *__ in cleaned])
-    known = {row.code: row for row in CatalogueProcedure.objects.prefetch_related("codes", "preparations")}
-    for code, fields, codes, texts in cleaned:
-        _load_row(known.get(code), code, fields, codes, texts, result, actor)
+    result = ImportResult(codes=[line.code for line in lines])
+    for line in lines:
+        setattr(result, COUNTED[line.kind], getattr(result, COUNTED[line.kind]) + 1)
+        if line.kind != "unchanged":
+            _load(line, actor)
     detail = {"created": result.created, "changed": result.changed, "unchanged": result.unchanged}
     record(actor, "orders.import_catalogue", Action.UPDATE, detail=detail)
     return result
 
 
-def _load_row(
-    row: CatalogueProcedure | None,
-    code: str,
-    fields: dict[str, Any],
-    codes: dict[str, str],
-    texts: dict[str, str],
-    result: ImportResult,
-    actor: Actor,
-) -> None:
-    is_new = row is None
-    row = row or CatalogueProcedure(code=code)
-    changed = is_new or any(getattr(row, name) != value for name, value in fields.items())
-    if changed:
-        for name, value in fields.items():
+def _load(line: Line, actor: Actor) -> None:
+    row = line.row or CatalogueProcedure(code=line.code)
+    if line.row is None or any(getattr(row, name) != value for name, value in line.fields.items()):
+        for name, value in line.fields.items():
             setattr(row, name, value)
         row.save_as(actor, _("Loaded from a table"))
-    known_codes = {} if is_new else {entry.scheme: entry for entry in row.codes.all()}
-    known_texts = {} if is_new else {entry.language: entry for entry in row.preparations.all()}
-    changed |= _load_codes(row, codes, known_codes)
-    changed |= _load_texts(row, texts, known_texts)
-    if is_new:
-        result.created += 1
-    elif changed:
-        result.changed += 1
-    else:
-        result.unchanged += 1
-
-
-def _load_codes(row: CatalogueProcedure, codes: dict[str, str], known: dict[str, ProcedureCode]) -> bool:
-    changed = False
-    for scheme, value in codes.items():
-        entry = known.get(scheme)
-        if not value or (entry is not None and entry.value == value):
-            continue
-        other = ProcedureCode.objects.filter(scheme=scheme, value=value).exclude(procedure=row).first()
-        if other is not None:
-            raise InvalidData(
-                _("Two exams have the same code."),
-                found=f"{value} ({scheme})",
-                errors={
-                    row.code: [_("%(other)s has the code %(value)s.") % {"other": other.procedure.code, "value": value}]
-                },
-            )
-        if entry is None:
-            ProcedureCode.objects.create(procedure=row, scheme=scheme, value=value)
-        else:
-            entry.value = value
-            entry.save()
-        changed = True
-    return changed
-
-
-def _load_texts(row: CatalogueProcedure, texts: dict[str, str], known: dict[str, Preparation]) -> bool:
-    changed = False
-    for language, text in texts.items():
-        entry = known.get(language)
-        if not text or (entry is not None and entry.text == text):
-            continue
-        if entry is None:
-            Preparation.objects.create(procedure=row, language=language, text=text)
-        else:
-            entry.text = text
-            entry.save()
-        changed = True
-    return changed
+    for scheme, value in line.codes.items():
+        if value:
+            ProcedureCode.objects.update_or_create(procedure=row, scheme=scheme, defaults={"value": value})
+    for language, text in line.texts.items():
+        if text:
+            Preparation.objects.update_or_create(procedure=row, language=language, defaults={"text": text})
+    for price in PriceItem.objects.filter(code__in=line.charge_codes, catalogue__isnull=True):
+        price.catalogue = row
+        price.save_as(actor, _("Linked by the catalogue's table"))
 
 
 def load_starter_catalogue(*, actor: Actor) -> ImportResult:
@@ -238,12 +279,14 @@ def export_catalogue(*, actor: Actor) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*COLUMNS, *OPTIONAL], lineterminator="\n")
     writer.writeheader()
-    for row in CatalogueProcedure.objects.prefetch_related("codes", "preparations").order_by("modality", "code"):
+    rows = CatalogueProcedure.objects.prefetch_related("codes", "preparations", "prices")
+    for row in rows.order_by("modality", "code"):
         codes = {entry.scheme: entry.value for entry in row.codes.all()}
         texts = {entry.language: entry.text for entry in row.preparations.all()}
         plain = {name: getattr(row, name) for name in (*COLUMNS[:11], *OPTIONAL) if hasattr(row, name)}
         line = {name: int(value) if isinstance(value, bool) else value for name, value in plain.items()}
         line.update({column: codes.get(scheme, "") for column, scheme in SCHEMES.items()})
         line.update({f"preparation_{language}": texts.get(language, "") for language in LANGUAGES})
+        line["charge_codes"] = " ".join(sorted(price.code for price in row.prices.all()))
         writer.writerow(line)
     return text.getvalue()

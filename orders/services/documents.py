@@ -20,6 +20,8 @@ from ris.core.actor import Actor
 from ris.core.errors import InvalidData
 
 LARGEST = 20 * 1024 * 1024
+#: How a file of each kind is called when it is saved: ours, never what somebody typed.
+EXTENSIONS = {"application/pdf": "pdf", "image/png": "png", "image/jpeg": "jpg", "image/tiff": "tif"}
 SIGNATURES = (
     (b"%PDF-", "application/pdf"),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -40,6 +42,11 @@ class Uploaded(Protocol):
 def content_type_of(content: bytes) -> str:
     """What the bytes are, by their first ones; "" when it is nothing we keep."""
     return next((kind for signature, kind in SIGNATURES if content.startswith(signature)), "")
+
+
+def download_name(document: Document) -> str:
+    """Letters, digits and one dot: nothing that a file system or a shell takes for more than a name."""
+    return f"{document.kind.replace('_', '-')}-{document.uuid.hex[-12:]}.{EXTENSIONS.get(document.content_type, 'bin')}"
 
 
 def _checked_content(file: Uploaded | BinaryIO, errors: Errors) -> tuple[bytes, str]:
@@ -83,6 +90,24 @@ def add_document(
     )
     document.file.save(str(document.uuid), ContentFile(content), save=False)
     sign(document, actor, _("Document added"))
+    return document
+
+
+@service(perms.ADD_DOCUMENT)
+def attach_document(document: Document, *, order: Order, actor: Actor) -> Document:
+    """A paper that was kept with the patient belongs to this order from now on."""
+    document = Document.objects.select_for_update(of=("self",)).get(pk=document.pk)
+    errors = Errors()
+    if document.patient_id != order.patient_id:
+        errors.add("order", _("This order is another patient's."))
+    if document.withdrawn_at is not None:
+        errors.add("document", _("This document was withdrawn."))
+    if document.order_id not in (None, order.pk):
+        errors.add("document", _("This document belongs to another order."))
+    errors.raise_if_any(_("The document was not attached."))
+    if document.order_id is None:
+        document.order = order
+        sign(document, actor, _("Attached to the order"))
     return document
 
 

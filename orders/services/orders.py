@@ -382,7 +382,7 @@ def change_procedure(
         code=code or procedure.code,
         scheme=scheme if code else procedure.code_scheme,
         laterality=procedure.laterality if laterality is None else laterality,
-        protocol="" if code else procedure.protocol,
+        protocol="" if code not in ("", procedure.code) else procedure.protocol,
         contrast=procedure.contrast,
         due_by=procedure.due_by,
     )

@@ -7,12 +7,13 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from orders.models import DocumentKind, IdentifierType, PatientAlert, PatientClass, Priority, Sex
+from orders.models import ContrastDecision, DocumentKind, PatientClass, Priority
 from ris.accounts.models import Practitioner, Site
+from ris.accounts.selectors import users_with_role
 from ris.core.concepts import DISCONTINUATION_REASONS
 from ris.core.errors import DomainError
+from ris.core.permissions import CLERK, READERS
 
-LANGUAGES = [("", _("Not asked")), ("en", _("English")), ("sw", _("Swahili")), ("so", _("Somali")), ("fr", _("French"))]
 TRANSPORT = [("", _("On foot")), ("wheelchair", _("Wheelchair")), ("bed", _("Bed")), ("portable", _("Exam at the bed"))]
 ISOLATION = [
     ("", _("None")),
@@ -20,13 +21,6 @@ ISOLATION = [
     ("droplet", _("Droplet")),
     ("airborne", _("Airborne")),
     ("protective", _("Protective")),
-]
-IDENTITY_PAPERS = [
-    (IdentifierType.NATIONAL, _("National identifier")),
-    (IdentifierType.PASSPORT, _("Passport")),
-    (IdentifierType.INSURANCE, _("Insurance number")),
-    (IdentifierType.MEDICAL_RECORD, _("Medical record number")),
-    (IdentifierType.EXTERNAL, _("Number of another house")),
 ]
 REASONS = [(code, _(entry.meaning)) for code, entry in DISCONTINUATION_REASONS.items()]
 
@@ -40,106 +34,22 @@ def add_refusal(form: forms.Form, refusal: DomainError) -> None:
             form.add_error(name if name in form.fields else None, str(message))
 
 
-class PatientForm(forms.Form):
-    family_name = forms.CharField(label=_("Family name"), max_length=64)
-    given_name = forms.CharField(label=_("Given name"), max_length=64, required=False)
-    middle_name = forms.CharField(label=_("Middle name"), max_length=64, required=False)
-    birth_date = forms.DateField(
-        label=_("Date of birth"),
-        required=False,
-        help_text=_("19 Nov 1990 or 19/11/1990"),
-        widget=forms.DateInput(attrs={"autocomplete": "off", "inputmode": "text"}),
-    )
-    birth_date_is_estimated = forms.TypedChoiceField(
-        label=_("Precision"),
-        choices=[("", _("Exact")), ("1", _("About"))],
-        coerce=bool,
-        empty_value=False,
-        required=False,
-        widget=forms.Select,
-    )
-    sex = forms.ChoiceField(
-        label=_("Sex"),
-        choices=[
-            (Sex.FEMALE, _("Female")),
-            (Sex.MALE, _("Male")),
-            (Sex.OTHER, _("Other")),
-            (Sex.UNKNOWN, _("Unknown")),
-        ],
-        initial=Sex.UNKNOWN,
-        widget=forms.RadioSelect,
-    )
-    phone = forms.CharField(
-        label=_("Phone"), max_length=40, required=False, widget=forms.TextInput(attrs={"type": "tel"})
-    )
-    email = forms.CharField(label=_("E-mail"), max_length=254, required=False)
-    language = forms.ChoiceField(label=_("Language"), choices=LANGUAGES, required=False)
-    next_of_kin = forms.CharField(label=_("Next of kin"), max_length=200, required=False)
-    address = forms.CharField(label=_("Address"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
-    prefix = forms.CharField(label=_("Title"), max_length=32, required=False)
-    suffix = forms.CharField(label=_("Suffix"), max_length=32, required=False)
-    ideographic_name = forms.CharField(label=_("Name, ideographic"), max_length=64, required=False)
-    phonetic_name = forms.CharField(label=_("Name, phonetic"), max_length=64, required=False)
-    weight_kg = forms.DecimalField(label=_("Weight (kg)"), required=False)
-    height_m = forms.DecimalField(label=_("Height (m)"), required=False)
-    identity_is_unverified = forms.BooleanField(label=_("Identity is not confirmed"), required=False)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in ("family_name", "given_name", "middle_name", "phone", "email", "address"):
-            self.fields[name].widget.attrs["autocomplete"] = "off"
-
-
-class RegisterForm(PatientForm):
-    paper = forms.ChoiceField(label=_("Identity document"), choices=IDENTITY_PAPERS, required=False)
-    paper_number = forms.CharField(
-        label=_("Number"), max_length=64, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
-    )
-    paper_issuer = forms.CharField(label=_("Issued by"), max_length=64, required=False)
-
-    def service_fields(self) -> dict[str, Any]:
-        """What ``register_patient`` takes."""
-        data = dict(self.cleaned_data)
-        paper, number, issuer = data.pop("paper"), data.pop("paper_number"), data.pop("paper_issuer")
-        if number:
-            data["identifiers"] = [{"value": number, "issuer": issuer or default_issuer(paper), "type": paper}]
-        return data
-
-
-def default_issuer(paper: str) -> str:
-    """Who issues such a paper when nobody says; the facility itself for its own numbers."""
-    return {
-        IdentifierType.NATIONAL: "NATIONAL",
-        IdentifierType.PASSPORT: "PASSPORT",
-        IdentifierType.INSURANCE: "INSURER",
-        IdentifierType.EXTERNAL: "EXTERNAL",
-    }.get(IdentifierType(paper or "MR"), "")
-
-
-class CorrectForm(PatientForm):
-    reason = forms.CharField(label=_("Why is it corrected?"), max_length=150)
-
-
-class IdentifierForm(forms.Form):
-    type = forms.ChoiceField(label=_("Kind"), choices=IdentifierType.choices)
-    value = forms.CharField(label=_("Number"), max_length=64)
-    issuer = forms.CharField(label=_("Issued by"), max_length=64, required=False)
-
-
-class AlertForm(forms.Form):
-    kind = forms.ChoiceField(label=_("Kind"), choices=PatientAlert.Kind.choices)
-    text = forms.CharField(label=_("What must be known"), max_length=200)
-
-
 class DocumentForm(forms.Form):
     kind = forms.ChoiceField(label=_("Kind"), choices=DocumentKind.choices)
     title = forms.CharField(label=_("Title"), max_length=120)
     file = forms.FileField(label=_("File"), help_text=_("PDF, PNG, JPEG or TIFF, at most 20 MB"))
 
 
-class MergeForm(forms.Form):
-    loser = forms.UUIDField(widget=forms.HiddenInput)
-    reason = forms.CharField(label=_("Why are they the same person?"), max_length=200)
+class AttachmentForm(forms.Form):
+    """A paper that comes with a new order; its kind is its title unless one is typed."""
+
+    paper_kind = forms.ChoiceField(label=_("Kind of paper"), choices=DocumentKind.choices, required=False)
+    paper_title = forms.CharField(label=_("Title"), max_length=120, required=False)
+    paper_file = forms.FileField(label=_("File"), required=False, help_text=_("PDF, PNG, JPEG or TIFF, at most 20 MB"))
+
+
+class WithdrawForm(forms.Form):
+    reason = forms.CharField(label=_("Why is it withdrawn?"), max_length=150)
 
 
 class OrderForm(forms.Form):
@@ -170,6 +80,9 @@ class OrderForm(forms.Form):
     site = forms.ModelChoiceField(
         label=_("Site"), queryset=Site.objects.none(), required=False, to_field_name="code", empty_label=_("Any")
     )
+    due_by = forms.DateField(
+        label=_("Wanted by"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -181,13 +94,57 @@ class OrderForm(forms.Form):
         self.fields["site"].queryset = sites  # type: ignore[attr-defined]
 
 
+class OrderChangeForm(OrderForm):
+    reason = forms.CharField(label=_("Why is it changed?"), max_length=150)
+    due_by = None  # it belongs to each exam
+
+
 class CodedReasonForm(forms.Form):
     reason_code = forms.ChoiceField(label=_("Reason"), choices=REASONS)
     reason_text = forms.CharField(label=_("In words"), max_length=200, required=False)
 
 
+class LocalMoment(forms.DateTimeInput):
+    """A browser's own field for day and time, in the facility's time zone."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%dT%H:%M")
+
+
+class OwnerField(forms.ModelChoiceField):
+    """Somebody who may hold requests; nobody chosen means whoever holds it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        people = users_with_role(CLERK, *READERS).filter(is_active=True).order_by("family_name", "given_name", "pk")
+        super().__init__(people, to_field_name="uuid", required=False, empty_label=_("Me"), **kwargs)
+
+    def label_from_instance(self, user: Any) -> str:
+        return user.display_name
+
+
 class HoldForm(forms.Form):
-    reason_text = forms.CharField(label=_("Why, or what is asked"), max_length=200)
+    reason_text = forms.CharField(label=_("Why"), max_length=200)
+    until = forms.DateTimeField(label=_("Until"), required=False, widget=LocalMoment)
+    owner = OwnerField(label=_("Who looks after it"))
+
+
+class AskForm(forms.Form):
+    reason_text = forms.CharField(label=_("What do you ask?"), max_length=200, widget=forms.Textarea(attrs={"rows": 2}))
+    until = forms.DateTimeField(label=_("Answer wanted by"), required=False, widget=LocalMoment)
+
+
+class AnswerForm(forms.Form):
+    answer = forms.CharField(label=_("Answer"), max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+class ReturnForm(forms.Form):
+    reason_text = forms.CharField(label=_("Why is it looked at again?"), max_length=150)
+
+
+class ReopenForm(forms.Form):
+    reason_text = forms.CharField(label=_("Why is it done after all?"), max_length=150)
 
 
 class AcceptForm(forms.Form):
@@ -197,8 +154,13 @@ class AcceptForm(forms.Form):
 
 
 class ProtocolForm(forms.Form):
-    protocol = forms.CharField(label=_("Protocol"), max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
-    contrast = forms.CharField(label=_("Contrast"), max_length=64, required=False)
+    protocol = forms.CharField(
+        label=_("Protocol"), max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3})
+    )
+    contrast_decision = forms.ChoiceField(
+        label=_("Contrast"), choices=ContrastDecision.choices[1:], required=False, widget=forms.RadioSelect
+    )
+    contrast = forms.CharField(label=_("Agent and amount"), max_length=64, required=False)
     comments = forms.CharField(
         label=_("To the technologist"), required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2})
     )
@@ -208,10 +170,22 @@ class ReleaseForm(forms.Form):
     reason_text = forms.CharField(label=_("What was the answer?"), max_length=150, required=False)
 
 
+SIDE_CHOICES = [("", _("None")), ("L", _("Left")), ("R", _("Right")), ("B", _("Both sides"))]
+
+
 class MapForm(forms.Form):
     code = forms.CharField(label=_("Code of the exam that is meant"), max_length=16)
-    laterality = forms.ChoiceField(
-        label=_("Side"),
-        choices=[("", _("None")), ("L", _("Left")), ("R", _("Right")), ("B", _("Both sides"))],
-        required=False,
-    )
+    laterality = forms.ChoiceField(label=_("Side"), choices=SIDE_CHOICES, required=False)
+
+
+class ChangeExamForm(MapForm):
+    reason = forms.CharField(label=_("Why"), max_length=150)
+
+
+class ReplaceForm(CodedReasonForm):
+    code = forms.CharField(label=_("Code of the exam in its place"), max_length=16)
+    laterality = forms.ChoiceField(label=_("Side"), choices=SIDE_CHOICES, required=False)
+
+
+class CatalogueTableForm(forms.Form):
+    file = forms.FileField(label=_("Table"), help_text=_("CSV in UTF-8, with a line of column names"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -18,22 +17,36 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from orders import permissions as perms
-from orders import selectors, services
-from orders.models import CatalogueProcedure, Modality, Order, Patient, Priority, ProcedureStatus, RequestedProcedure
+from orders import queues, selectors, services
+from orders.models import (
+    CatalogueProcedure,
+    Document,
+    DocumentKind,
+    Modality,
+    Order,
+    Patient,
+    Priority,
+    ProcedureStatus,
+    RequestedProcedure,
+)
+from orders.models.orders import OPEN_BEFORE_EXAM
 from orders.services import ProcedureRequest
 from orders.web import forms as shapes
+from orders.web.actions import Doable, checked
 from orders.web.patients import patient_page
 from orders.web.support import cursor_page, once, steps_of
 from ris.accounts.web import page
 from ris.audit.selectors import search_events
 from ris.audit.service import flush_refusals, record_read
-from ris.core.errors import DomainError, InvalidData, NotKnown
+from ris.core.concepts import DISCONTINUATION_REASONS
+from ris.core.errors import DomainError, NotKnown
 from ris.core.ids import uuid7
 
 S = ProcedureStatus
 EXAMS_OFFERED = 12
 MOST_PICKS = 10
 AUDIT_ROWS = 100
+CHANGEABLE = frozenset({*OPEN_BEFORE_EXAM, S.IN_PROGRESS, S.PERFORMED, S.READY_TO_READ, S.READING})
 SIDES = (("L", gettext_lazy("Left")), ("R", gettext_lazy("Right")), ("B", gettext_lazy("Both")))
 #: The saved lists at the left: key, words, statuses.
 VIEWS: tuple[tuple[str, Any, str, tuple[str, ...]], ...] = (
@@ -113,11 +126,51 @@ class Entry:
             if code in known
         ]
         self.query = request.POST.get("exam", "").strip()[:60] if not added else ""
+        self.paper_form = shapes.AttachmentForm()
+        self.papers = self._papers() if self.is_post and request.actor.may(perms.ADD_DOCUMENT) else []
 
     def _initial(self) -> dict[str, Any]:
         user = self.request.user
         own = getattr(user, "practitioner", None)
         return {"requester": own.uuid} if own is not None else {}
+
+    def _papers(self) -> list[Document]:
+        """What came with this order so far. A file is kept with the patient at once: a browser sends it only once."""
+        request, actor = self.request, self.request.actor
+        wanted = request.POST.getlist("paper")[:MOST_PICKS]
+        known = {str(row.uuid): row for row in selectors.documents(actor=actor).filter(patient=self.patient)}
+        papers = [known[uuid] for uuid in dict.fromkeys(wanted) if uuid in known and known[uuid].order_id is None]
+        dropped = known.get(request.POST.get("drop", ""))
+        if dropped in papers:
+            papers.remove(dropped)
+            services.withdraw_document(dropped, reason=_("Taken off a new order"), actor=actor)
+        if "paper_file" in request.FILES:
+            self.paper_form = shapes.AttachmentForm(request.POST, request.FILES)
+            paper = self._keep_paper()
+            if paper is not None and paper not in papers:
+                papers.append(paper)
+        return papers
+
+    def _keep_paper(self) -> Document | None:
+        if not self.paper_form.is_valid():
+            return None
+        data = self.paper_form.cleaned_data
+        kind = DocumentKind(data["paper_kind"] or DocumentKind.OTHER)
+        try:
+            paper = services.add_document(
+                self.patient,
+                kind=kind,
+                title=data["paper_title"] or str(kind.label),
+                file=data["paper_file"],
+                actor=self.request.actor,
+            )
+        except DomainError as refusal:
+            flush_refusals()
+            for found in refusal.errors.get("file", [refusal.detail]):
+                self.paper_form.add_error("paper_file", str(found))
+            return None
+        self.paper_form = shapes.AttachmentForm()
+        return paper
 
     @property
     def wants_to_place(self) -> bool:
@@ -128,14 +181,18 @@ class Entry:
         return exam_options(self.query, leaving_out=picked) if self.query else []
 
     def requests(self) -> list[ProcedureRequest]:
-        return [ProcedureRequest(pick["exam"].code, laterality=pick["side"]) for pick in self.picks]
+        due_by = self.form.cleaned_data["due_by"]
+        return [ProcedureRequest(pick["exam"].code, laterality=pick["side"], due_by=due_by) for pick in self.picks]
 
+    @transaction.atomic
     def place(self) -> str:
-        """Place the order; answers its address."""
+        """Place the order with its papers; answers its address."""
         data = {**self.form.cleaned_data, "copies_to": list(self.form.cleaned_data["copies_to"])}
-        order = services.create_order(
-            patient=self.patient, procedures=self.requests(), **data, actor=self.request.actor
-        )
+        data.pop("due_by")
+        actor = self.request.actor
+        order = services.create_order(patient=self.patient, procedures=self.requests(), **data, actor=actor)
+        for paper in self.papers:
+            services.attach_document(paper, order=order, actor=actor)
         return reverse("order_detail", args=[order.uuid])
 
     def note(self, refusal: DomainError) -> None:
@@ -159,9 +216,12 @@ class Entry:
             if alert.is_active and (alert.kind != "allergy" or contrast):
                 found.append({"tone": "amber", "icon": "alert-triangle", "title": str(alert), "words": ""})
         for pick in self.picks:
-            similar = selectors.similar_exams(self.patient, pick["exam"], actor=self.request.actor)[:3]
+            similar = list(selectors.similar_exams(self.patient, pick["exam"], actor=self.request.actor)[:3])
             for row in similar:
-                found.append({"tone": "amber", "icon": "history", "similar": row, "exam": pick["exam"]})
+                found.append({"similar": row, "is_same": row.catalogue_id == pick["exam"].pk})
+            if not similar:
+                last = queues.last_similar_exam(self.patient, pick["exam"], actor=self.request.actor)
+                found.append({"none_similar": pick["exam"], "last": last})
         return found
 
 
@@ -180,7 +240,7 @@ def order_create(request: HttpRequest, patient: Patient) -> HttpResponse:
     status = 200
     if entry.wants_to_place:
         status = 422
-        if entry.form.is_valid():
+        if entry.form.is_valid() and not entry.paper_form.errors:
             try:
                 answer = once(request, f"order:{patient.uuid}", entry.place)
             except DomainError as refusal:
@@ -202,6 +262,7 @@ def order_create(request: HttpRequest, patient: Patient) -> HttpResponse:
         "form": entry.form,
         "options": entry.options(),
         "sides": SIDES,
+        "may_attach": request.actor.may(perms.ADD_DOCUMENT),
         "checks": entry.checks(),
         "missing": [pick["error"] for pick in entry.picks if pick["error"]],
     }
@@ -239,6 +300,8 @@ def order_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def order_context(request: HttpRequest, order: Order, exams: list[RequestedProcedure]) -> dict[str, Any]:
     actor = request.actor
     audit = _audit_of(order, exams) if actor.may("audit.view_event") else []
+    doable = Doable(actor)
+    papers = selectors.documents(actor=actor).filter(order=order) if actor.may(perms.VIEW_DOCUMENT) else []
     return {
         "nav": "orders",
         "order": order,
@@ -248,15 +311,28 @@ def order_context(request: HttpRequest, order: Order, exams: list[RequestedProce
                 "row": row,
                 "steps": steps_of(row),
                 "timeline": selectors.procedure_timeline(row, actor=actor, request=request),
-                "verbs": verbs_of(row, actor),
+                "inquiries": list(row.inquiries.select_related("asked_by", "answered_by")),
+                "verbs": doable.of(row),
+                "reason": reason_of(row),
             }
             for row in exams
         ],
         "audit": audit,
+        "papers": list(papers),
+        "paper_form": shapes.DocumentForm(auto_id="paper_%s"),
+        "withdraw_form": shapes.WithdrawForm(auto_id=False),
+        "may_attach": actor.may(perms.ADD_DOCUMENT),
+        "may_change": actor.may(perms.CHANGE_ORDER) and any(row.status in CHANGEABLE for row in exams),
         "may_cancel": actor.may(perms.CANCEL_ORDER) and any(row.can_move_to(S.CANCELLED) for row in exams),
         "cancel_form": shapes.CodedReasonForm(),
         "is_several": len(exams) > 1,
     }
+
+
+def reason_of(row: RequestedProcedure) -> str:
+    """The coded reason of the status in words, with what was said about it."""
+    coded = DISCONTINUATION_REASONS.get(row.reason_code)
+    return " · ".join(part for part in (_(coded.meaning) if coded else row.reason_code, row.reason_text) if part)
 
 
 def _audit_of(order: Order, exams: list[RequestedProcedure]) -> list[Any]:
@@ -268,119 +344,47 @@ def _audit_of(order: Order, exams: list[RequestedProcedure]) -> list[Any]:
     return sorted(found.values(), key=lambda event: -event.pk)[:AUDIT_ROWS]
 
 
-#: verb -> (words, icon, right, form, service, status that it leads to; "" when it leads to none)
-VERBS: dict[str, tuple[Any, str, str, type[forms.Form], Callable[..., Any], str]] = {
-    "accept": (
-        gettext_lazy("Accept"),
-        "clipboard-check",
-        perms.VET_PROCEDURE,
-        shapes.AcceptForm,
-        services.accept_procedure,
-        S.ACCEPTED,
-    ),
-    "map": (
-        gettext_lazy("Choose the exam"),
-        "link",
-        perms.CHANGE_ORDER,
-        shapes.MapForm,
-        services.change_procedure,
-        "",
-    ),
-    "protocol": (
-        gettext_lazy("Protocol"),
-        "clipboard-list",
-        perms.VET_PROCEDURE,
-        shapes.ProtocolForm,
-        services.protocol_procedure,
-        "",
-    ),
-    "release": (
-        gettext_lazy("Release"),
-        "player-play",
-        perms.HOLD_PROCEDURE,
-        shapes.ReleaseForm,
-        services.release_procedure,
-        "",
-    ),
-    "ask": (
-        gettext_lazy("Ask the requester"),
-        "help-circle",
-        perms.HOLD_PROCEDURE,
-        shapes.HoldForm,
-        services.request_information,
-        S.INFO_REQUESTED,
-    ),
-    "hold": (
-        gettext_lazy("Hold"),
-        "player-pause",
-        perms.HOLD_PROCEDURE,
-        shapes.HoldForm,
-        services.hold_procedure,
-        S.ON_HOLD,
-    ),
-    "reject": (
-        gettext_lazy("Reject"),
-        "clipboard-x",
-        perms.VET_PROCEDURE,
-        shapes.CodedReasonForm,
-        services.reject_procedure,
-        S.REJECTED,
-    ),
-    "cancel": (
-        gettext_lazy("Cancel"),
-        "ban",
-        perms.CANCEL_ORDER,
-        shapes.CodedReasonForm,
-        services.cancel_procedure,
-        S.CANCELLED,
-    ),
-}
+CHANGED_HERE = (
+    "priority",
+    "patient_class",
+    "indication",
+    "clinical_information",
+    "transport",
+    "isolation",
+    "location",
+)
 
 
-def is_open_to(verb: str, row: RequestedProcedure) -> bool:
-    """Whether the lifecycle knows this step from here."""
-    target = VERBS[verb][5]
-    if verb == "map":
-        return row.is_unmapped
-    if verb == "protocol":
-        return row.status in (*selectors.BEFORE_EXAM, S.SCHEDULED, S.ARRIVED) and not row.is_unmapped
-    if verb == "release":
-        return row.status in (S.ON_HOLD, S.INFO_REQUESTED)
-    if verb == "accept":
-        return row.can_move_to(target) and not row.is_unmapped and row.status in selectors.BEFORE_EXAM
-    return row.can_move_to(target)
-
-
-def verbs_of(row: RequestedProcedure, actor: Any) -> list[dict[str, Any]]:
-    """What this person may do with this exam now, each with its form."""
-    found = []
-    for verb, (words, icon, right, form, __, ___) in VERBS.items():
-        if not actor.may(right) or not is_open_to(verb, row):
-            continue
-        initial = {"protocol": row.protocol, "contrast": row.contrast, "comments": row.comments_to_technologist}
-        bound = form(initial=initial, auto_id=f"id_{verb}_{row.pk}_%s")
-        found.append({"verb": verb, "words": words, "icon": icon, "form": bound})
-    return found
-
-
-@require_POST
 @never_cache
-@page(perms.VIEW_ORDER)
-def procedure_action(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
-    row = selectors.procedures(actor=request.actor).filter(uuid=uuid).first()
-    if row is None or verb not in VERBS:
-        raise NotKnown(_("There is no such exam."))
-    words, __, ___, form_class, service, ____ = VERBS[verb]
-    form = form_class(request.POST)
-    if not form.is_valid():
-        raise InvalidData(
-            _("Something is missing."),
-            asked=str(words),
-            found="; ".join(f"{form[name].label}: {errors[0]}" for name, errors in form.errors.items()),
-            todo=_("Go back, fill it in and send it again."),
-        )
-    service(row, **form.cleaned_data, actor=request.actor)
-    return HttpResponseRedirect(reverse("order_detail", args=[row.order.uuid]))
+@page(perms.CHANGE_ORDER)
+def order_change(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """What belongs to the order as a whole: question, priority, who and where."""
+    order = order_or_404(request, uuid)
+    initial = {name: getattr(order, name) for name in CHANGED_HERE} | {
+        "requester": order.requester.uuid if order.requester else None,
+        "copies_to": [person.uuid for person in order.copies_to.all()],
+        "site": order.site.code if order.site else None,
+    }
+    form = shapes.OrderChangeForm(request.POST or None, initial=initial)
+    status, refusal = 200, None
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            data = {**form.cleaned_data, "copies_to": list(form.cleaned_data["copies_to"])}
+            try:
+                services.change_order(order, **data, actor=request.actor)
+            except DomainError as caught:
+                flush_refusals()
+                status = caught.http_status if caught.http_status != 400 else 422
+                refusal = caught if not caught.errors else None
+                shapes.add_refusal(form, caught)
+            else:
+                messages.success(request, _("The order is changed."))
+                return HttpResponseRedirect(reverse("order_detail", args=[order.uuid]))
+    else:
+        record_read(request.actor, perms.CHANGE_ORDER, entity=order)
+    context = {"nav": "orders", "order": order, "patient": order.patient, "form": form, "refusal": refusal}
+    return render(request, "orders/order_change.html", context, status=status)
 
 
 @require_POST
@@ -388,8 +392,6 @@ def procedure_action(request: HttpRequest, uuid: UUID, verb: str) -> HttpRespons
 @page(perms.CANCEL_ORDER)
 def order_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
     order = order_or_404(request, uuid)
-    form = shapes.CodedReasonForm(request.POST)
-    if not form.is_valid():
-        raise InvalidData(_("Choose a reason."), errors={name: list(found) for name, found in form.errors.items()})
-    services.cancel_order(order, **form.cleaned_data, actor=request.actor)
+    data = checked(shapes.CodedReasonForm(request.POST), _("To cancel the order."))
+    services.cancel_order(order, **data, actor=request.actor)
     return HttpResponseRedirect(reverse("order_detail", args=[order.uuid]))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -19,18 +19,10 @@ from django.views.decorators.http import require_POST
 
 from orders import permissions as perms
 from orders import selectors, services
-from orders.models import Document, Patient, PatientAlert, PatientMerge, RequestedProcedure
+from orders.models import Patient, PatientAlert, PatientMerge, RequestedProcedure
 from orders.services import Candidate
-from orders.web.forms import (
-    AlertForm,
-    CorrectForm,
-    DocumentForm,
-    IdentifierForm,
-    MergeForm,
-    PatientForm,
-    RegisterForm,
-    add_refusal,
-)
+from orders.web.forms import DocumentForm, add_refusal
+from orders.web.patient_forms import AlertForm, CorrectForm, IdentifierForm, MergeForm, PatientForm, RegisterForm
 from orders.web.support import Restricted, answered, once, patient_or_404, restricted_page, steps_of
 from ris.accounts.web import page
 from ris.audit.models import Action
@@ -281,20 +273,6 @@ def document_add(request: HttpRequest, patient: Patient) -> HttpResponse:
     data = _checked(DocumentForm(request.POST, request.FILES))
     services.add_document(patient, **data, actor=request.actor)
     return _back(patient, "documents")
-
-
-@never_cache
-@page(perms.VIEW_DOCUMENT)
-def document_content(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """The file, to be kept or looked at; never run as a page."""
-    document: Document | None = selectors.documents(actor=request.actor).filter(uuid=uuid).first()
-    if document is None:
-        raise NotKnown(_("There is no such document."))
-    record_read(request.actor, perms.VIEW_DOCUMENT, entity=document)
-    response = FileResponse(document.file.open("rb"), content_type=document.content_type, as_attachment=True)
-    response["Content-Disposition"] = f'attachment; filename="{document.uuid}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response  # type: ignore[return-value]
 
 
 # --- merges

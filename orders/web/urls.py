@@ -1,6 +1,6 @@
 from django.urls import path
 
-from orders.web import orders, patients, search
+from orders.web import actions, catalogue, documents, identity, intake, orders, patients, search
 
 urlpatterns = [
     path("search/", search.search, name="search"),
@@ -8,17 +8,32 @@ urlpatterns = [
     path("patients/register/", patients.patient_create, name="patient_create"),
     path("patients/<uuid:uuid>/", patients.patient_detail, name="patient_detail"),
     path("patients/<uuid:uuid>/correct/", patients.patient_edit, name="patient_edit"),
-    path("patients/<uuid:uuid>/merge/", patients.patient_merge, name="patient_merge"),
+    path("patients/candidates/", patients.patient_candidates, name="patient_candidates"),
+    path("patients/emergency/", identity.patient_emergency, name="patient_emergency"),
+    path("patients/<uuid:uuid>/identify/", identity.patient_identify, name="patient_identify"),
+    path("patients/<uuid:uuid>/merge/", identity.patient_merge, name="patient_merge"),
+    path("patients/<uuid:uuid>/links/<uuid:link>/end/", identity.link_end, name="link_end"),
     path("patients/<uuid:uuid>/order/", orders.order_create, name="order_create"),
     path("patients/<uuid:uuid>/alerts/", patients.alert_add, name="alert_add"),
     path("patients/<uuid:uuid>/alerts/<uuid:alert>/end/", patients.alert_end, name="alert_end"),
     path("patients/<uuid:uuid>/identifiers/", patients.identifier_add, name="identifier_add"),
     path("patients/<uuid:uuid>/documents/", patients.document_add, name="document_add"),
-    path("documents/<uuid:uuid>/", patients.document_content, name="document_content"),
-    path("merges/<uuid:uuid>/undo/", patients.merge_undo, name="merge_undo"),
+    path("documents/<uuid:uuid>/", documents.document_content, name="document_content"),
+    path("documents/<uuid:uuid>/withdraw/", documents.document_withdraw, name="document_withdraw"),
+    path("merges/<uuid:uuid>/", identity.merge_detail, name="merge_detail"),
+    path("merges/<uuid:uuid>/undo/", identity.merge_undo, name="merge_undo"),
+    path("merges/<uuid:uuid>/give/", identity.merge_give, name="merge_give"),
     path("orders/", orders.order_list, name="order_list"),
     path("orders/exams/", orders.exam_search, name="exam_search"),
     path("orders/<uuid:uuid>/", orders.order_detail, name="order_detail"),
+    path("orders/vetting/", intake.vetting, name="vetting"),
+    path("orders/vetting/accept/", intake.accept_several, name="vetting_accept"),
+    path("orders/protocols/", intake.protocols, name="protocols"),
+    path("orders/<uuid:uuid>/change/", orders.order_change, name="order_change"),
     path("orders/<uuid:uuid>/cancel/", orders.order_cancel, name="order_cancel"),
-    path("procedures/<uuid:uuid>/<slug:verb>/", orders.procedure_action, name="procedure_action"),
+    path("orders/<uuid:uuid>/documents/", documents.order_document_add, name="order_document_add"),
+    path("procedures/<uuid:uuid>/<slug:verb>/", actions.procedure_action, name="procedure_action"),
+    path("catalogue/", catalogue.catalogue_list, name="catalogue_list"),
+    path("catalogue/export/", catalogue.catalogue_export, name="catalogue_export"),
+    path("catalogue/import/", catalogue.catalogue_import, name="catalogue_import"),
 ]

@@ -145,7 +145,7 @@ def test_an_order_is_written_without_javascript(browser):
     procedure = order.procedures.get()
     assert (procedure.laterality, order.priority, order.patient_class, order.source) == ("L", "urgent", "E", "web")
     again = client.post(address, {"add": "XRHAND"}).content.decode()
-    assert "Similar exam" in again and procedure.accession_number in again
+    assert "The same exam" in again and procedure.accession_number in again
     assert client.post(address, {"code": ["XRHAND"], "remove": "XRHAND"}).content.decode().count('name="code"') == 0
     assert client.post(at("exam_search"), {"exam": "ct chest"}).content.decode().count('name="add"') >= 2
 
@@ -189,7 +189,7 @@ def test_a_button_that_is_too_late_is_refused_in_words(browser):
         not in client.get(at("order_detail", procedure.order.uuid)).content.decode()
     )
     answer = client.post(at("procedure_action", procedure.uuid, "cancel"), {"reason_code": "110500"})
-    assert answer.status_code == 409 and "in_progress" in answer.content.decode()
+    assert answer.status_code == 409 and "It is: In progress, since" in answer.content.decode()
     assert client.post(at("procedure_action", procedure.uuid, "accept"), {}).status_code == 403
     assert client.post(at("procedure_action", procedure.uuid, "cancel"), {"reason_code": "x"}).status_code == 400
     assert client.post(at("procedure_action", procedure.uuid, "explode"), {}).status_code == 404
