@@ -350,6 +350,11 @@ RIS_MEDIA_FOLDER = env.path("RIS_MEDIA_FOLDER", RIS_STATE / "media", "Scanned an
 RIS_AUDIT_HEADS = env.path(
     "RIS_AUDIT_HEADS", RIS_STATE / "audit-heads", "The heads of the audit's seals, outside the database; copy it away."
 )
+RIS_DOWNTIME_FOLDER = env.path(
+    "RIS_DOWNTIME_FOLDER",
+    RIS_STATE / "downtime",
+    "The nights' read-only copies and packs, in one folder per facility: a disk that is read without us.",
+)
 MEDIA_ROOT = str(RIS_MEDIA_FOLDER)
 STORAGES = {
     "default": {"BACKEND": "ris.tenants.storage.FacilityFileSystemStorage"},

@@ -20,7 +20,8 @@ HELD = ("hold", "offer")
 class ReservationQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """Blocks and holds are everybody's; appointments follow their order."""
-        return self.filter(Q(procedure__isnull=True) | order_condition(actor, "procedure__order__"))
+        seen = order_condition(actor, "procedure__order__")
+        return self.filter(Q(procedure__isnull=True) | seen) if seen else self.all()
 
     def live(self) -> Self:
         """What occupies its room now: booked, and not a hold that ran out."""
