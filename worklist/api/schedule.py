@@ -9,7 +9,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework import serializers as drf
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -25,10 +26,11 @@ from worklist import selectors, services
 from worklist.api import filters
 from worklist.api import serializers as shapes
 from worklist.models import Reservation, ReservationKind, Room, Station
-from worklist.services.slots import duration_of, next_free, rooms_for
+from worklist.services.slots import duration_of, next_free, priority_of, rooms_for
 from worklist.services.support import now
 
 FREE_SLOTS = 12
+EXAM = "0199a2f0-7b1e-7c3a-9d55-0242ac120002"
 
 
 def is_uuid(value: Any) -> bool:
@@ -74,16 +76,41 @@ def placed(data: dict[str, Any], view: Any) -> dict[str, Any]:
     return data
 
 
+class WeekSerializer(drf.Serializer):
+    """A room's whole week. Empty: always open."""
+
+    hours = shapes.OpeningHoursSerializer(many=True)
+
+
 class RoomViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     """Rooms with their stations and opening hours."""
 
     queryset = Room.objects.none()
     serializer_class = shapes.RoomSerializer
     filterset_class = filters.RoomFilter
-    permission_codes = {"list": perms.VIEW_ROOM, "retrieve": perms.VIEW_ROOM}
+    serializer_classes = {"opening_hours": WeekSerializer}
+    permission_codes = {"list": perms.VIEW_ROOM, "retrieve": perms.VIEW_ROOM, "opening_hours": perms.MANAGE_ROOMS}
 
     def get_queryset(self) -> QuerySet[Room]:
         return selectors.rooms(actor=self.actor)
+
+    @extend_schema(
+        request=WeekSerializer,
+        responses=shapes.RoomSerializer,
+        examples=[
+            OpenApiExample(
+                "Mondays",
+                value={"hours": [{"weekday": 0, "opens_at": "08:00", "closes_at": "17:00"}]},
+                request_only=True,
+            )
+        ],
+    )
+    @action(detail=True, methods=["post"], url_path="opening-hours")
+    def opening_hours(self, request: Request, uuid: str | None = None) -> Response:
+        """Set the room's whole week anew; nothing means that it is always open."""
+        hours = [(row["weekday"], row["opens_at"], row["closes_at"]) for row in self.validated()["hours"]]
+        room = services.set_opening_hours(self.get_object(), hours=hours, actor=self.actor)
+        return self.answer(self.get_queryset().get(pk=room.pk))
 
 
 class StationViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
@@ -134,7 +161,28 @@ class AppointmentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         procedure = procedure_named(data.pop("procedure"), self)
         return services.book_appointment(procedure, **placed(data, self), actor=self.actor)
 
-    @extend_schema(request=shapes.AppointmentCreateSerializer, responses={201: shapes.AppointmentSerializer})
+    @extend_schema(
+        request=shapes.AppointmentCreateSerializer,
+        responses={201: shapes.AppointmentSerializer},
+        examples=[
+            OpenApiExample(
+                "Book",
+                value={"procedure": EXAM, "station": "CT1", "starts_at": "2026-11-23T09:00:00+03:00"},
+                request_only=True,
+            ),
+            OpenApiExample(
+                "Overbook, with the right for it",
+                value={
+                    "procedure": EXAM,
+                    "station": "CT1",
+                    "starts_at": "2026-11-23T09:00:00+03:00",
+                    "overbook": True,
+                    "reason": "Stroke",
+                },
+                request_only=True,
+            ),
+        ],
+    )
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Book: reserve the room, plan the step, offer it to the scanner."""
         return super().create(request, *args, **kwargs)
@@ -229,5 +277,8 @@ class AppointmentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
             return Response([])
         minutes = duration_of(procedure, rooms[0], query.validated_data.get("duration_minutes"))
         after = query.validated_data.get("after") or now()
-        found = next_free(rooms, timedelta(minutes=minutes), after=after, limit=FREE_SLOTS, per_room=6)
+        priority = priority_of(procedure)
+        found = next_free(
+            rooms, timedelta(minutes=minutes), after=after, limit=FREE_SLOTS, per_room=6, priority=priority
+        )
         return Response(shapes.FreeSlotSerializer(found, many=True).data)

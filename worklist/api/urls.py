@@ -2,6 +2,17 @@ from rest_framework.routers import BaseRouter
 
 from worklist.api.exams import PerformedStepViewSet, ScreeningViewSet, StepViewSet, WorklistItemViewSet
 from worklist.api.images import ExceptionViewSet, StudyViewSet
+from worklist.api.planning import (
+    ClosureViewSet,
+    OfferViewSet,
+    ReservedTimeViewSet,
+    SeriesViewSet,
+    ShiftViewSet,
+    SkillViewSet,
+    SlotViewSet,
+    StaffViewSet,
+    WaitingViewSet,
+)
 from worklist.api.schedule import AppointmentViewSet, RoomViewSet, StationViewSet
 
 
@@ -9,6 +20,15 @@ def register(router: BaseRouter) -> None:
     router.register("rooms", RoomViewSet, basename="room")
     router.register("stations", StationViewSet, basename="station")
     router.register("appointments", AppointmentViewSet, basename="appointment")
+    router.register("slots", SlotViewSet, basename="slot")
+    router.register("series", SeriesViewSet, basename="series")
+    router.register("waiting-list", WaitingViewSet, basename="waiting-entry")
+    router.register("slot-offers", OfferViewSet, basename="slot-offer")
+    router.register("skills", SkillViewSet, basename="skill")
+    router.register("staff", StaffViewSet, basename="staff-profile")
+    router.register("shifts", ShiftViewSet, basename="shift")
+    router.register("closures", ClosureViewSet, basename="closure")
+    router.register("reserved-times", ReservedTimeViewSet, basename="reserved-time")
     router.register("steps", StepViewSet, basename="step")
     router.register("performed-steps", PerformedStepViewSet, basename="performed-step")
     router.register("screenings", ScreeningViewSet, basename="screening")
