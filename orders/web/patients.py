@@ -1,8 +1,9 @@
-"""/patients/: searched and registered, looked at, corrected, merged."""
+"""/patients/: searched and registered, looked at, corrected. Who is one person: orders.web.identity."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from functools import wraps
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -19,19 +20,23 @@ from django.views.decorators.http import require_POST
 
 from orders import permissions as perms
 from orders import selectors, services
-from orders.models import Patient, PatientAlert, PatientMerge, RequestedProcedure
+from orders.dates import Unreadable, read_here
+from orders.models import Patient, PatientAlert, PatientMerge, Sex
 from orders.services import Candidate
 from orders.web.forms import DocumentForm, add_refusal
-from orders.web.patient_forms import AlertForm, CorrectForm, IdentifierForm, MergeForm, PatientForm, RegisterForm
+from orders.web.patient_forms import AlertForm, CorrectForm, IdentifierForm, RegisterForm
 from orders.web.support import Restricted, answered, once, patient_or_404, restricted_page, steps_of
 from ris.accounts.web import page
 from ris.audit.models import Action
 from ris.audit.service import flush_refusals, record, record_read
 from ris.core.errors import DomainError, InvalidData, NotKnown
 from ris.core.ids import uuid7
+from ris.core.text import day, masked
 
 FOUND_AT_MOST = 30
+#: From here on a click decides; from there on it is said while somebody types.
 LOOKS_THE_SAME = 0.6
+MAYBE_THE_SAME = 0.5
 EXAMS_SHOWN = 50
 MATCH_LOOKS = {
     "same": ("green", "check", _("Same")),
@@ -90,11 +95,13 @@ def search_page(
         "nav": "patients",
         "q": words,
         "once": uuid7(),
+        "once_unknown": uuid7(),
         "found": found,
         "form": form,
         "candidates": candidates or [],
-        "best": _comparison(form, candidates[0]) if candidates and form is not None else [],
+        "best": comparison(Typed.of(request.POST), candidates[0]) if candidates else [],
         "may_register": may_register,
+        "may_create": True,
         "may_order": request.actor.may(perms.CREATE_ORDER),
     }
     return render(request, "orders/patient_list.html", context, status=status)
@@ -108,59 +115,97 @@ def _guess(words: str) -> dict[str, str]:
     return {"family_name": names[-1].capitalize(), "given_name": " ".join(names[:-1]).title()}
 
 
-def _comparison(form: forms.Form, candidate: Candidate) -> list[tuple[str, str, str, tuple[str, str, str] | None]]:
+def comparison(typed: Typed, candidate: Candidate) -> list[tuple[str, str, str, tuple[str, str, str] | None]]:
     """(what, as typed, as stored, how they agree) for the first candidate."""
-    data, patient = form.cleaned_data, candidate.patient
-    born = data.get("birth_date")
-    typed = f"{(data.get('family_name') or '').upper()}, {data.get('given_name') or ''}".strip(" ,")
+    patient, matches = candidate.patient, candidate.matches
+    name = f"{typed.family_name.upper()}, {typed.given_name}".strip(" ,")
     rows = [
-        (_("Name"), typed, patient.display_name, MATCH_LOOKS.get(candidate.matches.get("name", ""))),
-        (_("Born"), _day(born), _day(patient.birth_date), MATCH_LOOKS.get(candidate.matches.get("birth_date", ""))),
-        (_("Sex"), dict(form.fields["sex"].choices).get(data.get("sex"), ""), patient.get_sex_display(), None),
-        (_("Phone"), data.get("phone", ""), patient.phone, MATCH_LOOKS.get(candidate.matches.get("phone", ""))),
+        (_("Name"), name, patient.display_name, MATCH_LOOKS.get(matches.get("name", ""))),
+        (_("Born"), _day(typed.born), _day(patient.birth_date), MATCH_LOOKS.get(matches.get("birth_date", ""))),
+        (_("Sex"), dict(Sex.choices).get(typed.sex, ""), patient.get_sex_display(), None),
+        (_("Phone"), typed.phone, masked(patient.phone), MATCH_LOOKS.get(matches.get("phone", ""))),
     ]
     return [(what, str(left or "–"), str(right or "–"), look) for what, left, right, look in rows]
 
 
 def _day(value: date | None) -> str:
-    from ris.core.text import day
-
     return day(value) if value else ""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What is known of a person so far, whether the form is complete or not."""
+
+    family_name: str = ""
+    given_name: str = ""
+    born: date | None = None
+    phone: str = ""
+    sex: str = ""
+    number: str = ""
+
+    @classmethod
+    def of(cls, data: QueryDict) -> Typed:
+        """A date that is not one yet is left out."""
+        try:
+            born, _estimated = read_here(data.get("birth_date", "").strip()[:40])
+        except Unreadable:
+            born = None
+        names = (data.get("given_name", ""), data.get("middle_name", ""))
+        return cls(
+            family_name=data.get("family_name", "").strip()[:64],
+            given_name=" ".join(" ".join(names).split())[:130],
+            born=born,
+            phone=data.get("phone", "").strip()[:40],
+            sex=data.get("sex", "")[:1],
+            number=data.get("paper_number", "").strip()[:64],
+        )
+
+    def alike(self, request: HttpRequest, *, least: float) -> list[Candidate]:
+        found = services.find_duplicates(
+            actor=request.actor,  # type: ignore[attr-defined]
+            family_name=self.family_name,
+            given_name=self.given_name,
+            birth_date=self.born,
+            phone=self.phone,
+            identifiers=[self.number],
+        )
+        return [candidate for candidate in found if candidate.score >= least]
 
 
 @require_POST
 @never_cache
+@page((perms.REGISTER_PATIENT, perms.UPDATE_PATIENT))
+def patient_candidates(request: HttpRequest) -> HttpResponse:
+    """The part of the form that names who is alike, as far as has been typed; empty while nobody is."""
+    typed = Typed.of(request.POST)
+    candidates = typed.alike(request, least=MAYBE_THE_SAME)
+    context = {
+        "candidates": candidates,
+        "best": comparison(typed, candidates[0]) if candidates else [],
+        "may_create": True,
+    }
+    return render(request, "orders/_candidates.html", context)
+
+
+@never_cache
 @page(perms.REGISTER_PATIENT)
 def patient_create(request: HttpRequest) -> HttpResponse:
-    """Register; who looks like somebody we have is shown first, and created anyway only by a click that is recorded."""
+    """Register; who looks like somebody we have is shown first, and created anyway only by a click that is recorded.
+
+    Loaded again, or come to by its address: the empty form (what was typed is kept by the browser).
+    """
+    if request.method != "POST":
+        return search_page(request, "")
     form = RegisterForm(request.POST)
     if not form.is_valid():
         return search_page(request, "", form=form, status=422)
     if (before := answered(request, "register")) is not None:
         return before
-    fields = form.service_fields()
-    candidates = services.find_duplicates(
-        actor=request.actor,
-        family_name=fields["family_name"],
-        given_name=fields["given_name"],
-        birth_date=fields["birth_date"],
-        phone=fields["phone"],
-        identifiers=fields.get("identifiers", ()),
-    )
-    alike = [candidate for candidate in candidates if candidate.score >= LOOKS_THE_SAME]
-    anyway = request.POST.get("anyway") == "1"
-    if alike and not anyway:
+    alike = Typed.of(request.POST).alike(request, least=LOOKS_THE_SAME)
+    if alike and request.POST.get("anyway") != "1":
         return search_page(request, "", form=form, candidates=alike, status=409)
-
-    def register() -> str:
-        patient = services.register_patient(**fields, actor=request.actor)
-        if alike:
-            detail = {"candidates": [str(row.patient.uuid) for row in alike], "scores": [row.score for row in alike]}
-            record(request.actor, "orders.create_anyway", Action.CREATE, entity=patient, detail=detail)
-        return reverse("order_create" if "and_order" in request.POST else "patient_detail", args=[patient.uuid])
-
     try:
-        answer = once(request, "register", register)
+        answer = once(request, "register", lambda: _register(request, form, alike))
     except DomainError as refusal:
         flush_refusals()
         add_refusal(form, refusal)
@@ -169,14 +214,32 @@ def patient_create(request: HttpRequest) -> HttpResponse:
     return answer
 
 
+def _register(request: HttpRequest, form: RegisterForm, alike: list[Candidate]) -> str:
+    actor = request.actor  # type: ignore[attr-defined]
+    patient = services.register_patient(**form.service_fields(), actor=actor)
+    for kind, text in form.alerts():
+        services.add_alert(patient, kind=kind, text=text, actor=actor)
+    if alike:
+        detail = {"candidates": [str(row.patient.uuid) for row in alike], "scores": [row.score for row in alike]}
+        record(actor, "orders.create_anyway", Action.CREATE, entity=patient, detail=detail)
+    return reverse("order_create" if "and_order" in request.POST else "patient_detail", args=[patient.uuid])
+
+
 @patient_page(perms.VIEW_PATIENT)
 def patient_detail(request: HttpRequest, patient: Patient) -> HttpResponse:
+    """A record that was merged leads to the one in use; ``?kept`` shows it as it was kept."""
+    if patient.merged_into_id is not None and "kept" not in request.GET:
+        messages.info(request, _("That record was merged into this one."))
+        return HttpResponseRedirect(reverse("patient_detail", args=[services.survivor_of(patient).uuid]))
     exams = list(selectors.procedures(actor=request.actor).filter(order__patient=patient).order_by("-pk")[:EXAMS_SHOWN])
-    merges = list(
-        PatientMerge.objects.filter(survivor=patient).select_related("loser").order_by("-pk")
-        if request.actor.may(perms.MERGE_PATIENTS)
-        else []
+    may_merge = request.actor.may(perms.MERGE_PATIENTS)
+    merges = (
+        list(PatientMerge.objects.filter(survivor=patient).select_related("loser").order_by("-pk")) if may_merge else []
     )
+    links = [
+        (link, link.second if patient.pk in (link.first_id, link.first.merged_into_id) else link.first)
+        for link in selectors.links_of(patient, actor=request.actor)
+    ]
     record_read(request.actor, perms.VIEW_PATIENT, entity=patient, detail={"exams": len(exams)})
     actor = request.actor
     context = {
@@ -184,6 +247,9 @@ def patient_detail(request: HttpRequest, patient: Patient) -> HttpResponse:
         "patient": patient,
         "exams": [(row, steps_of(row)) for row in exams],
         "merges": merges,
+        "links": links,
+        "may_link": may_merge,
+        "may_identify": patient.identity_is_unverified and actor.may(perms.UPDATE_PATIENT),
         "alerts": list(patient.alert_rows.all()),
         "identifiers": list(patient.identifiers.all()),
         "documents": list(selectors.documents(actor=actor).filter(patient=patient))
@@ -203,9 +269,7 @@ def patient_detail(request: HttpRequest, patient: Patient) -> HttpResponse:
 
 @patient_page(perms.UPDATE_PATIENT)
 def patient_edit(request: HttpRequest, patient: Patient) -> HttpResponse:
-    initial = {name: getattr(patient, name) for name in PatientForm.base_fields}
-    initial["birth_date_is_estimated"] = "1" if patient.birth_date_is_estimated else ""
-    form = CorrectForm(request.POST or None, initial=initial)
+    form = CorrectForm(request.POST or None, patient=patient)
     status = 200
     if request.method == "POST":
         status = 422
@@ -224,11 +288,11 @@ def patient_edit(request: HttpRequest, patient: Patient) -> HttpResponse:
     return render(request, "orders/patient_edit.html", context, status=status)
 
 
-def _back(patient: Patient, part: str = "") -> HttpResponse:
+def back_to(patient: Patient, part: str = "") -> HttpResponse:
     return HttpResponseRedirect(reverse("patient_detail", args=[patient.uuid]) + (f"#{part}" if part else ""))
 
 
-def _checked(form: forms.Form) -> dict[str, Any]:
+def checked(form: forms.Form) -> dict[str, Any]:
     """The form's data, or the refusal that the middleware shows."""
     if not form.is_valid():
         raise InvalidData(
@@ -245,8 +309,8 @@ def _checked(form: forms.Form) -> dict[str, Any]:
 @require_POST
 @patient_page(perms.UPDATE_PATIENT)
 def alert_add(request: HttpRequest, patient: Patient) -> HttpResponse:
-    services.add_alert(patient, **_checked(AlertForm(request.POST)), actor=request.actor)
-    return _back(patient, "alerts")
+    services.add_alert(patient, **checked(AlertForm(request.POST)), actor=request.actor)
+    return back_to(patient, "alerts")
 
 
 @require_POST
@@ -256,99 +320,20 @@ def alert_end(request: HttpRequest, patient: Patient, alert: UUID) -> HttpRespon
     if row is None:
         raise NotKnown(_("There is no such alert."))
     services.end_alert(row, actor=request.actor)
-    return _back(patient, "alerts")
+    return back_to(patient, "alerts")
 
 
 @require_POST
 @patient_page(perms.UPDATE_PATIENT)
 def identifier_add(request: HttpRequest, patient: Patient) -> HttpResponse:
-    row = _checked(IdentifierForm(request.POST))
+    row = checked(IdentifierForm(request.POST))
     services.update_patient(patient, identifiers=[row], reason=_("Identifier added"), actor=request.actor)
-    return _back(patient, "identity")
+    return back_to(patient, "identity")
 
 
 @require_POST
 @patient_page(perms.ADD_DOCUMENT)
 def document_add(request: HttpRequest, patient: Patient) -> HttpResponse:
-    data = _checked(DocumentForm(request.POST, request.FILES))
+    data = checked(DocumentForm(request.POST, request.FILES))
     services.add_document(patient, **data, actor=request.actor)
-    return _back(patient, "documents")
-
-
-# --- merges
-
-
-@patient_page(perms.MERGE_PATIENTS)
-def patient_merge(request: HttpRequest, patient: Patient) -> HttpResponse:
-    """Search for the other record (posted), look at both side by side, merge. ``patient`` is the one that stays."""
-    words = request.POST.get("q", "").strip()[:200]
-    form = MergeForm(request.POST or None)
-    other = None
-    if request.POST.get("loser"):
-        form.is_valid()
-        loser = form.cleaned_data.get("loser")
-        other = selectors.patients(actor=request.actor).filter(uuid=loser).first() if loser else None
-        if other is None:
-            raise NotKnown(_("There is no such patient."))
-    if other is not None and "confirm" in request.POST and form.is_valid():
-        services.merge_patients(survivor=patient, loser=other, reason=form.cleaned_data["reason"], actor=request.actor)
-        messages.success(request, _("The two records are one now. It can be undone."))
-        return _back(patient)
-    found: list[Patient] = []
-    if words:
-        found = list(selectors.search_patients(words, actor=request.actor).exclude(pk=patient.pk)[:FOUND_AT_MOST])
-    shown = [patient.uuid, *(row.uuid for row in found), *([other.uuid] if other is not None else [])]
-    record_read(request.actor, perms.MERGE_PATIENTS, patients=shown, detail={"rows": len(shown)})
-    asked = other is not None and "confirm" not in request.POST
-    context = {
-        "nav": "patients",
-        "patient": patient,
-        "q": words,
-        "found": found,
-        "other": other,
-        "rows": _side_by_side(patient, other) if other is not None else [],
-        "form": MergeForm(initial={"loser": other.uuid}) if asked and other is not None else form,
-    }
-    return render(
-        request, "orders/patient_merge.html", context, status=422 if form.errors and not asked and other else 200
-    )
-
-
-def _side_by_side(left: Patient, right: Patient) -> list[tuple[str, str, str, bool]]:
-    def lines(patient: Patient) -> list[tuple[str, str]]:
-        exams = RequestedProcedure.objects.filter(order__patient=patient)
-        return [
-            (_("Name"), patient.display_name),
-            (_("Born"), _day(patient.birth_date)),
-            (_("Sex"), patient.get_sex_display()),
-            (_("Numbers"), ", ".join(f"{row.value} ({row.issuer})" for row in patient.identifiers.all())),
-            (_("Phone"), patient.phone),
-            (_("Address"), patient.address),
-            (_("Alerts"), "; ".join(row.text for row in patient.alert_rows.all() if row.is_active)),
-            (_("Exams"), str(exams.count())),
-            (_("Documents"), str(patient.documents.count())),
-        ]
-
-    both = zip(lines(left), lines(right), strict=True)
-    return [(what, mine or "–", theirs or "–", mine == theirs) for (what, mine), (__, theirs) in both]
-
-
-@require_POST
-@never_cache
-@page(perms.MERGE_PATIENTS)
-def merge_undo(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    merge = selectors.merges(actor=request.actor).filter(uuid=uuid).first()
-    if merge is None:
-        raise NotKnown(_("There is no such merge."))
-    services.unmerge_patients(merge, actor=request.actor)
-    later = selectors.rows_after_merge(merge)
-    if any(later.values()):
-        count = sum(len(rows) for rows in later.values())
-        messages.warning(
-            request,
-            _("The merge is undone. %(count)d entries came after it and stay here: look whose they are.")
-            % {"count": count},
-        )
-    else:
-        messages.success(request, _("The merge is undone."))
-    return _back(merge.survivor)
+    return back_to(patient, "documents")
