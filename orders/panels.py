@@ -9,9 +9,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from orders import panels_billing
+from orders import panels_billing, queues, selectors
 from orders import permissions as perms
-from orders import queues, selectors
 from orders.models import ProcedureStatus
 from orders.querysets import is_bound_to_own_orders
 from orders.services.lifecycle import HELD

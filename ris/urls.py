@@ -21,6 +21,7 @@ PAGES = (
     "dose.web.urls",
     "worklist.web.urls",
     "orders.web.urls",
+    "orders.web.billing_urls",
     "ris.audit.web.urls",
     "ris.notifications.web.urls",
     "ris.accounts.web.urls",

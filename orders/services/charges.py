@@ -255,13 +255,22 @@ def _void(procedure: RequestedProcedure, rows: Any, reason: str, actor: Actor) -
     return voided
 
 
-def invoiced(charge: Charge) -> Decimal:
-    """What invoices ask for it, less what was credited."""
-    sums = InvoiceLine.objects.filter(charge=charge).aggregate(
-        asked=Sum("amount", filter=Q(invoice__kind=InvoiceKind.INVOICE)),
-        given=Sum("amount", filter=Q(invoice__kind=InvoiceKind.CREDIT_NOTE)),
+def invoiced_by_charge(charges: Iterable[Charge]) -> dict[int, Decimal]:
+    """What invoices ask for each, less what was credited, by key; one query."""
+    sums = (
+        InvoiceLine.objects.filter(charge__in=[charge.pk for charge in charges])
+        .order_by()
+        .values_list("charge")
+        .annotate(
+            asked=Sum("amount", filter=Q(invoice__kind=InvoiceKind.INVOICE)),
+            given=Sum("amount", filter=Q(invoice__kind=InvoiceKind.CREDIT_NOTE)),
+        )
     )
-    return (sums["asked"] or money.ZERO) - (sums["given"] or money.ZERO)
+    return {key: (asked or money.ZERO) - (given or money.ZERO) for key, asked, given in sums}
+
+
+def invoiced(charge: Charge) -> Decimal:
+    return invoiced_by_charge([charge]).get(charge.pk, money.ZERO)
 
 
 def _billed(asked: str) -> Conflict:

@@ -39,7 +39,7 @@ from orders.models import (
     PreAuthorisation,
 )
 from orders.models.invoices import content_hash
-from orders.services.charges import invoiced
+from orders.services.charges import invoiced, invoiced_by_charge
 from orders.validation import Errors
 from ris.accounts.selectors import facility_settings
 from ris.accounts.sequences import next_value
@@ -81,13 +81,14 @@ def split_by_payer(charges: Iterable[Charge], coverages: Iterable[Coverage]) -> 
     """What is open of each charge, split by the coverages that held on its day, in their order; the rest is the
     patient's. An authorised amount is the most that its payer is asked for by one procedure."""
     charges, coverages = list(charges), list(coverages)
+    asked = invoiced_by_charge(charges)
     approved = _authorisations(charges, coverages)
     room = {key: row.amount for key, row in approved.items()}
     parts: dict[tuple[str, int], Part] = {}
     for charge in charges:
         own = [row for row in coverages if charge.performed_on is None or row.holds_on(charge.performed_on)]
         shares = [money.Share(row.share, room.get((charge.procedure_id, row.pk))) for row in own]
-        amounts = money.split(charge.amount - invoiced(charge), shares, charge.currency)
+        amounts = money.split(charge.amount - asked.get(charge.pk, money.ZERO), shares, charge.currency)
         for coverage, amount in zip([*own, None], amounts, strict=True):
             key = (charge.procedure_id, coverage.pk) if coverage else None
             if key and room.get(key) is not None:
