@@ -50,5 +50,6 @@ register_nav(
 register_panel(
     Panel("report.dose", report_dose, "dose/report_panel.html", permission=perms.VIEW_DOSE),
     Panel("patient.dose", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE),
+    Panel("order.side", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE, order=60),
     Panel("patient.side", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE, order=60),
 )

@@ -18,6 +18,7 @@ from orders.models import (
     Charge,
     Document,
     IdentifierType,
+    Inquiry,
     Laterality,
     Order,
     Patient,
@@ -33,7 +34,20 @@ from orders.models import (
 )
 from orders.services import ProcedureRequest
 from orders.validation import Errors, short_string
-from orders.web.forms import AcceptForm, CodedReasonForm, HoldForm, ProtocolForm, ReleaseForm
+from orders.web.actions import replace_exam
+from orders.web.forms import (
+    AcceptForm,
+    AnswerForm,
+    AskForm,
+    ChangeExamForm,
+    CodedReasonForm,
+    HoldForm,
+    ProtocolForm,
+    ReleaseForm,
+    ReopenForm,
+    ReplaceForm,
+    ReturnForm,
+)
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import (
     FacilityInline,
@@ -254,8 +268,13 @@ class ProcedureAdmin(ReadOnlyAdmin):
         service_action(_("Accept"), services.accept_procedure, form=AcceptForm),
         service_action(_("Protocol"), services.protocol_procedure, form=ProtocolForm),
         service_action(_("Hold"), services.hold_procedure, form=HoldForm),
-        service_action(_("Ask the requester"), services.request_information, form=HoldForm),
+        service_action(_("Ask the requester"), services.request_information, form=AskForm),
+        service_action(_("Answer"), services.answer_information, form=AnswerForm),
         service_action(_("Release"), services.release_procedure, form=ReleaseForm),
+        service_action(_("Vet again"), services.return_to_vetting, form=ReturnForm),
+        service_action(_("Change"), services.change_procedure, form=ChangeExamForm),
+        service_action(_("Replace"), replace_exam, form=ReplaceForm, permission=perms.CHANGE_ORDER),
+        service_action(_("Reopen"), services.reopen_procedure, form=ReopenForm),
         service_action(_("Reject"), services.reject_procedure, form=CodedReasonForm),
         service_action(_("Cancel"), services.cancel_procedure, form=CodedReasonForm),
     )
@@ -263,6 +282,20 @@ class ProcedureAdmin(ReadOnlyAdmin):
     @admin.display(description=_("patient"), ordering="order__patient__family_name")
     def patient_name(self, row: RequestedProcedure) -> str:
         return row.order.patient.display_name
+
+
+@admin.register(Inquiry)
+class InquiryAdmin(ReadOnlyAdmin):
+    """Questions to requesters and their answers."""
+
+    view_code = perms.VIEW_ORDER
+    list_display = ("question", "procedure", "asked_by", "created_at", "answered_by", "closed_at")
+    list_select_related = ("procedure__order__patient", "asked_by", "answered_by")
+    search_fields = ("procedure__accession_number",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        seen = RequestedProcedure.objects.visible_to(actor_of(request))
+        return super().get_queryset(request).filter(procedure__in=seen.values("pk"))
 
 
 class OfVisiblePatients(ReadOnlyAdmin):
@@ -381,6 +414,7 @@ class CatalogueForm(forms.ModelForm):
             "duration_minutes",
             "default_protocol",
             "needs_vetting",
+            "needs_protocol",
             "needs_completion_before_reading",
             "rvu",
             "is_active",

@@ -107,7 +107,7 @@ def procedure_timeline(procedure: RequestedProcedure, *, actor: Actor, request: 
 
 
 def catalogue(*, active_only: bool = True) -> QuerySet[CatalogueProcedure]:
-    rows = CatalogueProcedure.objects.prefetch_related("codes", "preparations")
+    rows = CatalogueProcedure.objects.prefetch_related("codes", "preparations", "prices")
     return rows.filter(is_active=True) if active_only else rows
 
 

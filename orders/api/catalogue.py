@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from orders import permissions as perms
 from orders import selectors, services
-from orders.api import filters
+from orders.api import filters, intake
 from orders.api import serializers as shapes
 from orders.api.patients import ResourceViewSet
 from orders.models import CatalogueProcedure, Charge
@@ -26,7 +26,7 @@ class CatalogueViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
 
     queryset = CatalogueProcedure.objects.none()
     serializer_class = shapes.CatalogueSerializer
-    serializer_classes = {"load": shapes.CatalogueTableSerializer}
+    serializer_classes = {"load": shapes.CatalogueTableSerializer, "preview": shapes.CatalogueTableSerializer}
     filterset_class = filters.CatalogueFilter
     ordering_fields = ("id", "code", "name")
     permission_codes = {
@@ -34,6 +34,7 @@ class CatalogueViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         "retrieve": perms.VIEW_CATALOGUE,
         "table": perms.VIEW_CATALOGUE,
         "load": perms.MANAGE_CATALOGUE,
+        "preview": perms.MANAGE_CATALOGUE,
     }
 
     def get_queryset(self) -> QuerySet[CatalogueProcedure]:
@@ -44,6 +45,13 @@ class CatalogueViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
     def table(self, request: Request) -> Response:
         """The whole catalogue as a CSV table."""
         return Response({"csv": services.export_catalogue(actor=self.actor)})
+
+    @extend_schema(request=shapes.CatalogueTableSerializer, responses=intake.CataloguePreviewSerializer)
+    @action(detail=False, methods=["post"], filterset_class=None, pagination_class=None, filter_backends=())
+    def preview(self, request: Request) -> Response:
+        """What a CSV table would change, line by line, with everything that is wrong; changes nothing."""
+        lines = services.preview_catalogue(io.StringIO(self.validated()["csv"]), actor=self.actor)
+        return Response(intake.CataloguePreviewSerializer({"results": lines}).data)
 
     @extend_schema(request=shapes.CatalogueTableSerializer, responses=shapes.ImportResultSerializer)
     @action(detail=False, methods=["post"], filterset_class=None, pagination_class=None, filter_backends=())

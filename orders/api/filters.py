@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from django_filters import rest_framework as filters
 
+from orders import queues
 from orders.models import (
     LIFE_CYCLE,
     CatalogueProcedure,
@@ -21,6 +23,7 @@ from orders.models import (
     RequestedProcedure,
     Sex,
 )
+from orders.services.lifecycle import HELD
 from ris.accounts.models import Practitioner
 
 
@@ -62,6 +65,10 @@ class ProcedureFilter(filters.FilterSet):
     modality = filters.MultipleChoiceFilter(choices=Modality.choices)
     priority = filters.MultipleChoiceFilter(field_name="order__priority", choices=Priority.choices)
     is_unmapped = filters.BooleanFilter()
+    site = filters.CharFilter(field_name="order__site__code")
+    held_by = filters.UUIDFilter(field_name="held_by__uuid")
+    is_overdue = filters.BooleanFilter(method="of_overdue", help_text="On hold or asked about, past its time.")
+    needs_protocol = filters.BooleanFilter(method="of_protocol", help_text="Accepted, to be protocolled, not yet done.")
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 
@@ -71,6 +78,14 @@ class ProcedureFilter(filters.FilterSet):
 
     def of_life_cycle(self, queryset: QuerySet, name: str, value: str) -> QuerySet:
         return queryset.filter(status__in=[status for status, state in LIFE_CYCLE.items() if state == value])
+
+    def of_overdue(self, queryset: QuerySet, name: str, value: bool) -> QuerySet:
+        late = Q(status__in=HELD, held_until__lt=timezone.now())
+        return queryset.filter(late if value else ~late)
+
+    def of_protocol(self, queryset: QuerySet, name: str, value: bool) -> QuerySet:
+        waits = queues.needs_protocol()
+        return queryset.filter(waits if value else ~waits)
 
 
 class CatalogueFilter(filters.FilterSet):

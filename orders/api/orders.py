@@ -13,13 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from orders import permissions as perms
-from orders import selectors, services
-from orders.api import filters
+from orders import queues, selectors, services
+from orders.api import filters, intake
 from orders.api import serializers as shapes
 from orders.api.patients import ResourceViewSet, of_this_facility
 from orders.models import Order, RequestedProcedure
 from ris.accounts.api.base import ChangeMixin, CreateMixin, ListMixin, RetrieveMixin
-from ris.accounts.models import Practitioner, Site
+from ris.accounts.models import Practitioner, Site, User
+from ris.core.errors import NotKnown
 
 
 class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceViewSet):
@@ -88,9 +89,13 @@ class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, ResourceViewSet):
     serializer_classes = {
         "partial_update": shapes.ProcedureChangeSerializer,
         "accept": shapes.AcceptSerializer,
+        "accept_many": intake.AcceptManySerializer,
         "hold": shapes.HoldSerializer,
-        "request_information": shapes.HoldSerializer,
+        "request_information": shapes.AskSerializer,
+        "answer_information": intake.AnswerSerializer,
         "release": shapes.OptionalReasonSerializer,
+        "return_to_vetting": intake.ReasonTextSerializer,
+        "reopen": intake.ReasonTextSerializer,
         "reject": shapes.CodedReasonSerializer,
         "cancel": shapes.CodedReasonSerializer,
         "protocol": shapes.ProtocolSerializer,
@@ -104,9 +109,15 @@ class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, ResourceViewSet):
         "timeline": perms.VIEW_ORDER,
         "partial_update": perms.CHANGE_ORDER,
         "accept": perms.VET_PROCEDURE,
+        "accept_many": perms.VET_PROCEDURE,
         "hold": perms.HOLD_PROCEDURE,
         "request_information": perms.HOLD_PROCEDURE,
+        "answer_information": perms.ANSWER_INQUIRY,
+        "inquiries": perms.VIEW_ORDER,
+        "protocol_picks": perms.VET_PROCEDURE,
         "release": perms.HOLD_PROCEDURE,
+        "return_to_vetting": perms.VET_PROCEDURE,
+        "reopen": perms.CHANGE_ORDER,
         "reject": perms.VET_PROCEDURE,
         "cancel": perms.CANCEL_ORDER,
         "protocol": perms.VET_PROCEDURE,
@@ -114,7 +125,7 @@ class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, ResourceViewSet):
     }
 
     def get_queryset(self) -> QuerySet[RequestedProcedure]:
-        return selectors.procedures(actor=self.actor)
+        return selectors.procedures(actor=self.actor).select_related("held_by", "replaced_by")
 
     def service_change(self, procedure: RequestedProcedure, data: dict[str, Any]) -> RequestedProcedure:
         return services.change_procedure(procedure, **data, actor=self.actor)
@@ -133,17 +144,71 @@ class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, ResourceViewSet):
         """It is to be done."""
         return self._do(services.accept_procedure)
 
+    @extend_schema(request=intake.AcceptManySerializer, responses=intake.BatchResultSerializer, filters=False)
+    @action(detail=False, methods=["post"], url_path="accept-many", pagination_class=None)
+    def accept_many(self, request: Request) -> Response:
+        """Accept each that can be; the others stay where they are and are told with their reasons."""
+        wanted = self.validated()["procedures"]
+        rows = list(self.get_queryset().filter(uuid__in=wanted).order_by("pk"))
+        if len(rows) != len(set(wanted)):
+            raise NotKnown("There is no such procedure in this facility.", errors={"procedures": ["Not known."]})
+        result = services.accept_procedures(rows, actor=self.actor)
+        refused = [
+            {"id": row.uuid, "code": no.code, "detail": no.detail, "found": no.found, "todo": no.todo}
+            for row, no in result.refused
+        ]
+        return Response(intake.BatchResultSerializer({"accepted": result.accepted, "refused": refused}).data)
+
     @extend_schema(request=shapes.HoldSerializer, responses=shapes.ProcedureSerializer)
     @action(detail=True, methods=["post"])
     def hold(self, request: Request, uuid: str | None = None) -> Response:
-        """Put aside until it is released."""
-        return self._do(services.hold_procedure)
+        """Put aside until it is released; its time in the schedule is given back."""
+        procedure, data = self.get_object(), self.validated()
+        if data["owner"] is not None:
+            data["owner"] = of_this_facility(User.objects.filter(is_active=True), "owner", uuid=data["owner"])
+        return self.answer(services.hold_procedure(procedure, **data, actor=self.actor))
 
-    @extend_schema(request=shapes.HoldSerializer, responses=shapes.ProcedureSerializer)
+    @extend_schema(request=shapes.AskSerializer, responses=shapes.ProcedureSerializer)
     @action(detail=True, methods=["post"], url_path="request-information")
     def request_information(self, request: Request, uuid: str | None = None) -> Response:
         """Ask the requester; ``reason_text`` is the question."""
         return self._do(services.request_information)
+
+    @extend_schema(request=intake.AnswerSerializer, responses=shapes.ProcedureSerializer)
+    @action(detail=True, methods=["post"], url_path="answer-information")
+    def answer_information(self, request: Request, uuid: str | None = None) -> Response:
+        """Answer the open question; the request goes back to where it was."""
+        return self._do(services.answer_information)
+
+    @extend_schema(responses=intake.InquiriesSerializer)
+    @action(detail=True, methods=["get"])
+    def inquiries(self, request: Request, uuid: str | None = None) -> Response:
+        """What was asked about the request, and what was answered."""
+        procedure = self.get_object()
+        self.audit_read(procedure, page="inquiries")
+        rows = procedure.inquiries.select_related("asked_by", "answered_by")
+        return Response(intake.InquiriesSerializer({"results": rows}).data)
+
+    @extend_schema(responses=intake.ProtocolPicksSerializer)
+    @action(detail=True, methods=["get"], url_path="protocol-picks")
+    def protocol_picks(self, request: Request, uuid: str | None = None) -> Response:
+        """How the exam was done last time for this patient, and how it is usually done here."""
+        procedure = self.get_object()
+        self.audit_read(procedure, page="protocol_picks")
+        last = queues.last_protocol(procedure, actor=self.actor)
+        return Response(intake.ProtocolPicksSerializer({"last": last, "picks": queues.protocol_picks(procedure)}).data)
+
+    @extend_schema(request=intake.ReasonTextSerializer, responses=shapes.ProcedureSerializer)
+    @action(detail=True, methods=["post"], url_path="return-to-vetting")
+    def return_to_vetting(self, request: Request, uuid: str | None = None) -> Response:
+        """What was accepted is to be looked at again."""
+        return self._do(services.return_to_vetting)
+
+    @extend_schema(request=intake.ReasonTextSerializer, responses=shapes.ProcedureSerializer)
+    @action(detail=True, methods=["post"])
+    def reopen(self, request: Request, uuid: str | None = None) -> Response:
+        """What was cancelled, rejected, missed or stopped is done after all, unless a sender was told otherwise."""
+        return self._do(services.reopen_procedure)
 
     @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.ProcedureSerializer)
     @action(detail=True, methods=["post"])

@@ -13,6 +13,7 @@ from orders.dates import Unreadable, read_here
 from orders.models import (
     CatalogueProcedure,
     Charge,
+    ContrastDecision,
     Document,
     DocumentKind,
     IdentifierType,
@@ -251,6 +252,8 @@ class ProcedureSerializer(serializers.ModelSerializer):
     patient = uuid_of("order.patient.uuid")
     priority = serializers.CharField(source="order.priority", read_only=True)
     life_cycle = serializers.ChoiceField(choices=LIFE_CYCLES, read_only=True)
+    held_by = uuid_of("held_by.uuid", allow_null=True, default=None)
+    replaced_by = uuid_of("replaced_by.uuid", allow_null=True, default=None)
 
     class Meta:
         model = RequestedProcedure
@@ -274,11 +277,15 @@ class ProcedureSerializer(serializers.ModelSerializer):
             "is_unmapped",
             "protocol",
             "contrast",
+            "contrast_decision",
             "comments_to_technologist",
+            "protocolled_at",
             "due_by",
+            "held_by",
             "held_until",
             "reason_code",
             "reason_text",
+            "replaced_by",
             "arrived_at",
             "started_at",
             "performed_at",
@@ -345,6 +352,7 @@ class ProcedureRequestSerializer(serializers.Serializer):
     requested_procedure_id = serializers.CharField(max_length=16, required=False, allow_blank=True, default="")
     protocol = serializers.CharField(max_length=10240, required=False, allow_blank=True, default="")
     contrast = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
+    due_by = serializers.DateField(required=False, allow_null=True, default=None)
 
 
 class OrderFieldsSerializer(serializers.Serializer):
@@ -380,9 +388,17 @@ class CodedReasonSerializer(serializers.Serializer):
     reason_text = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
 
 
+class AskSerializer(serializers.Serializer):
+    reason_text = serializers.CharField(max_length=200, help_text="The question.")
+    until = serializers.DateTimeField(required=False, allow_null=True, default=None, help_text="In two days.")
+
+
 class HoldSerializer(serializers.Serializer):
     reason_text = serializers.CharField(max_length=200)
-    until = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    until = serializers.DateTimeField(required=False, allow_null=True, default=None, help_text="In two days.")
+    owner = serializers.UUIDField(
+        required=False, allow_null=True, default=None, help_text="The user who looks after it; else the caller."
+    )
 
 
 class AcceptSerializer(serializers.Serializer):
@@ -390,8 +406,13 @@ class AcceptSerializer(serializers.Serializer):
 
 
 class ProtocolSerializer(serializers.Serializer):
-    protocol = serializers.CharField(max_length=10240)
-    contrast = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
+    protocol = serializers.CharField(max_length=10240, required=False, allow_blank=True, default="")
+    contrast_decision = serializers.ChoiceField(
+        choices=ContrastDecision.choices, required=False, allow_blank=True, default=""
+    )
+    contrast = serializers.CharField(
+        max_length=64, required=False, allow_blank=True, default="", help_text="Agent and amount."
+    )
     comments = serializers.CharField(max_length=10240, required=False, allow_blank=True, default="")
 
 
@@ -428,6 +449,7 @@ class CatalogueSerializer(serializers.ModelSerializer):
     id = uuid_of("uuid")
     codes = serializers.SerializerMethodField(help_text="Scheme: code.")
     preparations = serializers.SerializerMethodField(help_text="Language: text.")
+    charge_codes = serializers.SerializerMethodField(help_text="Of the price list.")
 
     class Meta:
         model = CatalogueProcedure
@@ -443,11 +465,13 @@ class CatalogueSerializer(serializers.ModelSerializer):
             "duration_minutes",
             "default_protocol",
             "needs_vetting",
+            "needs_protocol",
             "needs_completion_before_reading",
             "rvu",
             "is_active",
             "codes",
             "preparations",
+            "charge_codes",
         )
         read_only_fields = fields
 
@@ -456,6 +480,10 @@ class CatalogueSerializer(serializers.ModelSerializer):
 
     def get_preparations(self, row: CatalogueProcedure) -> dict[str, str]:
         return {entry.language: entry.text for entry in row.preparations.all()}
+
+
+    def get_charge_codes(self, row: CatalogueProcedure) -> list[str]:
+        return sorted(price.code for price in row.prices.all())
 
 
 class CatalogueTableSerializer(serializers.Serializer):

@@ -48,7 +48,8 @@ class Verb:
     is_main: bool = False
 
 
-def _replace(row: RequestedProcedure, *, actor: Any, code: str, laterality: str, **reason: str) -> Any:
+def replace_exam(row: RequestedProcedure, *, actor: Any, code: str, laterality: str, **reason: str) -> Any:
+    """``replace_procedure`` with the other exam as a form names it."""
     by = ProcedureRequest(code, laterality=laterality)
     return services.replace_procedure(row, by=by, **reason, actor=actor)
 
@@ -173,7 +174,7 @@ VERBS: dict[str, Verb] = {
             "replace",
             perms.CHANGE_ORDER,
             shapes.ReplaceForm,
-            _replace,
+            replace_exam,
             _can(S.REPLACED),
         ),
         Verb(
