@@ -20,10 +20,12 @@ from ris.accounts.admin_base import (
     service_action,
     visible,
 )
+from ris.audit.models import Action
+from ris.audit.service import record
 from ris.core.actor import Actor
 from ris.core.errors import NotKnown
+from worklist import admin_planning, services  # noqa: F401  shifts, closures and the waiting list register themselves
 from worklist import permissions as perms
-from worklist import services
 from worklist.codes import WORDS_OF_DISCONTINUATION
 from worklist.models import (
     ConsumableUse,
@@ -73,6 +75,10 @@ class OpeningHoursInline(FacilityInline):
     model = OpeningHours
     view_code = perms.VIEW_ROOM
     add_code = change_code = perms.MANAGE_ROOMS
+    can_delete = True
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
 
 
 class RoomCapabilityInline(FacilityInline):
@@ -90,6 +96,13 @@ class RoomAdmin(FacilityModelAdmin):
     list_filter = ("is_active", "site")
     search_fields = ("code", "name")
     inlines = (StationInline, OpeningHoursInline, RoomCapabilityInline)
+
+    def save_formset(self, request: HttpRequest, form: forms.ModelForm, formset: Any, change: bool) -> None:
+        """Hours that are ticked off go; nothing else of a room does."""
+        super().save_formset(request, form, formset, change)
+        for row in formset.deleted_objects:
+            row.delete()
+            record(actor_of(request), perms.MANAGE_ROOMS, Action.DELETE, entity=form.instance)
 
 
 @admin.register(Station)
@@ -157,6 +170,8 @@ class ReservationAdmin(FacilityModelAdmin):
         service_action(_("The patient has arrived"), arrive_appointment, permission=perms.ARRIVE_PATIENT),
         service_action(_("The patient did not come"), note_no_show, permission=perms.ARRIVE_PATIENT),
         service_action(_("Cancel"), services.cancel_appointment, form=ReasonForm),
+        service_action(_("Let a held time go"), services.release_hold),
+        service_action(_("Open blocked time"), services.unblock_room),
     )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
