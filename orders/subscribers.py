@@ -1,15 +1,33 @@
-"""Who ordered hears of what becomes of the request; who asked hears of the answer. No name of a patient is told."""
+"""What happens to an exam is followed here: nothing is owed for what did not come about, requesters and those who
+asked hear what became of it. No name of a patient is told.
+"""
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from orders.events import ProcedureStatusChanged
 from orders.models import ProcedureStatus, RequestedProcedure
-from orders.services.lifecycle import HELD
+from orders.services.charges import void_open_charges
+from orders.services.lifecycle import HELD, STOPPED
+from ris.core.concepts import DISCONTINUATION_REASONS
 from ris.events.bus import subscribe
 from ris.notifications.services import notify
 
 S = ProcedureStatus
 TOLD = {S.REJECTED: "orders.request_rejected", S.INFO_REQUESTED: "orders.information_requested"}
+
+
+@subscribe(ProcedureStatusChanged, name="orders.void_charges", in_transaction=True)
+def void_charges(event: ProcedureStatusChanged) -> None:
+    """Cancelled, rejected, not come, replaced, discontinued: with the reason that was given."""
+    if event.status not in STOPPED:
+        return
+    procedure = RequestedProcedure.objects.get(uuid=event.subject)
+    coded = DISCONTINUATION_REASONS.get(procedure.reason_code)
+    why = procedure.reason_text or (coded.meaning if coded else "")
+    status = procedure.get_status_display()
+    void_open_charges(procedure, reason=": ".join(filter(None, (_("Exam: %s") % status, why))))
 
 
 @subscribe(ProcedureStatusChanged, name="orders.tell_requester")

@@ -12,6 +12,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -23,7 +24,7 @@ from orders import selectors, services
 from orders.models import ProcedureStatus, RequestedProcedure
 from orders.models.orders import OPEN_BEFORE_EXAM
 from orders.services import ProcedureRequest
-from orders.services.intake import REOPENED
+from orders.services.intake import HOLD_LASTS, REOPENED
 from orders.services.lifecycle import HELD
 from orders.web import forms as shapes
 from ris.accounts.web import page
@@ -225,6 +226,7 @@ class Doable:
                 "comments": row.comments_to_technologist,
                 "code": "" if key in ("map", "replace") else row.code,
                 "laterality": row.laterality,
+                "until": timezone.localtime() + HOLD_LASTS,
             }
             form = verb.form(initial=initial, auto_id=f"id_{key}_{row.pk}_%s")
             if "owner" in form.fields:
