@@ -34,11 +34,11 @@ class Unreadable(ValueError):
 def expected_form(order: str) -> str:
     """How a date is typed here, shown beside the field."""
     figures = {
-        DateOrder.DAY_FIRST: _("day/month/year: 19/11/1990"),
-        DateOrder.MONTH_FIRST: _("month/day/year: 11/19/1990"),
-        DateOrder.YEAR_FIRST: _("year-month-day: 1990-11-19"),
+        DateOrder.DAY_FIRST: _("day/month/year, as 19/11/1990"),
+        DateOrder.MONTH_FIRST: _("month/day/year, as 11/19/1990"),
+        DateOrder.YEAR_FIRST: _("year-month-day, as 1990-11-19"),
     }[DateOrder(order)]
-    return _("%(figures)s. Or 19 Nov 1990, a year, about 40, 8 months.") % {"figures": figures}
+    return _("%(figures)s; or 1990, or about 40") % {"figures": figures}
 
 
 def read_here(text: str) -> tuple[date, bool]:
@@ -75,7 +75,7 @@ def read_birth_date(text: str, *, order: str, today: date) -> tuple[date, bool]:
     named = _with_month_name(words)
     if named is not None:
         return named
-    raise Unreadable(_("This is not a date. Write it as %(form)s") % {"form": expected_form(order)})
+    raise Unreadable(_("This is not a date. Write it as %(form)s.") % {"form": expected_form(order)})
 
 
 def _plain(text: str) -> str:

@@ -36,6 +36,8 @@ PER_WAY = 40
 SHOWN = 10
 LEAST_SCORE = 0.3
 SAME_WORD = 0.8
+#: So far an estimated age may be off.
+ABOUT_YEARS = 3
 #: Letters that no decomposition takes apart, as PostgreSQL's unaccent rules write them.
 LETTERS = str.maketrans({"Ø": "O", "ø": "o", "Đ": "D", "đ": "d", "Ł": "L", "ł": "l", "ı": "i", "Æ": "AE", "æ": "ae",
                          "Œ": "OE", "œ": "oe", "ß": "ss", "Þ": "TH", "þ": "th", "Ð": "D", "ð": "d"})  # fmt: skip
@@ -75,13 +77,17 @@ class Query:
     born: date | None
     phone_tail: str
     identifiers: tuple[str, ...]
+    is_about: bool = False
 
     @classmethod
-    def of(cls, name: str, born: date | None, phone: str, identifiers: Iterable[str]) -> Query:
+    def of(
+        cls, name: str, born: date | None, phone: str, identifiers: Iterable[str], *, is_about: bool = False
+    ) -> Query:
+        """``is_about``: the birth date is an estimate."""
         digits = re.sub(r"\D", "", phone or "")
         tail = digits[-PHONE_TAIL_DIGITS:] if len(digits) >= SHORTEST_PHONE else ""
         values = tuple(dict.fromkeys(value.upper() for value in identifiers if len(value) >= SHORTEST_WORD))
-        return cls(tuple(dict.fromkeys(plain(name).split()))[:MOST_WORDS], born, tail, values)
+        return cls(tuple(dict.fromkeys(plain(name).split()))[:MOST_WORDS], born, tail, values, is_about)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -179,7 +185,7 @@ def _ways(query: Query, patients: models.QuerySet) -> Iterator[models.QuerySet]:
     if query.phone_tail:
         yield by_phone(query, patients)
     meant = Meant.by(query.names) if query.has_name else Meant()
-    if query.born is not None:
+    if query.born is not None and not query.is_about:
         dates = [born for born in (query.born, swapped(query.born)) if born is not None]
         same_day = patients.filter(birth_date__in=dates)
         if query.has_name:  # of a day that many share, those who bear one of the names
@@ -244,7 +250,7 @@ def weigh(query: Query, patient: Patient) -> Candidate:
         if matches["name"] != "different":
             reasons.append(_("Same name") if matches["name"] == "same" else _("Similar name"))
     if query.born and patient.birth_date:
-        day_score, kind, words = _weigh_birth_date(query.born, patient)
+        day_score, kind, words = _weigh_birth_date(query, patient)
         score += day_score
         matches["birth_date"] = kind
         if words:
@@ -267,16 +273,17 @@ def weigh(query: Query, patient: Patient) -> Candidate:
     return Candidate(patient, round(max(0.0, min(score, 1.0)), 2), reasons, matches)
 
 
-def _weigh_birth_date(born: date, patient: Patient) -> tuple[float, str, Promise | None]:
-    theirs = patient.birth_date
-    if theirs is None:
+def _weigh_birth_date(query: Query, patient: Patient) -> tuple[float, str, Promise | None]:
+    born, theirs = query.born, patient.birth_date
+    if born is None or theirs is None:
         return 0.0, "different", None
+    if query.is_about or patient.birth_date_is_estimated:
+        fits = abs(theirs.year - born.year) <= ABOUT_YEARS
+        return (0.1, "similar", _("Age fits the estimate")) if fits else (-0.1, "different", None)
     if theirs == born:
         return 0.35, "same", _("Same date of birth")
     if theirs == swapped(born):
         return 0.25, "swapped", _("Day and month of birth swapped")
-    if theirs.year == born.year and patient.birth_date_is_estimated:
-        return 0.15, "similar", _("Same year of birth, estimated")
     equal_parts = (theirs.year == born.year) + (theirs.month == born.month) + (theirs.day == born.day)
     if equal_parts == 2:
         return 0.12, "similar", _("Date of birth differs in one part")

@@ -9,6 +9,8 @@ from django.utils.translation import gettext as _
 from orders.models import Order, Patient, RequestedProcedure, Visit
 from ris.core.text import day, masked
 
+NOTHING = "–"
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -22,11 +24,19 @@ class Compared:
     def is_same(self) -> bool:
         return self.left == self.right
 
+    @property
+    def is_empty(self) -> bool:
+        return self.left == self.right == NOTHING
+
+    @property
+    def is_one_sided(self) -> bool:
+        return NOTHING in (self.left, self.right)
+
 
 def compare(left: Patient, right: Patient) -> list[Compared]:
     """Who they are, then what each has."""
     who = [
-        Compared(label, mine or "–", theirs or "–")
+        Compared(label, mine or NOTHING, theirs or NOTHING)
         for (label, mine), (__, theirs) in zip(_identity(left), _identity(right), strict=True)
     ]
     has = [

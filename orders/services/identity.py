@@ -40,6 +40,7 @@ def find_duplicates(
     family_name: str = "",
     given_name: str = "",
     birth_date: Any = None,
+    birth_date_is_estimated: bool = False,
     phone: str = "",
     identifiers: Iterable[Any] = (),
 ) -> list[Candidate]:
@@ -53,7 +54,7 @@ def find_duplicates(
         value = row.get("value") if isinstance(row, dict) else row[0] if isinstance(row, (tuple, list)) else row
         values.append(str(value or "").strip())
     born = checked_birth_date(birth_date, Errors())
-    query = Query.of(f"{family_name} {given_name}", born, phone, values)
+    query = Query.of(f"{family_name} {given_name}", born, phone, values, is_about=birth_date_is_estimated)
     candidates = rank(query, Patient.objects.visible_to(actor).current()) if query else []
     record_read(
         actor,

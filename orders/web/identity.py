@@ -169,7 +169,13 @@ def patient_merge(request: HttpRequest, patient: Patient) -> HttpResponse:
 def _suggested(request: HttpRequest, patient: Patient) -> list[services.Candidate]:
     if patient.identity_is_unverified:
         return []
-    typed = Typed(patient.family_name, patient.given_name, patient.birth_date, patient.phone)
+    typed = Typed(
+        family_name=patient.family_name,
+        given_name=patient.given_name,
+        born=patient.birth_date,
+        is_about=patient.birth_date_is_estimated,
+        phone=patient.phone,
+    )
     return _others(patient, typed.alike(request, least=MAYBE_THE_SAME))[:SUGGESTED]
 
 

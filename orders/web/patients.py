@@ -139,6 +139,7 @@ class Typed:
     family_name: str = ""
     given_name: str = ""
     born: date | None = None
+    is_about: bool = False
     phone: str = ""
     sex: str = ""
     number: str = ""
@@ -147,14 +148,15 @@ class Typed:
     def of(cls, data: QueryDict) -> Typed:
         """A date that is not one yet is left out."""
         try:
-            born, _estimated = read_here(data.get("birth_date", "").strip()[:40])
+            born, is_about = read_here(data.get("birth_date", "").strip()[:40])
         except Unreadable:
-            born = None
+            born, is_about = None, False
         names = (data.get("given_name", ""), data.get("middle_name", ""))
         return cls(
             family_name=data.get("family_name", "").strip()[:64],
             given_name=" ".join(" ".join(names).split())[:130],
             born=born,
+            is_about=is_about or data.get("birth_date_is_estimated") == "1",
             phone=data.get("phone", "").strip()[:40],
             sex=data.get("sex", "")[:1],
             number=data.get("paper_number", "").strip()[:64],
@@ -166,6 +168,7 @@ class Typed:
             family_name=self.family_name,
             given_name=self.given_name,
             birth_date=self.born,
+            birth_date_is_estimated=self.is_about,
             phone=self.phone,
             identifiers=[self.number],
         )
