@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -21,6 +22,8 @@ from worklist import selectors
 from worklist.codes import NOTE_CHIPS
 from worklist.models import ExceptionItem, Reservation
 from worklist.selectors.console import console_list, tab_counts
+from worklist.selectors.waiting_room import waiting_patients
+from worklist.web.reminders import preference_context
 
 NEXT_ARRIVALS = 12
 SHOWN = 8
@@ -74,6 +77,14 @@ def next_arrivals(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     return {"rows": list(rows), "now": timezone.now(), "may_arrive": request.user.may(perms.ARRIVE_PATIENT)}  # type: ignore[union-attr]
 
 
+def waiting_room(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Who has arrived and waits, since when; one button calls them."""
+    if not _is(request, CLERK):
+        return None
+    rows = waiting_patients(actor=actor_of(request), limit=NEXT_ARRIVALS)
+    return {"rows": rows, "may_call": request.user.may(perms.CALL_PATIENT)} if rows else None  # type: ignore[union-attr]
+
+
 def console_stats(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     if not _is(request, TECHNOLOGIST):
         return None
@@ -110,6 +121,15 @@ def patient_appointments(patient: Patient, *, request: HttpRequest) -> dict[str,
     )
     found = list(rows)
     return {"rows": found} if found else None
+
+
+def patient_reminders(patient: Patient, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Whether the patient agreed to be reminded of appointments."""
+    return {
+        "patient": patient,
+        "may_book": request.user.may(perms.BOOK_APPOINTMENT),  # type: ignore[union-attr]
+        **preference_context(patient),
+    }
 
 
 def exam_actions(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
@@ -197,7 +217,7 @@ def _of_history(thing: Any, words_of: Any) -> list[TimelineEntry]:
 def _appointment_words(row: Any) -> str:
     begins = timezone.localtime(row.starts_at)
     return _("Appointment %(when)s: %(status)s") % {
-        "when": f"{begins:%d.%m.%Y %H:%M}",
+        "when": date_format(begins, "DATETIME_FORMAT"),
         "status": row.get_status_display(),
     }
 
@@ -212,6 +232,24 @@ register_nav(
         perms.VIEW_SCHEDULE,
         mobile=True,
         order=30,
+    ),
+    NavItem(
+        "waiting_room",
+        gettext_lazy("Waiting room"),
+        "waiting_room",
+        "device-tv",
+        "work",
+        perms.CALL_PATIENT,
+        order=35,
+    ),
+    NavItem(
+        "waiting_room_displays",
+        gettext_lazy("Waiting-room displays"),
+        "waiting_room_displays",
+        "device-tv",
+        "system",
+        perms.MANAGE_ROOMS,
+        order=60,
     ),
     NavItem("console", gettext_lazy("Console"), "console", "scan", "work", perms.PERFORM_STEP, mobile=True, order=40),
     NavItem(
@@ -228,11 +266,13 @@ register_nav(
 )
 register_panel(
     Panel("home.stats", desk_stats, "worklist/_home_stats.html", perms.VIEW_SCHEDULE, order=20),
+    Panel("home.main", waiting_room, "worklist/_home_waiting.html", perms.VIEW_SCHEDULE, order=15),
     Panel("home.main", next_arrivals, "worklist/_home_arrivals.html", perms.VIEW_SCHEDULE, order=20),
     Panel("home.stats", console_stats, "worklist/_home_console_stats.html", perms.PERFORM_STEP, order=10),
     Panel("home.main", room_list, "worklist/_home_room.html", perms.PERFORM_STEP, order=10),
     Panel("home.side", exception_list, "worklist/_home_exceptions.html", perms.RESOLVE_EXCEPTION, order=10),
     Panel("patient.side", patient_appointments, "worklist/_patient_panel.html", perms.VIEW_SCHEDULE, order=20),
+    Panel("patient.side", patient_reminders, "worklist/_reminders.html", perms.VIEW_SCHEDULE, order=40),
     Panel("procedure.actions", exam_actions, "worklist/_exam_actions.html", perms.VIEW_SCHEDULE, order=10),
     Panel("order.exam", exam_schedule, "worklist/_exam_schedule.html", perms.VIEW_SCHEDULE, order=10),
     Panel("report.request", technologist_note, "worklist/_technologist_note.html", perms.VIEW_STEP, order=20),

@@ -5,19 +5,18 @@
   var pane = now && now.closest(".pi-scroll");
   if (pane && !pane.scrollTop) pane.scrollTop = Math.max(0, now.offsetTop - pane.clientHeight / 2);
 
-  var grid = document.querySelector(".dg[data-pick]");
+  var time = document.getElementById("day-time");
   var form = document.querySelector("form[data-booking]");
-  if (!grid || !form) return;
-  var UNIT = 68 / 12;
-
+  if (!time || !form) return;
   function pad(number) {
     return String(number).padStart(2, "0");
   }
 
-  grid.addEventListener("click", function (event) {
-    var column = event.target.closest(".dg-c");
+  time.addEventListener("click", function (event) {
+    var column = event.target.closest(".dg[data-pick] .dg-c");
     if (!column || event.target.closest("a")) return;
-    var place = Math.floor((event.clientY - column.getBoundingClientRect().top) / UNIT);
+    var unit = parseFloat(getComputedStyle(column).getPropertyValue("--u"));
+    var place = Math.floor((event.clientY - column.getBoundingClientRect().top) / unit);
     var minutes = Number(column.dataset.first) * 60 + Math.max(0, place) * 5;
     var known = Array.from(form.elements.station.options, function (option) { return option.value; });
     var station = column.dataset.stations.split(" ").find(function (uuid) { return known.indexOf(uuid) >= 0; });

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db.models import Prefetch, QuerySet
 
-from orders.models import RequestedProcedure
+from orders.models import PatientIdentifier, RequestedProcedure
 from ris.core.actor import Actor
 from worklist import permissions as perms
 from worklist.models import (
@@ -26,6 +28,15 @@ def appointments(*, actor: Actor) -> QuerySet[Reservation]:
     return Reservation.objects.visible_to(actor).select_related(
         "room", "station", "technologist", "held_by", "procedure__order__patient", "procedure__catalogue"
     )
+
+
+def patient_numbers(patients: Iterable[int | None]) -> dict[int | None, str]:
+    """The usual medical record number of each of these patients, in one query."""
+    rows = PatientIdentifier.objects.filter(patient__in={pk for pk in patients if pk is not None}, type="MR")
+    found: dict[int | None, str] = {}
+    for row in rows.exclude(use="old").order_by("pk"):
+        found.setdefault(row.patient_id, row.value)
+    return found
 
 
 def rooms(*, actor: Actor) -> QuerySet[Room]:

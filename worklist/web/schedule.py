@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -18,7 +18,6 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from orders import selectors as orders
 from orders.models import Modality, RequestedProcedure
 from ris.accounts.web import page
 from ris.audit.models import Action
@@ -26,41 +25,26 @@ from ris.audit.service import flush_refusals, record, record_read
 from ris.core.errors import DomainError, NotKnown
 from worklist import permissions as perms
 from worklist import selectors, services
-from worklist.models import Reservation, Room, Station
-from worklist.selectors.day import day_grid, first_to_schedule, to_schedule
+from worklist.models import Reservation, Station
+from worklist.selectors.day import TO_SCHEDULE, day_grid, first_to_schedule, to_schedule
+from worklist.selectors.schedule import patient_numbers
 from worklist.services.slots import DEFAULT_MINUTES, duration_of, next_free, rooms_for
+from worklist.services.tickets import ticket_of
 from worklist.web import forms
+from worklist.web.day import (
+    appointment_of,
+    day_of,
+    is_uuid,
+    procedure_of,
+    schedule_url,
+    script_words,
+    time_context,
+    view_links,
+)
+from worklist.web.reminders import reminder_context
+from worklist.web.ticket import back_to
 
-VIEWS = (("grid", gettext_lazy("Day")), ("week", gettext_lazy("Week, one room")), ("table", gettext_lazy("Table")))
-WEEK = 7
 SUGGESTIONS = 4
-
-
-def _day_of(request: HttpRequest) -> date:
-    try:
-        return date.fromisoformat(request.GET.get("day", ""))
-    except ValueError:
-        return timezone.localdate()
-
-
-def _procedure(request: HttpRequest, uuid: Any) -> RequestedProcedure:
-    row = orders.procedures(actor=request.actor).filter(uuid=uuid).first()
-    if row is None:
-        raise NotKnown(_("There is no such exam."), todo=_("Choose it from the list."))
-    return row
-
-
-def _appointment(request: HttpRequest, uuid: UUID) -> Reservation:
-    row = selectors.appointments(actor=request.actor).filter(uuid=uuid).first()
-    if row is None:
-        raise NotKnown(_("There is no such appointment."), todo=_("Look at the schedule."))
-    return row
-
-
-def schedule_url(day: date | None = None, **query: Any) -> str:
-    kept = {"day": day.isoformat() if day else "", **query}
-    kept = {key: str(value) for key, value in kept.items() if value}
-    return reverse("schedule_day") + (f"?{urlencode(kept)}" if kept else "")
 
 
 # --- the day
@@ -70,16 +54,8 @@ def schedule_url(day: date | None = None, **query: Any) -> str:
 @page(perms.VIEW_SCHEDULE)
 def schedule_day(request: HttpRequest) -> HttpResponse:
     book = request.GET.get("book", "")
-    procedure = _procedure(request, book) if _is_uuid(book) else None
-    return _day_page(request, _day_of(request), procedure)
-
-
-def _is_uuid(value: str) -> bool:
-    try:
-        UUID(value)
-    except ValueError:
-        return False
-    return True
+    procedure = procedure_of(request, book) if is_uuid(book) else None
+    return _day_page(request, day_of(request), procedure)
 
 
 def _day_page(
@@ -93,57 +69,29 @@ def _day_page(
 ) -> HttpResponse:
     """The schedule around one day; with a procedure, its booking form stands above the grid."""
     actor = request.actor  # type: ignore[attr-defined]
-    view = request.GET.get("view", "grid")
-    view = view if view in dict(VIEWS) else "grid"
-    modality = request.GET.get("modality", "")
-    modality = modality if modality in Modality.values else ""
-    rooms = list(selectors.rooms(actor=actor).filter(is_active=True))
-    room = next((row for row in rooms if row.code == request.GET.get("room")), rooms[0] if rooms else None)
-    is_week = view == "week" and room is not None
-    first_day = day - timedelta(days=day.weekday()) if is_week else day
-    grid = day_grid(
-        day=first_day, actor=actor, modality=modality, room=room if is_week else None, days=WEEK if is_week else 1
-    )
+    shown = time_context(request, day)
+    modality, may_book = shown["modality"], shown["may_book"]
     waiting = first_to_schedule(actor=actor, modality=modality)
-    may_book = actor.may(perms.BOOK_APPOINTMENT)
     if procedure is not None and form is None and may_book:
         form = booking_form(request, procedure, day)
-    shown = {*grid.patients, *(row.audit_patient for row in waiting)}
-    record_read(actor, perms.VIEW_SCHEDULE, patients=sorted(shown), detail={"page": "schedule", "day": day.isoformat()})
-    context = {
+    patients = {*shown["grid"].patients, *(row.patient for row in waiting)}
+    detail = {"page": "schedule", "day": day.isoformat()}
+    record_read(actor, perms.VIEW_SCHEDULE, patients=sorted(patients), detail=detail)
+    is_all = len(waiting) < TO_SCHEDULE
+    context = shown | {
         "nav": "schedule",
-        "day": day,
-        "first_day": first_day,
         "is_today": day == timezone.localdate(),
-        "previous_day": day - timedelta(days=WEEK if is_week else 1),
-        "next_day": day + timedelta(days=WEEK if is_week else 1),
-        "view": view,
-        "views": [(words, _here(request, day, view=key), key == view) for key, words in VIEWS],
-        "rooms": rooms,
-        "room": room,
-        "grid": grid,
+        "views": view_links(request, day, shown["view"]),
         "waiting": waiting,
-        "waiting_count": to_schedule(actor=actor, modality=modality).count(),
-        "modality": modality,
-        "modalities": [(value, value) for value in _modalities(rooms)],
+        "waiting_count": len(waiting) if is_all else to_schedule(actor=actor, modality=modality).count(),
+        "today": timezone.localdate(),
         "procedure": procedure,
         "form": form,
         "refusal": refusal,
         "suggestions": suggestions(procedure, day) if procedure is not None and may_book else [],
-        "may_book": may_book,
-        "may_block": actor.may(perms.BLOCK_ROOM),
-        "may_arrive": actor.may(perms.ARRIVE_PATIENT),
+        "script_words": script_words(),
     }
     return render(request, "worklist/schedule.html", context, status=status)
-
-
-def _here(request: HttpRequest, day: date, **changes: str) -> str:
-    kept = {key: request.GET[key] for key in ("modality", "room", "book") if request.GET.get(key)}
-    return schedule_url(day, **(kept | changes))
-
-
-def _modalities(rooms: list[Room]) -> list[str]:
-    return sorted({station.modality for room in rooms for station in room.stations.all() if station.is_active})
 
 
 def stations_for(procedure: RequestedProcedure) -> list[Station]:
@@ -189,10 +137,10 @@ def booking_form(request: HttpRequest, procedure: RequestedProcedure, day: date,
 @page(perms.BOOK_APPOINTMENT)
 def schedule_book(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Book; a taken time comes back with who has it, what is free, and everything that was typed."""
-    procedure = _procedure(request, uuid)
-    form = booking_form(request, procedure, _day_of(request), _picked(request))
+    procedure = procedure_of(request, uuid)
+    form = booking_form(request, procedure, day_of(request), _picked(request))
     if not form.is_valid():
-        return _day_page(request, _day_of(request), procedure, form=form, status=422)
+        return _day_page(request, day_of(request), procedure, form=form, status=422)
     try:
         if "hold" in request.POST:
             return _hold(request, procedure, form)
@@ -236,7 +184,7 @@ def _refused(
     forms.add_refusal(form, refusal)
     slots = getattr(refusal, "alternatives", [])
     refusal.choices = [with_station(slot, procedure) for slot in slots]  # type: ignore[attr-defined]
-    day = form.cleaned_data.get("day") or _day_of(request)
+    day = form.cleaned_data.get("day") or day_of(request)
     return _day_page(request, day, procedure, form=form, refusal=refusal, status=refusal.http_status)
 
 
@@ -256,7 +204,7 @@ def _tell_booked(request: HttpRequest, reservation: Reservation) -> None:
 @never_cache
 @page(perms.VIEW_SCHEDULE)
 def appointment_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    return _appointment_page(request, _appointment(request, uuid))
+    return _appointment_page(request, appointment_of(request, uuid))
 
 
 def _appointment_page(
@@ -288,6 +236,11 @@ def _appointment_page(
         "may_book": may_book,
         "may_block": actor.may(perms.BLOCK_ROOM),
         "may_arrive": actor.may(perms.ARRIVE_PATIENT),
+        "may_call": actor.may(perms.CALL_PATIENT),
+        "ticket": ticket_of(procedure) if procedure else None,
+        "rooms": list(selectors.rooms(actor=actor).filter(is_active=True)),
+        "now": timezone.now(),
+        **reminder_context(appointment),
     }
     return render(request, "worklist/appointment.html", context, status=status)
 
@@ -308,7 +261,7 @@ def _move_form(request: HttpRequest, appointment: Reservation, data: Any = None)
 @require_POST
 @page(perms.BOOK_APPOINTMENT)
 def appointment_move(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    appointment = _appointment(request, uuid)
+    appointment = appointment_of(request, uuid)
     form = _move_form(request, appointment, request.POST)
     if not form.is_valid():
         return _appointment_page(request, appointment, form=form, status=422)
@@ -325,7 +278,7 @@ def appointment_move(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 @page(perms.BOOK_APPOINTMENT)
 def appointment_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    appointment = _appointment(request, uuid)
+    appointment = appointment_of(request, uuid)
     form = forms.ReasonForm(request.POST)
     if not form.is_valid():
         messages.error(request, _("Say why it is cancelled."))
@@ -350,14 +303,12 @@ def procedure_move(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
     if verb not in MOVES:
         raise NotKnown(_("There is no such action."))
     service, words = MOVES[verb]
-    service(_procedure(request, uuid), actor=request.actor)  # type: ignore[attr-defined]
-    messages.success(request, str(words))
-    return HttpResponseRedirect(_back(request))
-
-
-def _back(request: HttpRequest) -> str:
-    target = request.POST.get("next", "")
-    return target if target.startswith("/") and not target.startswith("//") else schedule_url()
+    procedure = service(procedure_of(request, uuid), actor=request.actor)  # type: ignore[attr-defined]
+    if verb == "arrive":
+        context = {"procedure": procedure, "ticket": ticket_of(procedure)}
+        words = render_to_string("worklist/_arrived.html", context, request=request)
+    messages.success(request, words if verb == "arrive" else str(words))
+    return HttpResponseRedirect(back_to(request))
 
 
 # --- blocked time, the day on paper
@@ -368,7 +319,7 @@ def _back(request: HttpRequest) -> str:
 def schedule_block(request: HttpRequest) -> HttpResponse:
     """Keep a room free: maintenance, lunch, emergency reserve."""
     rooms = list(selectors.rooms(actor=request.actor).filter(is_active=True))  # type: ignore[attr-defined]
-    day = _day_of(request)
+    day = day_of(request)
     form = forms.BlockForm(request.POST or None, rooms=rooms, initial={"day": day, "room": request.GET.get("room")})
     refusal, status = None, 200
     if request.method == "POST":
@@ -398,7 +349,7 @@ def schedule_block(request: HttpRequest) -> HttpResponse:
 @page((perms.BOOK_APPOINTMENT, perms.BLOCK_ROOM))
 def schedule_release(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Let a hold go, or open blocked time."""
-    row = _appointment(request, uuid)
+    row = appointment_of(request, uuid)
     service = services.unblock_room if row.kind == "block" else services.release_hold
     service(row, actor=request.actor)  # type: ignore[attr-defined]
     messages.success(request, _("The time is free."))
@@ -408,14 +359,19 @@ def schedule_release(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @never_cache
 @page(perms.VIEW_SCHEDULE)
 def schedule_sheet(request: HttpRequest) -> HttpResponse:
-    """The day on paper, room by room."""
-    day = _day_of(request)
-    grid = day_grid(day=day, actor=request.actor)  # type: ignore[attr-defined]
-    record(
-        request.actor,  # type: ignore[attr-defined]
-        perms.VIEW_SCHEDULE,
-        Action.READ,
-        patients=grid.patients,
-        detail={"page": "day sheet", "day": day.isoformat()},
-    )
-    return render(request, "worklist/day_sheet.html", {"day": day, "grid": grid})
+    """The day on paper, a sheet per room, or that of one room, or of the rooms of a modality."""
+    day, actor = day_of(request), request.actor  # type: ignore[attr-defined]
+    rooms = list(selectors.rooms(actor=actor).filter(is_active=True))
+    room = next((row for row in rooms if row.code == request.GET.get("room")), None)
+    modality = request.GET.get("modality", "")
+    modality = modality if modality in Modality.values else ""
+    grid = day_grid(day=day, rooms=[room] if room is not None else rooms, actor=actor, modality=modality)
+    detail = {"page": "day sheet", "day": day.isoformat()}
+    record(actor, perms.VIEW_SCHEDULE, Action.READ, patients=grid.patients, detail=detail)
+    numbers = patient_numbers(entry.patient_id for entry in grid.entries)
+    sheets = [
+        (column, [(entry, numbers.get(entry.patient_id, "")) for entry in column.entries if entry.patient is not None])
+        for column in grid.columns
+    ]
+    context = {"day": day, "sheets": sheets, "rooms": rooms, "room": room, "now": timezone.now()}
+    return render(request, "worklist/day_sheet.html", context)

@@ -2,18 +2,29 @@
 
 from django.urls import path
 
-from worklist.web import console, exceptions, schedule
+from worklist.web import board, console, exceptions, moves, reminders, schedule, ticket
 
 urlpatterns = [
     path("schedule/", schedule.schedule_day, name="schedule_day"),
+    path("schedule/grid/", moves.schedule_grid, name="schedule_grid"),
+    path("schedule/drop/", moves.schedule_drop, name="schedule_drop"),
     path("schedule/book/<uuid:uuid>/", schedule.schedule_book, name="schedule_book"),
     path("schedule/block/", schedule.schedule_block, name="schedule_block"),
     path("schedule/sheet/", schedule.schedule_sheet, name="schedule_sheet"),
+    path("schedule/exams/<uuid:uuid>/ticket/", ticket.ticket, name="ticket"),
+    path("schedule/exams/<uuid:uuid>/call/", ticket.patient_call, name="patient_call"),
     path("schedule/exams/<uuid:uuid>/<slug:verb>/", schedule.procedure_move, name="procedure_move"),
+    path("schedule/reminders/<uuid:uuid>/", reminders.contact_preference, name="contact_preference"),
     path("schedule/appointments/<uuid:uuid>/", schedule.appointment_detail, name="appointment_detail"),
     path("schedule/appointments/<uuid:uuid>/move/", schedule.appointment_move, name="appointment_move"),
     path("schedule/appointments/<uuid:uuid>/cancel/", schedule.appointment_cancel, name="appointment_cancel"),
     path("schedule/appointments/<uuid:uuid>/release/", schedule.schedule_release, name="appointment_release"),
+    path("waiting-room/", board.waiting_room, name="waiting_room"),
+    path("waiting-room/rows/", board.waiting_room_rows, name="waiting_room_rows"),
+    path("waiting-room/displays/", board.displays, name="waiting_room_displays"),
+    path("waiting-room/displays/<uuid:uuid>/<slug:verb>/", board.display_change, name="waiting_room_display_change"),
+    path("waiting-room/screen/<str:token>/", board.display, name="waiting_room_display"),
+    path("waiting-room/screen/<str:token>/rows/", board.display_rows, name="waiting_room_display_rows"),
     path("console/", console.console, name="console"),
     path("console/rows/", console.console_rows, name="console_rows"),
     path("console/<uuid:uuid>/", console.console_exam, name="console_exam"),
