@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from interop.demo import clock, house, pictures
+from interop.demo import clock, furniture, house, pictures
 from interop.demo.cast import PATIENTS, Person
 from interop.demo.plan import UNSCHEDULED, PlannedExam, planned_exams
 from orders import services as orders
@@ -296,4 +296,6 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     for plan in plans:
         seed_exam(plan, stage)
     raise_criticals(stage.actor("radiologist"))
+    furniture.ensure_destination()
+    furniture.ensure_review_round(stage.people)
     return {"patients": len(stage.patients), "exams": len(plans)}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from django.utils.formats import date_format
+
 from reporting.analytics.selectors import Volume
 
 WIDTH, HEIGHT, LEFT, FOOT, TOP = 940, 190, 34, 22, 8
@@ -37,7 +39,7 @@ def stacked_bars(days: Sequence[date], volumes: Sequence[Volume]) -> dict[str, A
             if number:
                 tall = number * room / top
                 base -= tall
-                words = f"{day:%d %b}: {volume.modality} {number}"
+                words = f"{date_format(day, 'j M')}: {volume.modality} {number}"
                 x = LEFT + place * step + step * 0.15
                 bars.append(Bar(round(x, 1), round(base, 1), round(step * 0.7, 1), round(tall, 1), tone % TONES, words))
     every = max(1, len(days) // 10)

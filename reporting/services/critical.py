@@ -29,6 +29,7 @@ from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData, InvalidTransition, NotPermitted
 from ris.events.bus import publish
+from ris.notifications.services import mark_seen
 
 BEAT = Actor("beat")
 C = CriticalStatus
@@ -175,6 +176,7 @@ def acknowledge_critical(critical: CriticalResult, *, actor: Actor) -> CriticalR
     critical.communicated_at = critical.communicated_at or critical.acknowledged_at
     critical.next_escalation_at = None
     critical.save_as(actor, "Acknowledged")
+    mark_seen(actor.user, [str(critical.uuid)])
     publish(CriticalResultAcknowledged(str(critical.uuid), critical.accession_number, critical.version), actor=actor)
     return critical
 

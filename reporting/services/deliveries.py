@@ -27,6 +27,7 @@ from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.errors import InvalidTransition, NotPermitted
 from ris.events.bus import publish
+from ris.notifications.services import mark_seen
 
 D = DeliveryStatus
 #: Whoever has got this far has seen, or may have seen, the version.
@@ -104,6 +105,8 @@ def plan_deliveries(version: ReportVersion, *, actor: Actor) -> list[ReportDeliv
         if line.status in UNSETTLED and version.kind != VersionKind.PRELIMINARY:
             line.move_to(D.SUPERSEDED)
             line.save_as(actor, f"Version {version.number} replaces it")
+            if recipient in wanted and line.recipient is not None:  # the newer message rings instead
+                mark_seen(line.recipient.user, [str(line.uuid)])
     return [
         _plan(version, recipient, must, recipient in told_before, procedures, actor)
         for recipient, must in wanted.items()
@@ -221,7 +224,19 @@ def open_result(delivery: ReportDelivery, *, actor: Actor) -> ReportDelivery:
         delivery.move_to(D.OPENED)
         delivery.opened_at = timezone.now()
         delivery.save_as(actor, "Opened")
+    if is_recipient:
+        _quiet_the_bell(delivery, actor)
     return delivery
+
+
+def _quiet_the_bell(delivery: ReportDelivery, actor: Actor) -> None:
+    """Its recipient has seen this version, so whatever was said of this and of earlier ones is old."""
+    seen = ReportDelivery.objects.filter(
+        report=delivery.report_id,
+        recipient=delivery.recipient_id,
+        report_version__number__lte=delivery.report_version.number,
+    )
+    mark_seen(actor.user, [str(uuid) for uuid in seen.values_list("uuid", flat=True)])
 
 
 @service(perms.MANAGE_DELIVERY, action=Action.EXECUTE)
@@ -273,6 +288,8 @@ def _acknowledge(delivery: ReportDelivery, actor: Actor) -> ReportDelivery:
     delivery.acknowledged_at, delivery.acknowledged_by = timezone.now(), actor.user
     delivery.opened_at = delivery.opened_at or (delivery.acknowledged_at if actor.user else None)
     delivery.save_as(actor, "Acknowledged")
+    if actor.user is not None and delivery.recipient is not None and delivery.recipient.user_id == actor.user.pk:
+        _quiet_the_bell(delivery, actor)
     event = DeliveryAcknowledged(str(delivery.uuid), delivery.accession_number, None, channel=delivery.channel)
     publish(event, actor=actor)
     if is_distributed(report):

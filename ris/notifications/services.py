@@ -173,6 +173,13 @@ def unread_count(user: User) -> int:
     return inbox(user).filter(read_at__isnull=True).count()
 
 
+def mark_seen(user: User | None, subjects: Iterable[str]) -> int:
+    """What the messages spoke of has been looked at elsewhere: the bell need not ring for it any more."""
+    if user is None:
+        return 0
+    return mark_read(inbox(user).filter(subject__in=list(subjects)))
+
+
 def mark_read(rows: QuerySet[Notification]) -> int:
     return rows.filter(read_at__isnull=True).update(read_at=timezone.now())
 

@@ -6,8 +6,12 @@ import pytest
 
 from interop.demo import plan
 from interop.demo.seed import seed_house, seed_work
+from interop.models import Hl7Destination, OutboundMessage
 from orders.models import Patient, RequestedProcedure
+from peerreview.models import ReviewRound
+from reporting.models import CriticalResult, DeliveryRule, ReportDelivery
 from ris.accounts.models import User
+from ris.notifications.services import unread_count
 from worklist.models import ImagingInstance, Station
 
 pytestmark = pytest.mark.django_db
@@ -30,6 +34,17 @@ def test_a_seeded_facility_has_one_exam_of_each_state_and_is_left_alone_the_seco
     assert User.objects.get(username="clerk").check_password("seeded-Pass-4711")
     assert set(Station.objects.values_list("ae_title", flat=True)) >= {"CT1", "CT2", "MR1", "DX1", "US1", "MG1"}
     assert ImagingInstance.objects.exists()
+    destination = Hl7Destination.objects.get()
+    assert (destination.name, destination.is_paused) == ("hospital", True)
+    assert not DeliveryRule.objects.get(destination="hospital").is_mandatory
+    assert not OutboundMessage.objects.exists()
+    review_round = ReviewRound.objects.get()
+    assert review_round.status == "running"
+    assert review_round.cases.filter(status="assigned").exists()
+    referrer = User.objects.get(username="referrer")
+    waiting = ReportDelivery.objects.filter(recipient__user=referrer, status="sent").count()
+    open_findings = CriticalResult.objects.filter(procedure__order__requester__user=referrer, status="open").count()
+    assert unread_count(referrer) == waiting + open_findings
     again = seed_work(seed_house(prefix="T-", letterhead="Test Hospital"), patients=6, exams=20)
     assert again == {"patients": 0, "exams": 0}
     assert Patient.objects.count() == 6

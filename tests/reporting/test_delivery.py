@@ -14,6 +14,7 @@ from ris.core.actor import Actor
 from ris.core.errors import InvalidTransition, NotPermitted
 from ris.events.models import OutboxEvent
 from ris.notifications.models import Notification
+from ris.notifications.services import unread_count
 from tests.factories.reporting import SECTIONS, drafted, make_procedure, make_referrer, signed
 
 pytestmark = pytest.mark.django_db
@@ -100,6 +101,25 @@ def test_nobody_acknowledges_in_anothers_name(people: Any) -> None:
     for actor in (make_referrer().actor, people.radiologist):
         with pytest.raises(NotPermitted):
             services.acknowledge_result(line, actor=actor)
+
+
+def test_a_result_that_was_opened_rings_the_bell_no_more(people: Any) -> None:
+    signed(asked(people), actor=people.radiologist)
+    reader = people.referrer.actor
+    assert unread_count(reader.user) == 1
+    services.open_result(ReportDelivery.objects.get(), actor=people.radiologist)
+    assert unread_count(reader.user) == 1
+    services.open_result(ReportDelivery.objects.get(), actor=reader)
+    assert unread_count(reader.user) == 0
+
+
+def test_the_newest_version_rings_alone_and_is_quiet_once_acknowledged(people: Any) -> None:
+    report = signed(asked(people), actor=people.radiologist)
+    services.add_addendum(report, text="Compared with outside images.", actor=people.radiologist)
+    assert unread_count(people.referrer.actor.user) == 1
+    newest = ReportDelivery.objects.order_by("-report_version__number").first()
+    services.acknowledge_result(newest, actor=people.referrer.actor)
+    assert unread_count(people.referrer.actor.user) == 0
 
 
 def test_looking_at_it_as_somebody_else_opens_nothing(people: Any) -> None:

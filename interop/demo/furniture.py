@@ -1,0 +1,67 @@
+"""What a house that runs already has beside its exams: a system that results go to, and a round of second looks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from interop.demo.house import SEEDER
+from interop.hl7 import services as hl7
+from interop.models import Hl7Destination
+from peerreview import services as peerreview
+from peerreview.models import CaseStatus, ReviewRound, Score
+from reporting.models import DeliveryRule
+from ris.accounts.models import User
+from ris.core.actor import Actor
+
+#: Where ``manage.py listen_hl7 --port 6661`` would stand in for a hospital's system
+HOSPITAL = {"name": "hospital", "host": "127.0.0.1", "port": 6661}
+
+
+def ensure_destination() -> None:
+    """Nobody listens there unless somebody starts the receiver, so it is paused, and no exam waits for its answer."""
+    if Hl7Destination.objects.filter(name=HOSPITAL["name"]).exists():
+        return
+    destination = hl7.add_destination(
+        messages=["ORU"],
+        receiving_application="HIS",
+        receiving_facility="HOSPITAL",
+        ack_timeout_seconds=5,
+        actor=SEEDER,
+        **HOSPITAL,  # type: ignore[arg-type]
+    )
+    hl7.pause_destination(destination, actor=SEEDER)
+    rule = DeliveryRule.objects.get(channel="hl7", destination=destination.name)
+    rule.is_mandatory = False
+    rule.save_as(SEEDER, "Demo")
+
+
+def ensure_review_round(people: dict[str, User]) -> None:
+    """One round of the last three weeks: a case agreed, one for the arbiter, the others wait for their reviewers."""
+    if ReviewRound.objects.exists():
+        return
+    today = timezone.localdate()
+    lead = Actor("web", user=people["qa"])
+    review_round = peerreview.create_round(
+        name=_("Second looks, %(month)s") % {"month": date_format(today, "F Y")},
+        signed_from=today - timedelta(days=28),
+        signed_until=today,
+        reviewers=[people["radiologist"], people["mutua"]],
+        percent=40,
+        seed=7,
+        due_on=today + timedelta(days=14),
+        actor=lead,
+    )
+    if not any(peerreview.sample(review_round)):
+        return
+    review_round = peerreview.launch_round(review_round, actor=lead)
+    verdicts = (
+        (Score.CONCUR, ""),
+        (Score.UNDERSTANDABLE_B, _("The small effusion is not mentioned; it changes the follow-up.")),
+    )
+    waiting = review_round.cases.filter(reviewer=people["mutua"], status=CaseStatus.ASSIGNED).order_by("pk")
+    for case, (score, comment) in zip(waiting, verdicts, strict=False):
+        peerreview.score_case(case, score=score, comment=comment, actor=Actor("web", user=people["mutua"]))
