@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from orders import permissions as perms
 from orders import selectors, services
+from orders.admin_identity import IDENTITY_ACTIONS, EmergencyMixin
 from orders.models import (
     AccessionNumber,
     CatalogueProcedure,
@@ -48,6 +49,7 @@ from orders.web.forms import (
     ReplaceForm,
     ReturnForm,
 )
+from orders.web.patient_forms import BirthDateField, WithBirthDate
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import (
     FacilityInline,
@@ -83,7 +85,8 @@ DEMOGRAPHICS = (
 )
 
 
-class PatientAdminForm(forms.ModelForm):
+class PatientAdminForm(WithBirthDate, forms.ModelForm):
+    birth_date = BirthDateField()
     new_identifier = forms.CharField(label=_("Another number"), max_length=64, required=False)
     new_identifier_type = forms.ChoiceField(label=_("Kind"), choices=IdentifierType.choices, required=False)
     new_identifier_issuer = forms.CharField(label=_("Issued by"), max_length=64, required=False)
@@ -110,7 +113,7 @@ class AlertInline(FacilityInline):
 
 
 @admin.register(Patient)
-class PatientAdmin(FacilityModelAdmin):
+class PatientAdmin(EmergencyMixin, FacilityModelAdmin):
     view_code, add_code, change_code = perms.VIEW_PATIENT, perms.REGISTER_PATIENT, perms.UPDATE_PATIENT
     form = PatientAdminForm
     list_display = ("display_name", "number", "birth_date", "sex", "phone", "is_restricted", "merged_into")
@@ -124,6 +127,7 @@ class PatientAdmin(FacilityModelAdmin):
         service_action(_("Restrict"), services.set_restricted, form=ReasonForm, is_restricted=True),
         service_action(_("Open again for all"), services.set_restricted, form=ReasonForm, is_restricted=False),
         service_action(_("Give a person access"), services.grant_access, form=GrantForm),
+        *IDENTITY_ACTIONS,
     )
     fieldsets = (
         (None, {"fields": DEMOGRAPHICS[:10]}),

@@ -20,6 +20,7 @@ VIEW_PATIENT = declare("orders.view_patient", _("See patients"), *DEPARTMENT, RE
 REGISTER_PATIENT = declare("orders.register_patient", _("Register patients"), CLERK, TECHNOLOGIST)
 UPDATE_PATIENT = declare("orders.update_patient", _("Correct patients"), CLERK, TECHNOLOGIST)
 MERGE_PATIENTS = declare("orders.merge_patients", _("Merge and unmerge patients"), CLERK)
+MANAGE_ISSUERS = declare("orders.manage_issuers", _("Manage issuers of identifiers"), IT_ADMIN, clinical=False)
 RESTRICT_PATIENT = declare("orders.restrict_patient", _("Restrict patients and grant access"), QA_LEAD)
 
 VIEW_ORDER = declare("orders.view_order", _("See orders"), *DEPARTMENT, REFERRER)

@@ -151,9 +151,10 @@ class IdentityActions:
     @action(detail=True, methods=["post"])
     def link(self: Any, request: Request, uuid: str | None = None) -> Response:
         """Say that another record is the same person and stays in use; repeating it changes nothing."""
+        patient = self.get_object()
         data = self.validated()
         other = self.other_patient(data["other"])
-        link = services.link_patients(patient=self.get_object(), other=other, reason=data["reason"], actor=self.actor)
+        link = services.link_patients(patient=patient, other=other, reason=data["reason"], actor=self.actor)
         return Response(LinkSerializer(link).data)
 
     def other_patient(self: Any, uuid: Any) -> Patient:
