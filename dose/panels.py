@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django.db.models import Count, Q
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from dose import permissions as perms
@@ -52,4 +55,33 @@ register_panel(
     Panel("patient.dose", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE),
     Panel("order.side", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE, order=60),
     Panel("patient.side", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE, order=60),
+)
+
+
+def dose_stats(_thing: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    """For the physicist: what waits for an answer or for its exam."""
+    from dose.selectors import dose_reports, open_trigger_count, waiting_reports
+
+    actor = actor_of(request)
+    since = timezone.now() - timedelta(days=7)
+    return {
+        "open_triggers": open_trigger_count(actor=actor),
+        "unlinked": waiting_reports(actor=actor).count(),
+        "week": dose_reports(actor=actor).filter(performed_at__gte=since, is_of_a_patient=True).count(),
+    }
+
+
+def newest_reports(_thing: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    from dose.quantities import lines_of
+    from dose.selectors import dose_reports
+
+    rows = dose_reports(actor=actor_of(request)).annotate(open_count=OPEN_TRIGGERS)[:NEWEST]
+    return {"recent": [(row, lines_of(row)) for row in rows]}
+
+
+NEWEST = 10
+OPEN_TRIGGERS = Count("triggers", filter=Q(triggers__status="open"))
+register_panel(
+    Panel("home.stats", dose_stats, "dose/_home_stats.html", permission=perms.MANAGE_DOSE, order=70),
+    Panel("home.main", newest_reports, "dose/_home_newest.html", permission=perms.MANAGE_DOSE, order=70),
 )

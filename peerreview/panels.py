@@ -1,8 +1,12 @@
+from typing import Any
+
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from peerreview import permissions as perms
-from peerreview.models import CaseStatus, ReviewCase
-from ris.core.panels import NavItem, register_nav
+from peerreview.models import CaseStatus, ReviewCase, RoundStatus
+from ris.accounts.actors import actor_of
+from ris.core.panels import NavItem, Panel, register_nav, register_panel
 
 
 def waiting_cases(request) -> int:
@@ -21,3 +25,16 @@ register_nav(
         order=20,
     )
 )
+
+
+def running_rounds(_thing: Any = None, *, request: HttpRequest) -> dict[str, Any]:
+    """For the quality lead: how far each round is, and what waits for an arbiter."""
+    from peerreview import selectors
+
+    actor = actor_of(request)
+    rows = selectors.rounds(actor=actor).exclude(status=RoundStatus.CLOSED)[:ROUNDS_SHOWN]
+    return {"rounds": rows, "arbitration": selectors.to_arbitrate(actor=actor).count()}
+
+
+ROUNDS_SHOWN = 6
+register_panel(Panel("home.main", running_rounds, "peerreview/_home_rounds.html", perms.MANAGE_ROUND, order=50))

@@ -43,6 +43,13 @@ def count_failure(request: HttpRequest, username: str) -> bool:
     return is_locked_out(request)
 
 
+def locked_names() -> int:
+    """How many user names rest now, from whatever address."""
+    limit = failure_limit(None)
+    found = AccessAttempt.objects.filter(failures_since_start__gte=limit, attempt_time__gt=timezone.now() - cool_off())
+    return found.values("username").distinct().count()
+
+
 def is_locked_out(request: HttpRequest) -> bool:
     return bool(getattr(request, "axes_locked_out", False))
 

@@ -12,9 +12,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ris.accounts.models import BreakGlass
+from ris.accounts.lockout import locked_names
+from ris.accounts.models import BreakGlass, User
 from ris.audit.models import AuditEvent, AuditSeal, Outcome
 from ris.core.panels import NavItem, Panel, register_nav, register_panel
+from ris.core.text import stamp
 from ris.events.models import Delivery, DeliveryStatus
 
 SEAL_IS_LATE = timedelta(minutes=1)
@@ -80,6 +82,33 @@ def emergency_access(thing: Any, *, request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def audit_check(thing: Any, *, request: HttpRequest) -> dict[str, Any]:
+    """When ``verify_audit`` last looked, and what it said. Never is an answer too."""
+    last = AuditEvent.objects.filter(event_type="audit.verify_seals").order_by("-pk").first()
+    broken = last is not None and not last.detail.get("intact", True)
+    return {
+        "label": _("Audit trail verified"),
+        "value": _("Never") if last is None else _("Broken") if broken else _("Whole"),
+        "detail": _("Run manage.py verify_audit.") if last is None else stamp(last.recorded_at),
+        "icon": "shield-check",
+        "url": reverse("audit") + "?event_type=audit.verify_seals",
+        "hurts": broken,
+    }
+
+
+def locked_out(thing: Any, *, request: HttpRequest) -> dict[str, Any]:
+    locked = locked_names()
+    inactive = User.objects.filter(is_active=False, is_service=False).count()
+    return {
+        "label": _("Locked out now"),
+        "value": locked,
+        "detail": _("%(count)d accounts switched off") % {"count": inactive},
+        "icon": "user-x",
+        "url": reverse("admin:accounts_user_changelist"),
+        "hurts": bool(locked),
+    }
+
+
 register_nav(
     NavItem(
         "audit",
@@ -106,4 +135,6 @@ register_panel(
     Panel("home.stats", refusals, STAT, permission="audit.view_event", order=81, key="refusals"),
     Panel("home.stats", sealing, STAT, permission="audit.view_event", order=82, key="sealing"),
     Panel("home.stats", emergency_access, STAT, permission="accounts.view_break_glass", order=83, key="break-glass"),
+    Panel("home.stats", locked_out, STAT, permission="accounts.lift_lockout", order=85, key="locked-out"),
+    Panel("home.stats", audit_check, STAT, permission="audit.export_events", order=86, key="audit-check"),
 )
