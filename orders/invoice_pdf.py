@@ -237,7 +237,7 @@ class _InvoicePaper(_Paper):
                     paper.words(self.amount(line["amount"]), self.right),
                 ]
             )
-        return self.table(heads, rows, [0.12, 0.34, 0.09, 0.12, 0.12, 0.09, 0.12], numbers_from=2)
+        return self.table(heads, rows, [0.13, 0.31, 0.11, 0.12, 0.12, 0.08, 0.13], numbers_from=2)
 
     @staticmethod
     def share(line: dict[str, str]) -> str:
@@ -296,4 +296,4 @@ class _ReceiptPaper(_Paper):
             ]
             for row in self.content["invoices"]
         ]
-        return self.table(heads, rows, [0.17, 0.25, 0.18, 0.13, 0.13, 0.14], numbers_from=3)
+        return self.table(heads, rows, [0.21, 0.23, 0.17, 0.13, 0.13, 0.13], numbers_from=3)

@@ -4,7 +4,7 @@ count in them as everybody does, and only the sites of the asking person narrow 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -77,6 +77,17 @@ class Revenue:
             for place, month in enumerate(self.months)
         ]
         return list(reversed(rows))
+
+
+def asked(query: Mapping[str, str]) -> dict[str, Any]:
+    """What an address asks for, as ``revenue`` takes it; anything else falls back to the whole last year."""
+    months = query.get("months", "")
+    return {
+        "months": int(months) if months.isdigit() and int(months) in MONTHS else 12,
+        "group": query["group"] if query.get("group") in dict(GROUPS) else "modality",
+        "modality": query["modality"] if query.get("modality") in Modality.values else "",
+        "payer": query.get("payer", "")[:16],
+    }
 
 
 def months_back(count: int, today: date | None = None) -> list[date]:

@@ -15,9 +15,10 @@ from orders import permissions as perms
 from orders import selectors, services
 from orders.api import filters, intake
 from orders.api import serializers as shapes
-from orders.api.patients import ResourceViewSet
+from orders.api.billing_serializers import ChargeInputSerializer
+from orders.api.patients import ResourceViewSet, of_this_facility
 from orders.models import CatalogueProcedure, Charge
-from ris.accounts.api.base import ListMixin, RetrieveMixin
+from ris.accounts.api.base import CreateMixin, ListMixin, RetrieveMixin
 from ris.accounts.models import Practitioner
 
 
@@ -61,17 +62,18 @@ class CatalogueViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         return Response(shapes.ImportResultSerializer(result).data)
 
 
-class ChargeViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
-    """Charges, drafted from what was performed."""
+class ChargeViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+    """Charges, drafted from what was performed; others are added by hand."""
 
     queryset = Charge.objects.none()
     serializer_class = shapes.ChargeSerializer
-    serializer_classes = {"void": shapes.PlainReasonSerializer}
+    serializer_classes = {"void": shapes.PlainReasonSerializer, "create": ChargeInputSerializer}
     filterset_class = filters.ChargeFilter
     ordering_fields = ("id", "created_at")
     permission_codes = {
         "list": perms.VIEW_CHARGE,
         "retrieve": perms.VIEW_CHARGE,
+        "create": perms.MANAGE_CHARGE,
         "confirm": perms.MANAGE_CHARGE,
         "bill": perms.MANAGE_CHARGE,
         "void": perms.MANAGE_CHARGE,
@@ -79,6 +81,14 @@ class ChargeViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
 
     def get_queryset(self) -> QuerySet[Charge]:
         return selectors.charges(actor=self.actor)
+
+    def service_create(self, data: dict[str, Any]) -> Charge:
+        procedure = of_this_facility(selectors.procedures(actor=self.actor), "procedure", uuid=data.pop("procedure"))
+        return services.add_charge(procedure, **data, actor=self.actor)
+
+    @extend_schema(request=ChargeInputSerializer, responses={201: shapes.ChargeSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().create(request, *args, **kwargs)
 
     @extend_schema(request=None, responses=shapes.ChargeSerializer)
     @action(detail=True, methods=["post"])

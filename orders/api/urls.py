@@ -1,9 +1,22 @@
+from django.urls import path
 from rest_framework.routers import BaseRouter
 
+from orders.api.billing import (
+    AuthorisationViewSet,
+    CodeViewSet,
+    CoverageViewSet,
+    InvoiceViewSet,
+    PaymentViewSet,
+    PriceViewSet,
+    RevenueView,
+    SchemeViewSet,
+)
 from orders.api.catalogue import CatalogueViewSet, ChargeViewSet, PractitionerViewSet
 from orders.api.identity import IssuerViewSet, LinkViewSet
 from orders.api.orders import OrderViewSet, ProcedureViewSet
 from orders.api.patients import DocumentViewSet, MergeViewSet, PatientViewSet
+
+urlpatterns = [path("revenue/", RevenueView.as_view(), name="api-revenue")]
 
 
 def register(router: BaseRouter) -> None:
@@ -16,4 +29,11 @@ def register(router: BaseRouter) -> None:
     router.register("procedures", ProcedureViewSet, basename="procedure")
     router.register("catalogue", CatalogueViewSet, basename="catalogue")
     router.register("charges", ChargeViewSet, basename="charge")
+    router.register("payer-schemes", SchemeViewSet, basename="payer-scheme")
+    router.register("prices", PriceViewSet, basename="price")
+    router.register("coverages", CoverageViewSet, basename="coverage")
+    router.register("pre-authorisations", AuthorisationViewSet, basename="pre-authorisation")
+    router.register("billing-codes", CodeViewSet, basename="billing-code")
+    router.register("invoices", InvoiceViewSet, basename="invoice")
+    router.register("payments", PaymentViewSet, basename="payment")
     router.register("practitioners", PractitionerViewSet, basename="practitioner")

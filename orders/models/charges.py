@@ -162,6 +162,11 @@ class Charge(Lifecycle):
         return f"{self.label} {self.amount} {self.currency}"
 
     @property
+    def is_open(self) -> bool:
+        """Neither invoiced nor void."""
+        return self.status in (ChargeStatus.PLANNED, ChargeStatus.BILLABLE)
+
+    @property
     def accession_number(self) -> str:
         return self.procedure.accession_number
 

@@ -346,7 +346,10 @@ def record_payment(
     reason: str = "",
     actor: Actor,
 ) -> Payment:
-    """Money for one invoice, or a payer's remittance for many. Never more than is due: change is given back."""
+    """Money for one invoice, or a payer's remittance for many. Never more than is due: change is given back.
+    To waive needs the right to credit as well."""
+    if method == PaymentMethod.WAIVER:
+        actor.require(perms.CREDIT_INVOICE)
     errors = Errors()
     method = validation.choice(method, PaymentMethod, "method", errors)
     reference = validation.short_string(

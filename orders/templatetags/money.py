@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django import template
 
 from orders import money
+from ris.core import text
 from ris.core.text import NBSP
 
 register = template.Library()
@@ -31,3 +33,9 @@ def figure(amount: Any, currency: str) -> str:
 def plain(number: Any) -> str:
     """80.00 -> "80", 33.30 -> "33.3"."""
     return f"{Decimal(number).normalize():f}"
+
+
+@register.filter
+def iso_day(words: str) -> str:
+    """A day that was frozen as ISO 8601."""
+    return text.day(date.fromisoformat(words)) if words else "–"

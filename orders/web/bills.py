@@ -34,6 +34,7 @@ from orders.web import billing_forms as shapes
 from orders.web.forms import add_refusal
 from orders.web.patients import patient_page
 from orders.web.support import once
+from ris.accounts.selectors import facility_settings
 from ris.accounts.web import page
 from ris.audit.service import flush_refusals, record_read
 from ris.core.errors import DomainError, InvalidData, NotKnown
@@ -83,6 +84,7 @@ def _bill_page(request: HttpRequest, order: Order, *, bound: Bound | None = None
         "parts": services.split_by_payer(to_invoice, running) if to_invoice else [],
         "issue_form": bound.get("issue") or _issue_form(order, running),
         "once": uuid7(),
+        "currency": facility_settings().currency,
         "may_charge": actor.may(perms.MANAGE_CHARGE),
         "may_code": actor.may(perms.CODE_PROCEDURE),
         "may_cover": actor.may(perms.MANAGE_COVERAGE),

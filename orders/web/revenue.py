@@ -20,25 +20,13 @@ from ris.core import spreadsheet
 from ris.core.errors import NotKnown
 
 
-def asked(request: HttpRequest) -> dict[str, str | int]:
-    """What the address asks for; anything else falls back to the whole last year."""
-    query = request.GET
-    months = query.get("months", "")
-    return {
-        "months": int(months) if months.isdigit() and int(months) in figures.MONTHS else 12,
-        "group": query["group"] if query.get("group") in dict(figures.GROUPS) else "modality",
-        "modality": query["modality"] if query.get("modality") in Modality.values else "",
-        "payer": query.get("payer", "")[:16],
-    }
-
-
 @require_GET
 @never_cache
 @page(perms.VIEW_REVENUE)
 def revenue(request: HttpRequest) -> HttpResponse:
-    wanted = asked(request)
+    wanted = figures.asked(request.GET)
     actor = request.actor  # type: ignore[attr-defined]
-    found = figures.revenue(actor=actor, **wanted)  # type: ignore[arg-type]
+    found = figures.revenue(actor=actor, **wanted)
     record(actor, perms.VIEW_REVENUE, Action.READ, detail=wanted)
     methods = dict(PaymentMethod.choices)
     context = {
@@ -66,9 +54,9 @@ def revenue_export(request: HttpRequest, kind: str) -> HttpResponse:
     """The table of the page as CSV or XLSX; recorded with what was asked for."""
     if kind not in ("csv", "xlsx"):
         raise NotKnown(_("There is no such file."), todo=_("Ask for csv or xlsx."))
-    wanted = asked(request)
+    wanted = figures.asked(request.GET)
     actor = request.actor  # type: ignore[attr-defined]
-    found = figures.revenue(actor=actor, **wanted)  # type: ignore[arg-type]
+    found = figures.revenue(actor=actor, **wanted)
     heads, rows = figures.heads(found), list(figures.table(found))
     record(actor, perms.VIEW_REVENUE, Action.READ, detail={**wanted, "export": kind, "rows": len(rows)})
     if kind == "csv":

@@ -87,7 +87,6 @@ STATUS: dict[str, Look] = {
     "billable": Look("blue", "o", "receipt", _("To bill")),
     "billed": Look("green", "", "check", _("Billed")),
     "aborted": Look("slate", "dash", "ban", _("Aborted")),
-    "issued": Look("blue", "o", "file-invoice", _("Issued")),
     "balanced": Look("green", "", "circle-check", _("Paid")),
     "credited": Look("slate", "dash", "receipt-refund", _("Credited")),
     "approved": Look("green", "", "shield-check", _("Approved")),
