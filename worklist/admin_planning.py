@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
 from orders.models import RequestedProcedure
@@ -38,16 +39,6 @@ from worklist.models import (
 from worklist.selectors import planning
 from worklist.services.steps import BOOKABLE
 from worklist.services.waiting import WISHES
-
-WEEKDAYS = [
-    (0, _("Monday")),
-    (1, _("Tuesday")),
-    (2, _("Wednesday")),
-    (3, _("Thursday")),
-    (4, _("Friday")),
-    (5, _("Saturday")),
-    (6, _("Sunday")),
-]
 
 
 class OptionalReasonForm(forms.Form):
@@ -191,7 +182,7 @@ class ReservedTimeAdmin(OnceOnlyMixin, FacilityModelAdmin):
 
     @admin.display(description=_("weekday"), ordering="weekday")
     def weekday_name(self, kept: ReservedTime) -> str:
-        return str(dict(WEEKDAYS)[kept.weekday])
+        return str(WEEKDAYS[kept.weekday])
 
     def service_create(self, data: dict[str, Any], actor: Actor) -> ReservedTime:
         return services.reserve_time(data.pop("room"), **data, actor=actor)
@@ -202,7 +193,11 @@ class ReservedTimeAdmin(OnceOnlyMixin, FacilityModelAdmin):
 
 class WaitingForm(forms.ModelForm):
     weekdays = forms.TypedMultipleChoiceField(
-        label=_("Weekdays"), choices=WEEKDAYS, coerce=int, required=False, widget=forms.CheckboxSelectMultiple
+        label=_("Weekdays"),
+        choices=list(WEEKDAYS.items()),
+        coerce=int,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
     )
 
     class Meta:

@@ -20,7 +20,7 @@ from ris.core.permissions import CLERK, TECHNOLOGIST
 from worklist import permissions as perms
 from worklist import selectors
 from worklist.codes import NOTE_CHIPS
-from worklist.models import ExceptionItem, Reservation
+from worklist.models import ExceptionItem, Reservation, SlotOffer
 from worklist.selectors.console import console_list, tab_counts
 from worklist.selectors.waiting_room import waiting_patients
 from worklist.web.reminders import preference_context
@@ -31,6 +31,11 @@ SHOWN = 8
 
 def open_exceptions(request: HttpRequest) -> int | None:
     return ExceptionItem.objects.visible_to(actor_of(request)).open().count() or None
+
+
+def open_offers(request: HttpRequest) -> int | None:
+    """Times that somebody on the waiting list must be called about now."""
+    return SlotOffer.objects.visible_to(actor_of(request)).filter(status="open").count() or None
 
 
 def _today() -> tuple[datetime, datetime]:
@@ -81,8 +86,11 @@ def waiting_room(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     """Who has arrived and waits, since when; one button calls them."""
     if not _is(request, CLERK):
         return None
-    rows = waiting_patients(actor=actor_of(request), limit=NEXT_ARRIVALS)
-    return {"rows": rows, "may_call": request.user.may(perms.CALL_PATIENT)} if rows else None  # type: ignore[union-attr]
+    rows = waiting_patients(actor=actor_of(request))
+    if not rows:
+        return None
+    may_call = request.user.may(perms.CALL_PATIENT)  # type: ignore[union-attr]
+    return {"rows": rows[:NEXT_ARRIVALS], "count": len(rows), "may_call": may_call}
 
 
 def console_stats(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
@@ -234,6 +242,17 @@ register_nav(
         order=30,
     ),
     NavItem(
+        "waiting_list",
+        gettext_lazy("Waiting list"),
+        "waiting_list",
+        "hourglass",
+        "work",
+        perms.BOOK_APPOINTMENT,
+        open_offers,
+        hot=True,
+        order=32,
+    ),
+    NavItem(
         "waiting_room",
         gettext_lazy("Waiting room"),
         "waiting_room",
@@ -244,7 +263,7 @@ register_nav(
     ),
     NavItem(
         "waiting_room_displays",
-        gettext_lazy("Waiting-room displays"),
+        gettext_lazy("Displays"),
         "waiting_room_displays",
         "device-tv",
         "system",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -376,16 +375,13 @@ class SeriesViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Book a recurring series: all, or with ``skip_taken`` what is free, the rest in ``skipped``."""
         data = placed(self.validated(), self)
-        with transaction.atomic():
-            result = services.book_series(self._exams(data), **data, actor=self.actor)
-        return Response(shapes.SeriesResultSerializer(result).data, status=status.HTTP_201_CREATED)
-
-    def _exams(self, data: dict[str, Any]) -> list[Any]:
         several = data.pop("procedures", None)
         if several is not None:
-            return [procedure_named(uuid, self) for uuid in several]
-        first = procedure_named(data.pop("procedure"), self)
-        return services.repeat_procedure(first, times=data.pop("times"), actor=self.actor)
+            exams = [procedure_named(uuid, self) for uuid in several]
+            result = services.book_series(exams, **data, actor=self.actor)
+        else:
+            result = services.book_repeated(procedure_named(data.pop("procedure"), self), **data, actor=self.actor)
+        return Response(shapes.SeriesResultSerializer(result).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
         request=shapes.ChainQuerySerializer,

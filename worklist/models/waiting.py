@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
@@ -108,6 +109,11 @@ class WaitingEntry(Lifecycle):
 
     def __str__(self) -> str:
         return self.procedure.accession_number
+
+    @property
+    def weekday_words(self) -> list[str]:
+        """Mon, Wed; nothing when any day will do."""
+        return [str(WEEKDAYS_ABBR[day]) for day in self.weekdays] if len(self.weekdays) < 7 else []
 
     @property
     def accession_number(self) -> str:

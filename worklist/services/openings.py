@@ -182,14 +182,25 @@ def open_intervals(day: date, hours: Iterable[OpeningHours]) -> list[Interval]:
 
 
 def load_calendars(
-    rooms: Sequence[Room], begin: datetime, end: datetime, *, priority: str = "", with_shifts: bool = False
+    rooms: Sequence[Room],
+    begin: datetime,
+    end: datetime,
+    *,
+    priority: str = "",
+    with_shifts: bool = False,
+    user: User | None = None,
 ) -> list[RoomCalendar]:
-    """The calendars of these rooms between two moments. ``priority``: the order's, which may use reserved time."""
+    """The calendars of these rooms between two moments.
+
+    ``priority``: the order's, which may use reserved time. ``user``: whose own holds do not stand in their way.
+    """
     calendars = {room.pk: RoomCalendar(room) for room in rooms}
     for row in OpeningHours.objects.filter(room__in=rooms):
         calendars[row.room_id].hours.append(row)
     found: dict[int, list[Obstacle]] = defaultdict(list)
     for reservation in _reservations(rooms, begin, end):
+        if user is not None and reservation.kind == ReservationKind.HOLD and reservation.held_by_id == user.pk:
+            continue
         found[reservation.room_id].append(_of_reservation(reservation))
     for closure in Closure.objects.current().of_rooms(rooms).between(begin, end):
         for room in rooms:

@@ -68,6 +68,8 @@ class FoundSlot:
     station: Station | None
     rank: int
     why: tuple[str, ...] = ()
+    #: who searches holds it already
+    hold: Reservation | None = None
 
     @property
     def room(self) -> Room:
@@ -115,7 +117,9 @@ def find_slots(search: SlotSearch, *, actor: Actor) -> SearchResult:
     if not rooms:
         return result
     staff = _staff_of(search)
-    calendars = load_calendars(rooms, window.after, window.before, priority=_priority(search), with_shifts=True)
+    calendars = load_calendars(
+        rooms, window.after, window.before, priority=_priority(search), with_shifts=True, user=actor.user
+    )
     elsewhere = _patient_is_elsewhere(search, window)
     minutes = duration_by_default(search)
     times: list[FreeSlot] = []
@@ -128,11 +132,29 @@ def find_slots(search: SlotSearch, *, actor: Actor) -> SearchResult:
         if not here:
             result.without.append(RoomWithout(calendar.room, _why_nothing(calendar, window, own, staff)))
     times.sort(key=lambda slot: (slot.starts_at, slot.room.code))
+    holds = own_holds(actor)
     result.found = [
-        FoundSlot(slot, station_in(slot.room, search.wanted_modality), number, tuple(why_words(slot.passed)))
+        FoundSlot(
+            slot,
+            station_in(slot.room, search.wanted_modality),
+            number,
+            tuple(why_words(slot.passed)),
+            next((hold for hold in holds if _is_held(slot, hold)), None),
+        )
         for number, slot in enumerate(times[: search.limit], start=1)
     ]
     return result
+
+
+def own_holds(actor: Actor) -> list[Reservation]:
+    """What the actor holds now."""
+    if actor.user is None:
+        return []
+    return list(Reservation.objects.live().filter(kind=ReservationKind.HOLD, held_by=actor.user).order_by("starts_at"))
+
+
+def _is_held(slot: FreeSlot, hold: Reservation) -> bool:
+    return hold.room_id == slot.room.pk and hold.starts_at < slot.ends_at and hold.ends_at > slot.starts_at
 
 
 def window_of(search: SlotSearch) -> Window:

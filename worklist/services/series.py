@@ -158,6 +158,34 @@ def book_series(
     return result
 
 
+@service(perms.BOOK_APPOINTMENT, action=Action.CREATE)
+def book_repeated(
+    procedure: RequestedProcedure,
+    *,
+    times: int,
+    starts_at: datetime,
+    every_days: int = 7,
+    skip_taken: bool = False,
+    station: Station | None = None,
+    room: Room | None = None,
+    duration_minutes: int | None = None,
+    technologist: User | None = None,
+    actor: Actor,
+) -> SeriesResult:
+    """One exam so many times: its copies are ordered and all are booked, or nothing is."""
+    return book_series(
+        repeat_procedure(procedure, times=times, actor=actor),
+        starts_at=starts_at,
+        every_days=every_days,
+        skip_taken=skip_taken,
+        station=station,
+        room=room,
+        duration_minutes=duration_minutes,
+        technologist=technologist,
+        actor=actor,
+    )
+
+
 def _locked_of_one_patient(procedures: Sequence[RequestedProcedure]) -> list[RequestedProcedure]:
     locked = {row.pk: row for row in lock_procedures(row.pk for row in procedures)}
     if len({row.order.patient_id for row in locked.values()}) != 1:

@@ -2,12 +2,21 @@
 
 from django.urls import path
 
-from worklist.web import board, console, exceptions, moves, reminders, schedule, ticket
+from worklist.web import board, console, exceptions, moves, reminders, schedule, search, ticket, waiting
 
 urlpatterns = [
     path("schedule/", schedule.schedule_day, name="schedule_day"),
     path("schedule/grid/", moves.schedule_grid, name="schedule_grid"),
     path("schedule/drop/", moves.schedule_drop, name="schedule_drop"),
+    path("schedule/search/", search.slot_search, name="slot_search"),
+    path("schedule/search/<uuid:uuid>/take/", search.slot_take, name="slot_take"),
+    path("schedule/search/<uuid:uuid>/repeat/", search.slot_repeat, name="slot_repeat"),
+    path("schedule/search/<uuid:uuid>/chain/", search.slot_chain, name="slot_chain"),
+    path("schedule/search/<uuid:uuid>/wait/", search.slot_wait, name="slot_wait"),
+    path("schedule/waiting/", waiting.waiting_list, name="waiting_list"),
+    path("schedule/waiting/<uuid:uuid>/withdraw/", waiting.waiting_withdraw, name="waiting_withdraw"),
+    path("schedule/waiting/offers/<uuid:uuid>/accept/", waiting.offer_accept, name="offer_accept"),
+    path("schedule/waiting/offers/<uuid:uuid>/decline/", waiting.offer_decline, name="offer_decline"),
     path("schedule/book/<uuid:uuid>/", schedule.schedule_book, name="schedule_book"),
     path("schedule/block/", schedule.schedule_block, name="schedule_block"),
     path("schedule/sheet/", schedule.schedule_sheet, name="schedule_sheet"),
