@@ -1,6 +1,17 @@
 from django.urls import path
 
-from orders.web import actions, catalogue, documents, identity, intake, orders, patients, search
+from orders.web import (
+    actions,
+    catalogue,
+    documents,
+    downtime,
+    downtime_entry,
+    identity,
+    intake,
+    orders,
+    patients,
+    search,
+)
 
 urlpatterns = [
     path("search/", search.search, name="search"),
@@ -36,4 +47,18 @@ urlpatterns = [
     path("catalogue/", catalogue.catalogue_list, name="catalogue_list"),
     path("catalogue/export/", catalogue.catalogue_export, name="catalogue_export"),
     path("catalogue/import/", catalogue.catalogue_import, name="catalogue_import"),
+    path("downtime/", downtime.downtime, name="downtime"),
+    path("downtime/plan/", downtime.plan_edit, name="downtime_plan"),
+    path("downtime/copy/", downtime.night_make, name="downtime_copy"),
+    path("downtime/copy/fetch/", downtime.night_fetch, name="downtime_fetch"),
+    path("downtime/packs/", downtime.pack_make, name="downtime_pack_make"),
+    path("downtime/packs/<uuid:uuid>/", downtime.pack_detail, name="downtime_pack"),
+    path("downtime/packs/<uuid:uuid>/print/", downtime.pack_print, name="downtime_pack_print"),
+    path("downtime/packs/<uuid:uuid>/forms/", downtime.pack_forms, name="downtime_pack_forms"),
+    path("downtime/find/", downtime.form_find, name="downtime_find"),
+    path("downtime/forms/<uuid:uuid>/", downtime_entry.form_entry, name="downtime_form"),
+    path("downtime/forms/<uuid:uuid>/<slug:verb>/", downtime.form_action, name="downtime_form_action"),
+    path("downtime/declare/", downtime.declare, name="downtime_declare"),
+    path("downtime/<uuid:uuid>/", downtime.period_detail, name="downtime_period"),
+    path("downtime/<uuid:uuid>/<slug:verb>/", downtime.period_action, name="downtime_period_action"),
 ]
