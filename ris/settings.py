@@ -317,6 +317,10 @@ SPECTACULAR_SETTINGS = {
         "ScheduledStepStatusEnum": "worklist.models.schedule.SPSStatus",
         "AuditOutcomeEnum": "ris.audit.models.Outcome",
         "RadpeerScoreEnum": "peerreview.models.Score",
+        "DiscontinuationReasonEnum": "ris.core.concepts.discontinuation_choices",
+        "MovableKindEnum": "orders.api.identity.MOVABLE",
+        "SexEnum": "orders.models.patients.Sex",
+        "ClosureKindEnum": "worklist.models.closures.ClosureKind",
     },
     "SCHEMA_PATH_PREFIX": r"/api/v1",
 }

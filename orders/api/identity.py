@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -48,6 +48,7 @@ class LinkRequestSerializer(OtherSerializer):
     reason = serializers.CharField(max_length=200)
 
 
+@extend_schema_serializer(component_name="PatientLink")
 class LinkSerializer(serializers.ModelSerializer):
     id = shapes.uuid_of("uuid")
     patients = serializers.SerializerMethodField(help_text="The two records; both stay in use.")
@@ -61,6 +62,7 @@ class LinkSerializer(serializers.ModelSerializer):
         return [str(link.first.uuid), str(link.second.uuid)]
 
 
+@extend_schema_serializer(component_name="IdentityReason")
 class ReasonSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
 

@@ -41,3 +41,8 @@ DISCONTINUATION_REASONS = _dcm(
     c110515=_("Patient condition prevented continuing"),
     c110516=_("Equipment change"),
 )
+
+
+def discontinuation_choices() -> list[tuple[str, str]]:
+    """For forms and for the OpenAPI document."""
+    return [(code, entry.meaning) for code, entry in DISCONTINUATION_REASONS.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from orders.models import Modality, Priority, Sex
@@ -103,6 +103,7 @@ class ShiftChangeSerializer(ShiftCreateSerializer):
     technologist = None  # type: ignore[assignment]
 
 
+@extend_schema_serializer(component_name="PlanningReason")
 class OptionalReasonSerializer(serializers.Serializer):
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=200)
 
@@ -253,6 +254,7 @@ class SkippedSerializer(serializers.Serializer):
     why = serializers.CharField()
 
 
+@extend_schema_serializer(component_name="AppointmentSeries")
 class SeriesSerializer(serializers.ModelSerializer):
     id = uuid_of("uuid")
     appointments = AppointmentSerializer(many=True, read_only=True)
