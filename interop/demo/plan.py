@@ -133,12 +133,12 @@ def planned_exams(
         stages = [stage for stage, _count in STAGES][:limit]
     taken: dict[str, list[datetime]] = {}
     rows: list[PlannedExam] = []
-    for number, stage in enumerate(stages):
+    for number, stage in sorted(enumerate(stages), key=lambda pair: pair[1] not in NOW):  # the present comes first
         modality = MIX[number % len(MIX)]
         station = draw.choice(stations[modality])
         moment = _moment(stage, number, now, draw)
         while any(abs((moment - other).total_seconds()) < 65 * 60 for other in taken.get(station, [])):
-            moment += timedelta(minutes=70) if stage in FUTURE else -timedelta(minutes=70)
+            moment += timedelta(minutes=70) if stage in (*FUTURE, "arrived") else -timedelta(minutes=70)
         taken.setdefault(station, []).append(moment)
         priority = draw.choice(("routine", "routine", "routine", "urgent", "asap", "stat"))
         rows.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -15,6 +16,7 @@ FAMILIES = ("Wanjiku", "Achieng", "Mutiso", "Kamau", "Van der Berg", "Odhiambo",
 GIVEN = ("Grace", "Amina", "Peter", "Stephen", "Zainab", "Lydia", "Dawit", "Brian")
 STATUSES = ("scheduled", "scheduled", "arrived", "in_progress", "ready_to_read", "final", "no_show")
 MINUTES = (10, 15, 20, 20, 30)
+_serial = itertools.count(1)
 
 
 def crowded_day(rooms: int = 12, appointments: int = 300, *, days: int = 1, first_hour: int = 7) -> datetime:
@@ -25,16 +27,17 @@ def crowded_day(rooms: int = 12, appointments: int = 300, *, days: int = 1, firs
     patients, orders, procedures, rows = [], [], [], []
     clock = [begin] * rooms
     for number in range(appointments):
+        serial = next(_serial)
         patient = _copy(
             model.order.patient, family_name=FAMILIES[number % len(FAMILIES)], given_name=GIVEN[number % len(GIVEN)]
         )
-        order = _copy(model.order, patient=patient, placer_order_number=f"P{number}")
+        order = _copy(model.order, patient=patient, placer_order_number=f"P{serial}")
         procedure = _copy(
             model,
             order=order,
             status=STATUSES[number % len(STATUSES)],
-            accession_number=f"B{number:07}",
-            requested_procedure_id=f"B{number:07}",
+            accession_number=f"B{serial:07}",
+            requested_procedure_id=f"B{serial:07}",
             study_instance_uid=new_uid(),
         )
         place, minutes = number % rooms, MINUTES[(number // rooms) % len(MINUTES)]

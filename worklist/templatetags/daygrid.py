@@ -121,7 +121,7 @@ def todo_cards(context: Context) -> SafeString:
     query = context["request"].GET.copy()
     query["book"] = str(NOWHERE)
     before, _nowhere, behind = f"?{query.urlencode()}#booking".partition(str(NOWHERE))
-    words = {"find": _("Find a time"), "for": _("Find a time for %(who)s"), "icon": svg("search", "s")}
+    words = {"find": _("Find a time"), "for": _("Find a time for %(who)s")}
     may_book, on = bool(context["may_book"]), chosen.uuid if chosen is not None else None
     return mark_safe(
         "".join(
@@ -147,7 +147,7 @@ def _todo(row: Todo, may_book: bool, is_on: bool, target: str, words: dict[str, 
         f'<span class="small muted d-block">{escape(" · ".join(filter(None, about)))}</span>'
         f'<span class="row-x sc-foot">{_due(row)}{_missed(row)}<span class="ms-a"></span>'
         f'<a class="btn btn-sm" href="{target}"{" aria-current=true" if is_on else ""}'
-        f' aria-label="{escape(words["for"] % {"who": row.full_name})}">{words["icon"]}{escape(words["find"])}</a>'
+        f' aria-label="{escape(words["for"] % {"who": row.full_name})}">{escape(words["find"])}</a>'
         "</span></li>"
     )
 

@@ -27,6 +27,7 @@ from worklist import permissions as perms
 from worklist import selectors, services
 from worklist.models import ConsumableUse, ExceptionItem, Question, Questionnaire, ScreeningAnswer
 from worklist.selectors.console import TABS, ExamCard, console_list, exam_card, exams, tab_counts
+from worklist.services.tickets import ticket_of
 from worklist.web import forms
 
 
@@ -124,6 +125,8 @@ def _exam_page(
         "may_screen": actor.may(perms.SCREEN_PATIENT),
         "may_override": actor.may(perms.OVERRIDE_SCREENING),
         "may_arrive": actor.may(perms.ARRIVE_PATIENT),
+        "may_call": actor.may(perms.CALL_PATIENT),
+        "ticket": ticket_of(procedure),
         **(bound or {}),
     }
     return render(request, "worklist/console.html", context, status=status)

@@ -100,7 +100,7 @@ def time_context(request: HttpRequest, day: date) -> dict[str, Any]:
         "room": room,
         "room_choices": [(row.code, row.name) for row in rooms],
         "grid": grid,
-        "now": timezone.now(),
+        "now": timezone.localtime(),
         "modality": modality,
         "modalities": [(value, value) for value in modalities_of(rooms)],
         "may_book": actor.may(perms.BOOK_APPOINTMENT),
