@@ -6,13 +6,14 @@ import pytest
 
 from interop.demo import plan
 from interop.demo.seed import seed_house, seed_work
+from interop.demo.week import seed_week
 from interop.models import Hl7Destination, OutboundMessage
 from orders.models import Patient, RequestedProcedure
 from peerreview.models import ReviewRound
 from reporting.models import CriticalResult, DeliveryRule, ReportDelivery
 from ris.accounts.models import User
 from ris.notifications.services import unread_count
-from worklist.models import ImagingInstance, Station
+from worklist.models import ImagingInstance, OpeningHours, Station, WaitingEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +46,10 @@ def test_a_seeded_facility_has_one_exam_of_each_state_and_is_left_alone_the_seco
     waiting = ReportDelivery.objects.filter(recipient__user=referrer, status="sent").count()
     open_findings = CriticalResult.objects.filter(procedure__order__requester__user=referrer, status="open").count()
     assert unread_count(referrer) == waiting + open_findings
+    week = seed_week()
+    assert week["shifts"] > 0 and week["waiting"] == WaitingEntry.objects.count() > 0
+    assert OpeningHours.objects.filter(room__code="mg1").count() == 5
+    assert seed_week() == {"shifts": 0, "waiting": 0}
     again = seed_work(seed_house(prefix="T-", letterhead="Test Hospital"), patients=6, exams=20)
     assert again == {"patients": 0, "exams": 0}
     assert Patient.objects.count() == 6

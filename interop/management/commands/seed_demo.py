@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from interop.demo.seed import seed_house, seed_work
+from interop.demo.week import seed_week
 from ris.tenants.context import active_schemas, use_facility
 
 HOUSES = {
@@ -33,5 +34,5 @@ class Command(BaseCommand):
                 stages[schema] = seed_house(**HOUSES[schema])
         for schema in wanted:
             with use_facility(schema), transaction.atomic():
-                answer[schema] = seed_work(stages[schema], **WORK[schema])
+                answer[schema] = seed_work(stages[schema], **WORK[schema]) | seed_week()
         self.stdout.write(json.dumps(answer))
