@@ -72,18 +72,19 @@ def test_a_reserved_number_is_claimed_by_the_order_entered_later(alpha):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_threads_that_race_never_share_a_number(facility_server):
-    """64 threads; the counter is held until each commit."""
-    threads, each = 64, 20
+@pytest.mark.parametrize(("turns", "each"), [(10, 1), pytest.param(16, 10, marks=pytest.mark.slow)])
+def test_threads_that_race_never_share_a_number(facility_server, turns, each):
+    """64 threads, 10 240 numbers in the long run; orders of ``each`` exams hold the counter until their commit."""
+    threads = 64
     taken: list[str] = []
     failures: list[Exception] = []
 
     def work() -> None:
         try:
             with use_facility("alpha"):
-                for _turn in range(each):
+                for _turn in range(turns):
                     with transaction.atomic():
-                        taken.append(mint_accession_number(None))
+                        taken.extend([mint_accession_number(None) for _exam in range(each)])
         except Exception as error:
             failures.append(error)
         finally:
@@ -95,8 +96,8 @@ def test_threads_that_race_never_share_a_number(facility_server):
     for worker in workers:
         worker.join()
     assert failures == []
-    assert len(taken) == len(set(taken)) == threads * each
-    assert AccessionNumber.objects.count() == threads * each
+    assert len(taken) == len(set(taken)) == threads * turns * each
+    assert AccessionNumber.objects.count() == threads * turns * each
 
 
 @pytest.mark.django_db
