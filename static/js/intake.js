@@ -23,7 +23,7 @@
     Array.prototype.forEach.call(doc.querySelectorAll("a[data-pick]"), function (other) { other.removeAttribute("aria-current"); });
     pick.setAttribute("aria-current", "true");
     form.elements.protocol.dispatchEvent(new Event("input", { bubbles: true }));
-    form.querySelector("button.btn-primary").focus();
+    Array.prototype.forEach.call(form.elements, function (field) { if (field.type === "submit") field.focus(); });
   });
   count();
 })();
