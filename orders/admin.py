@@ -10,13 +10,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+import orders.admin_billing  # noqa: F401
+import orders.admin_downtime  # noqa: F401
 from orders import permissions as perms
 from orders import selectors, services
 from orders.admin_identity import IDENTITY_ACTIONS, EmergencyMixin
 from orders.models import (
     AccessionNumber,
     CatalogueProcedure,
-    Charge,
     Document,
     IdentifierType,
     Inquiry,
@@ -28,7 +29,6 @@ from orders.models import (
     PatientMerge,
     PatientUserObjectPermission,
     Preparation,
-    PriceItem,
     ProcedureCode,
     RequestedProcedure,
     Visit,
@@ -443,30 +443,3 @@ class CatalogueAdmin(FacilityModelAdmin):
     list_filter = ("modality", "body_region", "has_laterality", "uses_contrast", "needs_vetting", "is_active")
     search_fields = ("code", "name", "name_sw", "codes__value")
     inlines = (CodeInline, PreparationInline)
-
-
-@admin.register(PriceItem)
-class PriceItemAdmin(FacilityModelAdmin):
-    view_code, add_code, change_code = perms.VIEW_CHARGE, perms.MANAGE_PRICES, perms.MANAGE_PRICES
-    list_display = ("code", "label", "catalogue", "amount", "currency", "is_active")
-    list_filter = ("currency", "is_active")
-    list_select_related = ("catalogue",)
-    search_fields = ("code", "label")
-    autocomplete_fields = ("catalogue",)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_view_permission(request, obj) or self._may(request, perms.MANAGE_PRICES)
-
-
-@admin.register(Charge)
-class ChargeAdmin(ReadOnlyAdmin):
-    view_code = perms.VIEW_CHARGE
-    list_display = ("code", "label", "procedure", "quantity", "amount", "currency", "status", "created_at")
-    list_filter = ("status", "currency")
-    list_select_related = ("procedure__order__patient",)
-    search_fields = ("code", "label", "procedure__accession_number")
-    actions = (
-        service_action(_("Confirm"), services.confirm_charge),
-        service_action(_("Mark as billed"), services.bill_charge),
-        service_action(_("Void"), services.void_charge, form=ReasonForm),
-    )

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from orders.downtime_parts import (
     ExportPage,
@@ -193,10 +194,9 @@ def _waiting(item: ExceptionItem, form: DowntimeForm | None) -> Waiting:
     source = item.study or item.performed_step
     assert source is not None
     if item.study is not None:
-        detail = _("%(count)d images, %(modality)s") % {
-            "count": item.study.instance_count,
-            "modality": item.study.modalities.replace("\\", ", ") or "–",
-        }
+        count = item.study.instance_count
+        words = ngettext("%(count)d image, %(modality)s", "%(count)d images, %(modality)s", count)
+        detail = words % {"count": count, "modality": item.study.modalities.replace("\\", ", ") or "–"}
     else:
         detail = _("Performed step at %(station)s") % {"station": item.performed_step.station_ae_title or "–"}
     return Waiting(

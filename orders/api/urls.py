@@ -12,6 +12,7 @@ from orders.api.billing import (
     SchemeViewSet,
 )
 from orders.api.catalogue import CatalogueViewSet, ChargeViewSet, PractitionerViewSet
+from orders.api.downtime import DowntimeFormViewSet, DowntimePackViewSet, DowntimePeriodViewSet
 from orders.api.identity import IssuerViewSet, LinkViewSet
 from orders.api.orders import OrderViewSet, ProcedureViewSet
 from orders.api.patients import DocumentViewSet, MergeViewSet, PatientViewSet
@@ -37,3 +38,6 @@ def register(router: BaseRouter) -> None:
     router.register("invoices", InvoiceViewSet, basename="invoice")
     router.register("payments", PaymentViewSet, basename="payment")
     router.register("practitioners", PractitionerViewSet, basename="practitioner")
+    router.register("downtime-packs", DowntimePackViewSet, basename="downtime-pack")
+    router.register("downtime-forms", DowntimeFormViewSet, basename="downtime-form")
+    router.register("downtime-periods", DowntimePeriodViewSet, basename="downtime-period")

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from orders import permissions as perms
 from orders.downtime_lists import ClosingList, closing_list
@@ -353,10 +354,11 @@ def close_downtime(period: DowntimePeriod, *, actor: Actor) -> DowntimePeriod:
 
 
 def _still_open(found: ClosingList) -> Conflict:
+    out, lost = len(found.open_forms), len(found.waiting)
     words = [
-        _("%(count)d forms are out") % {"count": len(found.open_forms)} if found.open_forms else "",
-        _("%(count)d times images or steps wait for their exam") % {"count": len(found.waiting)}
-        if found.waiting
+        ngettext("%(n)d form is out", "%(n)d forms are out", out) % {"n": out} if out else "",
+        ngettext("%(n)d study or step has no exam", "%(n)d studies or steps have no exam", lost) % {"n": lost}
+        if lost
         else "",
     ]
     return Conflict(

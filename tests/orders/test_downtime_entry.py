@@ -357,7 +357,7 @@ def test_the_closing_list_holds_forms_that_are_out_and_images_of_nobody(alpha, c
     assert [row.form for row in found.waiting] == [""]
     with pytest.raises(Conflict) as refusal:
         close_downtime(period, actor=lead)
-    assert refusal.value.found == "1 times images or steps wait for their exam."
+    assert refusal.value.found == "1 study or step has no exam."
     from worklist.services import resolve_exception
 
     resolve_exception(ExceptionItem.objects.open().get(), resolution="Test phantom", actor=SYSTEM)
