@@ -301,9 +301,8 @@ def _close(authorisation: PreAuthorisation, status: str, reason: str, actor: Act
 def normal_code(system: str, value: Any) -> str:
     """Upper case; ICD-10 with its point. Raises nothing: what is no code comes back as it is."""
     code = str(value or "").strip().upper()
-    if system == CodeSystem.ICD10 and "." not in code and len(code) > 3:
-        code = f"{code[:3]}.{code[3:]}"
-    return code
+    dotted = f"{code[:3]}.{code[3:]}"
+    return dotted if system == CodeSystem.ICD10 and is_code(system, dotted) else code
 
 
 def is_code(system: str, code: str) -> bool:

@@ -11,7 +11,7 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -27,6 +27,7 @@ from orders import selectors_billing as selectors
 from orders.invoice_pdf import render_invoice_pdf, render_receipt_pdf
 from orders.models import (
     ChargeStatus,
+    Coverage,
     Invoice,
     InvoiceKind,
     InvoiceStatus,
@@ -121,20 +122,11 @@ def _orders(request: HttpRequest, view: View) -> QuerySet[Any]:
     if chosen := [value for value in request.GET.getlist("modality") if value in Modality.values]:
         rows = rows.filter(procedures__modality__in=chosen).distinct()
     if payer := request.GET.get("payer", ""):
-        rows = rows.filter(pk__in=_covered_by(rows, payer))
+        running = Coverage.objects.on(timezone.localdate()).filter(patient=OuterRef("patient"))
+        rows = rows.filter(~Exists(running) if payer == SELF else Exists(running.filter(scheme__code=payer)))
     if since := _since(request):
         rows = rows.filter(procedures__performed_at__gte=since).distinct()
     return rows
-
-
-def _covered_by(rows: QuerySet[Any], payer: str) -> QuerySet[Any]:
-    today = timezone.localdate()
-    holds = Q(patient__coverages__withdrawn_at__isnull=True)
-    holds &= Q(patient__coverages__valid_from__isnull=True) | Q(patient__coverages__valid_from__lte=today)
-    holds &= Q(patient__coverages__valid_to__isnull=True) | Q(patient__coverages__valid_to__gte=today)
-    if payer == SELF:
-        return rows.exclude(pk__in=rows.filter(holds).values("pk")).values("pk")
-    return rows.filter(holds & Q(patient__coverages__scheme__code=payer)).values("pk")
 
 
 def _order_row(order: Any, view: View) -> dict[str, Any]:
