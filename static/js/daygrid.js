@@ -212,6 +212,11 @@
     setTimeout(function () { document.removeEventListener("click", once, true); }, 50);
   }
 
+  document.addEventListener("click", function (event) {       // anywhere on a waiting exam: to its form
+    var row = event.target.closest("[data-todo]");
+    if (row && !event.target.closest("a,button") && !String(getSelection())) row.querySelector("a").click();
+  });
+
   /* ---- the keyboard: one tab stop, arrows between the cards; M takes, arrows move, Enter puts, Escape puts back ---- */
   function rove(card) {
     all(".dg-e", grid()).forEach(function (other) { other.tabIndex = other === card ? 0 : -1; });
