@@ -79,17 +79,19 @@ def _board(request: ActorRequest, chosen: Any = None) -> HttpResponse:
 
 
 def _chart(months: list[Any]) -> dict[str, Any]:
-    """A line of shares in time: 100 % on top, 50 % at the foot."""
+    """A line of shares in time: 100 % on top, 50 % at the foot, or 0 % where a month was worse than that."""
+    shares = [month.share for month in months if month.share is not None]
+    foot = 50 if min(shares, default=100) >= 50 else 0
     width = (CHART["right"] - CHART["left"]) / max(1, len(months))
     points = []
     for place, month in enumerate(months):
         if month.share is None:
             continue
-        share = max(50, month.share)
-        y = CHART["top"] + (100 - share) * (CHART["bottom"] - CHART["top"]) / 50
+        y = CHART["top"] + (100 - month.share) * (CHART["bottom"] - CHART["top"]) / (100 - foot)
         points.append({"x": round(CHART["left"] + width * (place + 0.5)), "y": round(y, 1), "share": month.share})
     labels = [(round(CHART["left"] + width * (place + 0.5)), month.first) for place, month in enumerate(months)]
-    return {"points": points, "labels": labels, "line": " ".join(f"{p['x']},{p['y']}" for p in points)}
+    line = " ".join(f"{p['x']},{p['y']}" for p in points)
+    return {"points": points, "labels": labels, "line": line, "foot": foot, "middle": (100 + foot) // 2}
 
 
 @require_GET

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin import helpers
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -33,6 +34,20 @@ from ris.audit.service import flush_refusals, record, record_read
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
 from ris.core.lifecycle import signed
+
+
+def _link_where_one_may_go(self: helpers.AdminReadonlyField, remote_field: Any, remote_obj: Any) -> str:
+    """A read-only row names another one: a link for who may open that, plain text for the others."""
+    owner = self.model_admin.admin_site._registry.get(remote_field.model)
+    request = getattr(self.form, "shown_to", None)
+    if owner is None or request is None or not owner.has_view_permission(request, remote_obj):
+        return str(remote_obj)
+    return _plain_link(self, remote_field, remote_obj)
+
+
+# Django links them all and lets the other page refuse.
+_plain_link = helpers.AdminReadonlyField.get_admin_url
+helpers.AdminReadonlyField.get_admin_url = _link_where_one_may_go
 
 NEVER_TYPED = frozenset({"status", "status_changed_at", "life_cycle", "version", "uuid"})
 SEARCH_MARK, TOKEN_VAR = "_search", "s"
@@ -140,7 +155,6 @@ def never_typed(model: type[models.Model]) -> tuple[str, ...]:
 class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
     """A table of the facility. Override ``service_create`` and ``service_change`` to let services do the saving."""
 
-    history_list_display = ["history_change_reason"]
     list_per_page = 50
     show_full_result_count = False
     save_on_top = False
@@ -226,6 +240,14 @@ class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
             obj._change_reason = signed(reason, actor)
             obj.save()
         record(actor, code, Action.UPDATE if change else Action.CREATE, entity=obj)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        forms_shown = [context["adminform"].form]
+        for inline in context["inline_admin_formsets"]:
+            forms_shown += [*inline.formset.forms, inline.formset.empty_form]
+        for form in forms_shown:
+            form.shown_to = request
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def save_related(self, request: HttpRequest, form: forms.ModelForm, formsets: Any, change: bool) -> None:
         if getattr(request, "saved_by_service", False):

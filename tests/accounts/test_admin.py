@@ -3,7 +3,7 @@ import pytest
 from ris.accounts.models import ApiKey, FacilitySettings, Role, Site, User
 from ris.audit.models import AuditEvent, Outcome
 from ris.tenants.context import use_facility
-from tests.factories.accounts import SiteFactory, UserFactory, user_with_roles
+from tests.factories.accounts import PractitionerFactory, SiteFactory, UserFactory, user_with_roles
 
 
 @pytest.fixture
@@ -204,3 +204,14 @@ def test_a_program_does_not_enter(tclient, alpha):
     answer = tclient.get("/admin/")
     assert (answer.status_code, answer["Location"]) == (302, "/admin/login/?next=/admin/")
     assert tclient.get("/admin/login/?next=/admin/")["Location"] == "/sign-in/?next=%2Fadmin%2F"
+
+
+def test_a_row_is_a_link_only_for_whom_it_opens(tclient, alpha):
+    person = PractitionerFactory(user=UserFactory())
+    address = f"/admin/accounts/user/{person.user_id}/change/"
+    for role, is_shown in (("qa_lead", False), ("it_admin", True)):
+        tclient.force_login(user_with_roles(role))
+        page = tclient.get(f"/admin/accounts/practitioner/{person.pk}/change/")
+        assert page.status_code == 200
+        assert (f'href="{address}"' in page.content.decode()) is is_shown
+        assert (tclient.get(address).status_code == 200) is is_shown

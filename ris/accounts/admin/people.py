@@ -31,7 +31,7 @@ class UserForm(forms.ModelForm):
     )
 
     language = forms.ChoiceField(
-        label=_("language"), required=False, choices=[("", _("As the facility has it")), *settings.LANGUAGES]
+        label=_("Language"), required=False, choices=[("", _("As the facility has it")), *settings.LANGUAGES]
     )
 
     class Meta:
