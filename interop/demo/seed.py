@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from interop.demo import clock, furniture, house, pictures
+from interop.demo import clock, furniture, house, money, pictures
 from interop.demo.cast import PATIENTS, Person
 from interop.demo.plan import UNSCHEDULED, PlannedExam, planned_exams
 from orders import services as orders
@@ -190,6 +190,7 @@ def _day_of_exam(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage)
         with clock.at(plan.at + timedelta(minutes=8)):
             pictures.store_study(procedure, plan)
     with clock.at(plan.at + timedelta(minutes=18)):
+        money.use_contrast(procedure, actor=technologist)
         worklist.complete_exam(procedure, actor=technologist)
     procedure.refresh_from_db()
     if plan.stage not in ("performed", "ready_to_read"):
@@ -296,6 +297,7 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
         return {"patients": 0, "exams": 0}
     with clock.at(timezone.now() - timedelta(days=30)):
         stage.patients = [seed_patient(person, stage) for person in PATIENTS[:patients]]
+        money.seed_coverage(stage)
     stage.catalogue = catalogue_by_modality()
     by_modality: dict[str, list[str]] = {}
     for title, station in stage.stations.items():
@@ -303,6 +305,7 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     plans = list(planned_exams(timezone.localtime(), patients=patients, stations=by_modality, limit=exams))
     for plan in plans:
         seed_exam(plan, stage)
+    money.seed_invoices(stage)
     raise_criticals(stage.actor("radiologist"))
     furniture.ensure_destination()
     furniture.ensure_review_round(stage.people)
