@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -100,7 +101,7 @@ class Typed:
 
     def is_complete(self) -> bool:
         """Say at each field what is missing; also who looks like somebody we have."""
-        parts = [self.sheet]
+        parts: list[forms.Form] = [self.sheet]
         parts += [self.new_person] if self.mode == NEW else [self.unknown_person] if self.mode == UNKNOWN else []
         wrong = [part for part in parts if not part.is_valid()]
         complete = not wrong
