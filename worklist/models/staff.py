@@ -31,7 +31,7 @@ class Skill(Recorded):
 
 
 class SkillRequirement(PublicModel):
-    """An exam that only somebody with a skill does."""
+    """An exam that only somebody with a certain skill does."""
 
     rows_may_be_deleted = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import permutations
 
@@ -251,16 +251,18 @@ def find_chain(
     gap_minutes: int = 10,
     longest_wait_minutes: int = 90,
     in_any_order: bool = False,
+    window: Window | None = None,
     actor: Actor,
 ) -> list[Link]:
     """The soonest times at which one patient can have these exams one after the other; empty when there are none.
 
     Between two exams lie at least the gap and at most the longest wait. In any order: the one that ends soonest.
+    ``window`` bounds days and times of day instead of ``after`` and ``days``.
     """
     actor.require(perms.VIEW_SCHEDULE)
     _check_chain(procedures, gap_minutes, longest_wait_minutes)
     begin = max(after or now(), now())
-    window = Window(begin, begin + timedelta(days=days))
+    window = window or Window(begin, begin + timedelta(days=days))
     visible = {room.pk for room in selectors.rooms(actor=actor)}
     places: dict[int, list[tuple[RoomCalendar, timedelta]]] = {}
     for procedure in procedures:
@@ -268,7 +270,7 @@ def find_chain(
         priority = slots.priority_of(procedure)
         places[procedure.pk] = [
             (calendar, timedelta(minutes=slots.duration_of(procedure, calendar.room, None)))
-            for calendar in load_calendars(rooms, window.after, window.before, priority=priority)
+            for calendar in load_calendars(rooms, window.after, window.before, priority=priority, user=actor.user)
         ]
     gap, wait = timedelta(minutes=gap_minutes), timedelta(minutes=longest_wait_minutes)
     may_turn = in_any_order and len(procedures) <= ANY_ORDER_UP_TO
@@ -302,7 +304,7 @@ def _chain(
         links: list[Link] = []
         earliest, latest = moment, None
         for procedure in procedures:
-            slot = _earliest(places[procedure.pk], earliest, window.before)
+            slot = _earliest(places[procedure.pk], replace(window, after=earliest))
             if slot is None:
                 return []
             if latest is not None and slot.starts_at > latest:
@@ -315,10 +317,10 @@ def _chain(
     return []
 
 
-def _earliest(places: Iterable[tuple[RoomCalendar, timedelta]], after: datetime, before: datetime) -> FreeSlot | None:
-    if after >= before:
+def _earliest(places: Iterable[tuple[RoomCalendar, timedelta]], window: Window) -> FreeSlot | None:
+    if window.after >= window.before:
         return None
-    firsts = (next(calendar.free(duration, Window(after, before)), None) for calendar, duration in places)
+    firsts = (next(calendar.free(duration, window), None) for calendar, duration in places)
     return min((slot for slot in firsts if slot), key=lambda slot: (slot.starts_at, slot.room.code), default=None)
 
 

@@ -155,5 +155,5 @@ class RepeatForm(forms.Form):
 
 class ChainForm(forms.Form):
     gap = forms.IntegerField(label=gettext_lazy("Gap (minutes)"), min_value=0, max_value=1440, initial=10)
-    wait = forms.IntegerField(label=gettext_lazy("Longest wait (minutes)"), min_value=0, max_value=1440, initial=90)
+    wait = forms.IntegerField(label=gettext_lazy("At most (minutes)"), min_value=0, max_value=1440, initial=90)
     any_order = forms.BooleanField(label=gettext_lazy("In any order"), required=False)

@@ -25,7 +25,7 @@ from ris.core.errors import Conflict, DomainError, InvalidData
 from worklist import permissions as perms
 from worklist import selectors, services
 from worklist.models import Reservation, Room
-from worklist.services.search import SearchResult, own_holds
+from worklist.services.search import SearchResult, own_holds, window_of
 from worklist.services.series import Link
 from worklist.services.steps import BOOKABLE
 from worklist.web import planning_forms as forms
@@ -123,10 +123,9 @@ def _links(request: HttpRequest, procedures: list[RequestedProcedure]) -> list[L
     if not chain.is_valid():
         raise InvalidData(_("Say the gap and the longest wait in minutes."))
     form = _form(request, procedures[0])
-    after = form.search().after if form.is_valid() else None
     return services.find_chain(
         procedures,
-        after=after,
+        window=window_of(form.search()) if form.is_valid() else None,
         gap_minutes=chain.cleaned_data["gap"],
         longest_wait_minutes=chain.cleaned_data["wait"],
         in_any_order=chain.cleaned_data["any_order"],
