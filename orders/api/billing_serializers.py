@@ -345,7 +345,7 @@ class AllocationInputSerializer(serializers.Serializer):
 
 
 class PaymentInputSerializer(serializers.Serializer):
-    allocations = AllocationInputSerializer(many=True, allow_empty=False, max_length=200)
+    allocations = serializers.ListSerializer(child=AllocationInputSerializer(), allow_empty=False, max_length=200)
     method = serializers.ChoiceField(choices=PaymentMethod.choices)
     reference = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
     tendered = amount(required=False, allow_null=True, default=None)

@@ -1,4 +1,4 @@
-"""Invoices, credit notes and payments. What was issued never changes: a database trigger refuses it (provisioning)."""
+"""Invoices, credit notes and payments. What was issued never changes: each facility has a trigger for that."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ from ris.core.errors import AlreadyExists, Conflict, InvalidData
 from ris.events.bus import publish
 from ris.tenants.context import require_facility
 
-PREFIXES = {InvoiceKind.INVOICE: "INV", InvoiceKind.CREDIT_NOTE: "CN"}
+PREFIXES: dict[str, str] = {InvoiceKind.INVOICE: "INV", InvoiceKind.CREDIT_NOTE: "CN"}
 #: What the catalogue calls CPT (HL7 table 0396).
 CPT_SCHEMES = ("C4", "CPT")
 NEEDS_REFERENCE = (PaymentMethod.MOBILE, PaymentMethod.CARD, PaymentMethod.REMITTANCE)
