@@ -24,7 +24,7 @@ from ris.audit.models import Action
 from ris.audit.service import record
 from ris.core.actor import Actor
 from ris.core.errors import NotKnown
-from worklist import admin_planning, services  # noqa: F401  shifts, closures and the waiting list register themselves
+from worklist import admin_arrivals, admin_planning, services  # noqa: F401  others register themselves
 from worklist import permissions as perms
 from worklist.codes import WORDS_OF_DISCONTINUATION
 from worklist.models import (

@@ -7,5 +7,5 @@ class WorklistConfig(AppConfig):
     verbose_name = _("Schedule and exams")
 
     def ready(self) -> None:
-        import worklist.downtime  # noqa: F401  lists, images and replay of a downtime register themselves
+        import worklist.downtime  # lists, images and replay of a downtime register themselves
         import worklist.panels  # noqa: F401  menu entries and panels register themselves

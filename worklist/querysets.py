@@ -108,6 +108,19 @@ class TicketQuerySet(models.QuerySet):
         return self.filter(day=day, procedure__status="arrived")
 
 
+class ReminderQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(order_condition(actor, "appointment__procedure__order__"))
+
+
+class PreferenceQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Of patients the actor may see; the row names its patient by UUID."""
+        from orders.models import Patient
+
+        return self.filter(patient__in=Patient.objects.visible_to(actor).values("uuid"))
+
+
 class StudyQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         matched = Q(procedures__in=_visible_procedures(actor))

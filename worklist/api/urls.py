@@ -1,5 +1,11 @@
 from rest_framework.routers import BaseRouter
 
+from worklist.api.arrivals import (
+    ContactPreferenceViewSet,
+    DisplayViewSet,
+    ReminderViewSet,
+    TicketViewSet,
+)
 from worklist.api.exams import PerformedStepViewSet, ScreeningViewSet, StepViewSet, WorklistItemViewSet
 from worklist.api.images import ExceptionViewSet, StudyViewSet
 from worklist.api.planning import (
@@ -29,6 +35,10 @@ def register(router: BaseRouter) -> None:
     router.register("shifts", ShiftViewSet, basename="shift")
     router.register("closures", ClosureViewSet, basename="closure")
     router.register("reserved-times", ReservedTimeViewSet, basename="reserved-time")
+    router.register("queue-tickets", TicketViewSet, basename="queue-ticket")
+    router.register("waiting-room-displays", DisplayViewSet, basename="waiting-room-display")
+    router.register("contact-preferences", ContactPreferenceViewSet, basename="contact-preference")
+    router.register("reminders", ReminderViewSet, basename="reminder")
     router.register("steps", StepViewSet, basename="step")
     router.register("performed-steps", PerformedStepViewSet, basename="performed-step")
     router.register("screenings", ScreeningViewSet, basename="screening")

@@ -11,6 +11,7 @@ from simple_history.models import HistoricalRecords
 from ris.core.lifecycle import Lifecycle, Recorded
 from ris.notifications.models import Notification
 from worklist.models.schedule import Reservation
+from worklist.querysets import PreferenceQuerySet, ReminderQuerySet
 
 
 class ReminderChannel(models.TextChoices):
@@ -30,6 +31,7 @@ class ContactPreference(Recorded):
     decided_at = models.DateTimeField(_("decided at"), default=timezone.now)
 
     history = HistoricalRecords()
+    objects = PreferenceQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("contact preference")
@@ -73,6 +75,7 @@ class AppointmentReminder(Lifecycle):
     reason = models.CharField(_("reason"), max_length=200, blank=True)
 
     history = HistoricalRecords(excluded_fields=["claimed_until"])
+    objects = ReminderQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("reminder")
