@@ -51,7 +51,8 @@ def form_of_number(words: str, *, actor: Actor) -> DowntimeForm | None:
 
 def running_downtime(*, actor: Actor) -> DowntimePeriod | None:
     """The downtime that concerns this person now."""
-    return DowntimePeriod.objects.visible_to(actor).filter(status=PeriodStatus.DECLARED).order_by("started_at").first()
+    rows = DowntimePeriod.objects.concerning(actor).filter(status=PeriodStatus.DECLARED)
+    return rows.select_related("site").order_by("started_at").first()
 
 
 def open_period_of(site: Site | None) -> DowntimePeriod | None:

@@ -22,8 +22,9 @@ CODES = (perms.PRINT_DOWNTIME, perms.ENTER_DOWNTIME, perms.DECLARE_DOWNTIME)
 
 
 def bar(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
-    period = running_downtime(actor=actor_of(request))
-    return {"period": period} if period is not None else None
+    actor = actor_of(request)
+    period = running_downtime(actor=actor)
+    return {"period": period, "may_look": actor.may(perms.VIEW_DOWNTIME)} if period is not None else None
 
 
 def form_of(procedure: RequestedProcedure) -> DowntimeForm | None:
@@ -65,7 +66,7 @@ register_nav(
     NavItem("downtime", gettext_lazy("Downtime"), "downtime", "plug-connected-x", "work", permission=CODES, order=95)
 )
 register_panel(
-    Panel("shell.banner", bar, "orders/_downtime_bar.html", permission=perms.VIEW_DOWNTIME),
+    Panel("shell.banner", bar, "orders/_downtime_bar.html"),
     Panel("order.exam", exam_note, "orders/_downtime_exam.html", permission=perms.VIEW_ORDER, order=90),
     Panel(SLOT, timeline, "orders/_downtime_exam.html", None, key="orders.downtime"),
 )

@@ -140,3 +140,12 @@ class PaymentRecorded(Event):
     number: str = ""
     kind: str = ""
     invoices: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DowntimeFormCorrected(Event):
+    """``subject``: the form; its times were typed wrongly and are right now."""
+
+    name: ClassVar[str] = "orders.downtime_form_corrected"
+
+    procedure: str = ""

@@ -126,7 +126,11 @@ class DowntimePackQuerySet(models.QuerySet):
 
 class DowntimePeriodQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
-        return self.filter(_site_condition(actor)) if actor.may("orders.view_downtime") else self.none()
+        return self.concerning(actor) if actor.may("orders.view_downtime") else self.none()
+
+    def concerning(self, actor: Actor) -> Self:
+        """Of their sites, whatever they may: that it is down is no secret."""
+        return self.filter(_site_condition(actor))
 
 
 class DowntimeFormQuerySet(models.QuerySet):

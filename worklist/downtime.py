@@ -20,7 +20,7 @@ from orders.downtime_parts import (
     register_department,
     register_export,
 )
-from orders.events import DowntimeFormEntered
+from orders.events import DowntimeFormCorrected, DowntimeFormEntered
 from orders.models import DowntimeForm, DowntimePeriod, Patient
 from orders.services import downtime_plan
 from ris.accounts.models import Site
@@ -29,6 +29,7 @@ from ris.core.actor import SYSTEM, Actor
 from ris.core.vocabulary import status_look
 from ris.events.bus import subscribe
 from worklist import selectors
+from worklist.events import ExceptionRaised
 from worklist.models import (
     LIVE,
     OFFERED,
@@ -40,7 +41,7 @@ from worklist.models import (
     ScheduledProcedureStep,
     Station,
 )
-from worklist.services.downtime import replay_form
+from worklist.services.downtime import correct_steps, match_late_images, replay_form
 
 OF_NOBODY = (
     ExceptionKind.UNMATCHED_STUDY,
@@ -54,6 +55,25 @@ OF_NOBODY = (
 def replay(event: DowntimeFormEntered) -> None:
     forms = DowntimeForm.objects.select_related("pack", "procedure", "entered_by")
     replay_form(forms.get(uuid=event.subject))
+
+
+@subscribe(DowntimeFormCorrected, name="worklist.correct_downtime_steps", in_transaction=True)
+def correct(event: DowntimeFormCorrected) -> None:
+    correct_steps(DowntimeForm.objects.select_related("pack", "procedure", "corrected_by").get(uuid=event.subject))
+
+
+@subscribe(ExceptionRaised, name="worklist.match_late_downtime_images")
+def match_late(event: ExceptionRaised) -> None:
+    """Images without an order, under the number of a sheet that has been entered for an exam of another number."""
+    if event.kind != ExceptionKind.UNMATCHED_STUDY:
+        return
+    item = ExceptionItem.objects.open().select_related("study").filter(uuid=event.subject).first()
+    if item is None or item.study is None:
+        return
+    under = Q(accession_number=item.study.accession_number) | Q(study_instance_uid=item.study.study_instance_uid)
+    form = DowntimeForm.objects.select_related("pack", "procedure").filter(under, procedure__isnull=False).first()
+    if form is not None:
+        match_late_images(form, actor=SYSTEM)
 
 
 def printed_name(patient: Patient, actor: Actor) -> str:

@@ -170,6 +170,13 @@ class EntrySerializer(serializers.Serializer):
     )
 
 
+class TimesSerializer(serializers.Serializer):
+    arrived_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    ended_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    reason = serializers.CharField(max_length=100)
+
+
 class ReasonSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
 
@@ -320,7 +327,12 @@ class DowntimeFormViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
 
     queryset = DowntimeForm.objects.none()
     serializer_class = DowntimeFormSerializer
-    serializer_classes = {"enter": EntrySerializer, "void": ReasonSerializer, "find": NumberSerializer}
+    serializer_classes = {
+        "enter": EntrySerializer,
+        "correct": TimesSerializer,
+        "void": ReasonSerializer,
+        "find": NumberSerializer,
+    }
     filterset_class = FormFilter
     ordering_fields = ("id", "number")
     permission_codes = {
@@ -328,6 +340,7 @@ class DowntimeFormViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         "retrieve": perms.VIEW_DOWNTIME,
         "find": perms.VIEW_DOWNTIME,
         "enter": perms.ENTER_DOWNTIME,
+        "correct": perms.ENTER_DOWNTIME,
         "void": perms.ENTER_DOWNTIME,
         "restore": perms.ENTER_DOWNTIME,
         "blank": perms.ENTER_DOWNTIME,
@@ -363,6 +376,12 @@ class DowntimeFormViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         data["consumables"] = tuple(Used(**row) for row in data["consumables"])
         entered = services.enter_downtime_form(form, entry=PaperEntry(**data), **who, actor=self.actor)
         return self.answer(entered)
+
+    @extend_schema(request=TimesSerializer, responses=DowntimeFormSerializer)
+    @action(detail=True, methods=["post"])
+    def correct(self, request: Request, uuid: str | None = None) -> Response:
+        """Times that were typed wrongly: of the sheet, of its exam, of the step made from it."""
+        return self.answer(services.correct_downtime_times(self.get_object(), **self.validated(), actor=self.actor))
 
     @extend_schema(request=ReasonSerializer, responses=DowntimeFormSerializer)
     @action(detail=True, methods=["post"])

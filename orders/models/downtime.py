@@ -232,6 +232,10 @@ class DowntimeForm(Lifecycle):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
     )
     entered_through = models.CharField(max_length=20, blank=True, editable=False, help_text="The door.")
+    corrected_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
+    corrected_through = models.CharField(max_length=20, blank=True, editable=False, help_text="The door.")
     entry_hash = models.CharField(
         max_length=64, blank=True, editable=False, help_text="Of what was typed: the same again changes nothing."
     )

@@ -47,7 +47,13 @@ from orders.services.downtime import (
     void_downtime_form,
     void_downtime_forms,
 )
-from orders.services.downtime_entry import PaperEntry, Used, enter_downtime_form, record_paper_times
+from orders.services.downtime_entry import (
+    PaperEntry,
+    Used,
+    correct_downtime_times,
+    enter_downtime_form,
+    record_paper_times,
+)
 from orders.services.emergency import identify_patient, register_emergency
 from orders.services.identity import (
     Candidate,
@@ -135,6 +141,7 @@ __all__ = [
     "change_procedure",
     "close_downtime",
     "confirm_charge",
+    "correct_downtime_times",
     "create_order",
     "credit_invoice",
     "declare_downtime",

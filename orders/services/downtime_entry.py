@@ -21,7 +21,7 @@ from orders import permissions as perms
 from orders import validation
 from orders.downtime_lists import open_period_of
 from orders.downtime_parts import department
-from orders.events import DowntimeFormEntered
+from orders.events import DowntimeFormCorrected, DowntimeFormEntered
 from orders.models import (
     DowntimeForm,
     FormStatus,
@@ -152,6 +152,56 @@ def enter_downtime_form(
     return DowntimeForm.objects.select_related("pack__site", "procedure__order__patient").get(pk=form.pk)
 
 
+@service(perms.ENTER_DOWNTIME)
+def correct_downtime_times(
+    form: DowntimeForm,
+    *,
+    arrived_at: datetime,
+    started_at: datetime | None = None,
+    ended_at: datetime | None = None,
+    reason: str,
+    actor: Actor,
+) -> DowntimeForm:
+    """The times were typed wrongly. How far the exam came stays as it is: a time is corrected, not added or taken away."""
+    form = DowntimeForm.locked(form.pk)
+    errors = Errors()
+    reason = validation.short_string(reason, "reason", errors, length=100, required=True)
+    if form.status != FormStatus.ENTERED or form.procedure is None:
+        raise InvalidTransition(
+            _("Only an entered form has times to correct."),
+            asked=_("To correct the times of form %(label)s.") % {"label": form.label},
+            found=_("It is: %(status)s.") % {"status": form.get_status_display()},
+            todo=_("Enter it."),
+        )
+    for name, at in (("started_at", started_at), ("ended_at", ended_at)):
+        if (at is None) != (getattr(form, name) is None):
+            errors.add(name, _("A time is corrected here, not added or taken away."))
+    _check_times(PaperEntry(arrived_at, started_at, ended_at), errors)
+    errors.raise_if_any(_("The times were not corrected."))
+    form.arrived_at, form.started_at, form.ended_at = arrived_at, started_at, ended_at
+    form.corrected_by, form.corrected_through = actor.user, actor.source[:20]
+    form.save_as(actor, reason)
+    is_done = form.outcome == PaperOutcome.PERFORMED
+    record_paper_times(
+        form.procedure,
+        arrived_at=arrived_at,
+        started_at=started_at,
+        performed_at=ended_at if is_done else None,
+        completed_at=ended_at if is_done else None,
+        actor=actor,
+    )
+    publish(
+        DowntimeFormCorrected(
+            str(form.uuid),
+            accession_number=form.accession_number,
+            version=form.version,
+            procedure=str(form.procedure.uuid),
+        ),
+        actor=actor,
+    )
+    return DowntimeForm.objects.select_related("pack__site", "procedure__order__patient").get(pk=form.pk)
+
+
 def record_paper_times(
     procedure: RequestedProcedure,
     *,
@@ -203,6 +253,18 @@ def _entered_before(form: DowntimeForm) -> Conflict:
 
 def _checked(entry: PaperEntry, errors: Errors, *, needs_exam: bool) -> list[dict[str, str]]:
     """Times in their order, a station that there is, what was used; answers the latter as it is kept."""
+    _check_times(entry, errors)
+    if needs_exam and not entry.code.strip():
+        errors.add("code", _("Choose the exam."))
+    if entry.stop_code and (entry.stop_code not in DISCONTINUATION_REASONS or entry.ended_at is None):
+        errors.add("stop_code", _("A stopped exam has an end and a reason from the list."))
+    known = [ae_title for ae_title, _words in department().stations()]
+    if entry.station_ae_title and known and entry.station_ae_title not in known:
+        errors.add("station_ae_title", _("There is no such station."))
+    return _checked_used(entry.consumables, errors)
+
+
+def _check_times(entry: PaperEntry, errors: Errors) -> None:
     moment = timezone.now()
     if entry.arrived_at > moment:
         errors.add("arrived_at", _("That is in the future."))
@@ -221,14 +283,6 @@ def _checked(entry: PaperEntry, errors: Errors, *, needs_exam: bool) -> list[dic
         at = getattr(entry, name)
         if at is not None and at > moment:
             errors.add(name, _("That is in the future."))
-    if needs_exam and not entry.code.strip():
-        errors.add("code", _("Choose the exam."))
-    if entry.stop_code and (entry.stop_code not in DISCONTINUATION_REASONS or entry.ended_at is None):
-        errors.add("stop_code", _("A stopped exam has an end and a reason from the list."))
-    known = [ae_title for ae_title, _words in department().stations()]
-    if entry.station_ae_title and known and entry.station_ae_title not in known:
-        errors.add("station_ae_title", _("There is no such station."))
-    return _checked_used(entry.consumables, errors)
 
 
 def _checked_used(rows: Sequence[Used], errors: Errors) -> list[dict[str, str]]:

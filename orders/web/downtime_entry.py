@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
 
 from orders import permissions as perms
 from orders import selectors, services
@@ -21,7 +22,7 @@ from orders.models import CatalogueProcedure, DowntimeForm, FormStatus, Patient,
 from orders.services import Candidate
 from orders.services.downtime_entry import BEFORE_EXAM
 from orders.web.downtime import form_or_404, uuid_of
-from orders.web.downtime_forms import FIELD_OF, NewPersonForm, SheetForm, UnknownPersonForm
+from orders.web.downtime_forms import FIELD_OF, NewPersonForm, SheetForm, TimesForm, UnknownPersonForm
 from orders.web.forms import add_refusal
 from orders.web.orders import exam_options
 from ris.accounts.web import page
@@ -203,10 +204,30 @@ def _done(request: HttpRequest, form: DowntimeForm) -> HttpResponse:
     return HttpResponseRedirect(reverse("downtime"))
 
 
-def _over(request: HttpRequest, form: DowntimeForm) -> HttpResponse:
+@require_POST
+@never_cache
+@page(perms.ENTER_DOWNTIME)
+def form_correct(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Times that were typed wrongly."""
+    form = form_or_404(request, uuid)
+    times = TimesForm(request.POST, sheet=form)
+    if times.is_valid():
+        try:
+            services.correct_downtime_times(form, **times.cleaned_data, actor=request.actor)
+        except DomainError as refusal:
+            flush_refusals()
+            add_refusal(times, refusal)
+        else:
+            messages.success(request, _("The times are corrected."))
+            return HttpResponseRedirect(reverse("downtime_form", args=[form.uuid]))
+    return _over(request, form, times)
+
+
+def _over(request: HttpRequest, form: DowntimeForm, times: TimesForm | None = None) -> HttpResponse:
     """What became of it; the exam only for who may see it."""
     exam = None
     if form.procedure is not None:
         exam = selectors.procedures(actor=request.actor).filter(pk=form.procedure_id).first()  # type: ignore[attr-defined]
         record_read(request.actor, perms.ENTER_DOWNTIME, entity=form)  # type: ignore[attr-defined]
-    return render(request, "orders/downtime_form_over.html", {"nav": "downtime", "form": form, "exam": exam})
+    context = {"nav": "downtime", "form": form, "exam": exam, "times": times or TimesForm(sheet=form)}
+    return render(request, "orders/downtime_form_over.html", context, status=422 if times is not None else 200)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from orders.downtime_parts import department
-from orders.models import DowntimePack, DowntimePlan, Priority, Sex
+from orders.models import DowntimeForm, DowntimePack, DowntimePlan, Priority, Sex
 from orders.models.downtime import LANGUAGES
 from orders.services import PaperEntry, Used
 from orders.web.forms import REASONS
@@ -199,6 +199,22 @@ class SheetForm(forms.Form):
             note=data["note"],
             stop_code=data["stop_code"],
         )
+
+
+class TimesForm(forms.Form):
+    """The times of an entered sheet, to be corrected; those that it has."""
+
+    arrived_at = MomentField(label=_("Arrived"))
+    started_at = MomentField(label=_("Started"), required=False)
+    ended_at = MomentField(label=_("Ended"), required=False)
+    reason = forms.CharField(label=_("Why is it corrected?"), max_length=100)
+
+    def __init__(self, *args: Any, sheet: DowntimeForm, **kwargs: Any) -> None:
+        names = ("arrived_at", "started_at", "ended_at")
+        super().__init__(*args, initial={name: getattr(sheet, name) for name in names}, **kwargs)
+        for name in names:
+            if getattr(sheet, name) is None:
+                del self.fields[name]
 
 
 def _at(day: Any, clock: time, after: datetime | None) -> datetime:

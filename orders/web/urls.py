@@ -57,6 +57,7 @@ urlpatterns = [
     path("downtime/packs/<uuid:uuid>/forms/", downtime.pack_forms, name="downtime_pack_forms"),
     path("downtime/find/", downtime.form_find, name="downtime_find"),
     path("downtime/forms/<uuid:uuid>/", downtime_entry.form_entry, name="downtime_form"),
+    path("downtime/forms/<uuid:uuid>/correct/", downtime_entry.form_correct, name="downtime_form_correct"),
     path("downtime/forms/<uuid:uuid>/<slug:verb>/", downtime.form_action, name="downtime_form_action"),
     path("downtime/declare/", downtime.declare, name="downtime_declare"),
     path("downtime/<uuid:uuid>/", downtime.period_detail, name="downtime_period"),

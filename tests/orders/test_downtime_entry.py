@@ -18,6 +18,7 @@ from orders.services import (
     PaperEntry,
     Used,
     close_downtime,
+    correct_downtime_times,
     declare_downtime,
     end_downtime,
     enter_downtime_form,
@@ -330,6 +331,59 @@ def test_images_that_come_after_the_entry_find_it_by_themselves(form, clerk):
     exam = enter_downtime_form(form, entry=written(), patient=patient, actor=clerk).procedure
     index_instance(stored(exam), actor=STORE)
     assert list(ImagingStudy.objects.get().procedures.all()) == [exam]
+
+
+def test_late_images_under_the_sheets_number_find_the_booked_exam(form, clerk, dispatch):
+    exam = booked(starts_at=at(10, days=0)).procedure
+    enter_downtime_form(form, entry=dataclasses.replace(written(), code=""), procedure=exam, actor=clerk)
+    index_instance(image_of(form, exam.order.patient), actor=STORE)
+    assert not ExceptionItem.objects.open().exists()
+    typed = stored(accession_number=form.accession_number, patient_name=exam.order.patient.dicom_name)
+    index_instance(typed, actor=STORE)
+    assert ExceptionItem.objects.open().count() == 1
+    dispatch()
+    assert [list(study.procedures.all()) for study in ImagingStudy.objects.all()] == [[exam], [exam]]
+    assert not ExceptionItem.objects.open().exists()
+
+
+# --- what was typed wrongly
+
+
+def test_wrong_times_are_corrected_on_sheet_exam_and_step(form, clerk):
+    entry = written()
+    entered = enter_downtime_form(form, entry=entry, patient=make_patient(), actor=clerk)
+    right = {name: getattr(entry, name) + timedelta(minutes=60) for name in ("arrived_at", "started_at", "ended_at")}
+    corrected = correct_downtime_times(entered, **right, reason="Read 10 as 11", actor=clerk)
+    exam, step = corrected.procedure, PerformedProcedureStep.objects.get()
+    exam.refresh_from_db()
+    assert (exam.arrived_at, exam.started_at, exam.performed_at) == tuple(right.values())
+    assert (step.started_at, step.ended_at) == (right["started_at"], right["ended_at"])
+    assert corrected.history.first().history_change_reason.startswith("Read 10 as 11")
+    assert corrected.history.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"ended_at": None}, "ended_at"),
+        ({"started_at": a_while_ago(10)}, "ended_at"),
+        ({"arrived_at": a_while_ago(-30)}, "arrived_at"),
+        ({"reason": " "}, "reason"),
+    ],
+)
+def test_a_correction_that_cannot_be_is_refused(form, clerk, changes, field):
+    entry = written()
+    entered = enter_downtime_form(form, entry=entry, patient=make_patient(), actor=clerk)
+    times = {name: getattr(entry, name) for name in ("arrived_at", "started_at", "ended_at")}
+    with pytest.raises(InvalidData) as refusal:
+        correct_downtime_times(entered, **{**times, "reason": "Misread", **changes}, actor=clerk)
+    assert field in refusal.value.errors
+    assert DowntimeForm.objects.get(pk=form.pk).version == entered.version
+
+
+def test_a_form_that_nobody_entered_has_no_times_to_correct(form, clerk):
+    with pytest.raises(InvalidTransition):
+        correct_downtime_times(form, arrived_at=a_while_ago(60), reason="Misread", actor=clerk)
 
 
 # --- the closing list

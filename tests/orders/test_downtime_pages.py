@@ -324,3 +324,25 @@ def test_the_order_says_that_its_times_come_from_paper(clerk):
     said = page(clerk, "order_detail", entered.procedure.order.uuid).content.decode()
     assert f"Entered from paper form {entered.label}" in said
     assert "Arrived, as written" in said
+
+
+def test_a_time_is_corrected_on_the_page(clerk):
+    entry = written()
+    entered = enter_downtime_form(blank_form(), entry=entry, patient=make_patient(), actor=SYSTEM)
+    said = page(clerk, "downtime_form", entered.uuid).content.decode()
+    assert "Correct the times" in said
+    moments = {name: f"{getattr(entry, name):%Y-%m-%dT%H:%M}" for name in ("arrived_at", "started_at", "ended_at")}
+    wrong = page(clerk, "downtime_form_correct", entered.uuid, **moments | {"ended_at": moments["arrived_at"]})
+    assert wrong.status_code == 422
+    assert page(clerk, "downtime_form_correct", entered.uuid, reason="Misread", **moments).status_code == 302
+    entered.refresh_from_db()
+    assert entered.corrected_through == "web"
+
+
+def test_the_bar_is_above_every_page_for_everybody(tclient):
+    declare_downtime(reason="Power cut", actor=SYSTEM)
+    for role, has_link in (("referring_physician", False), ("radiologist", True), ("it_admin", True)):
+        tclient.force_login(make_user(role))
+        said = tclient.get("/", follow=True).content.decode()
+        assert "Power cut" in said
+        assert ("What to do" in said) == has_link

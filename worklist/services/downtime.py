@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db import transaction
 from django.db.models import Q
 
 from orders import services as orders
@@ -233,6 +234,18 @@ def _write_down(form: DowntimeForm, actor: Actor) -> None:
         sign(note, actor, f"From downtime form {form.label}")
 
 
+def correct_steps(form: DowntimeForm) -> None:
+    """The steps that were made from the sheet follow its corrected times; what a scanner said stays as it said it."""
+    actor = Actor(form.corrected_through or "system", user=form.corrected_by)
+    made = PerformedProcedureStep.objects.select_for_update(of=("self",)).filter(
+        is_manual=True, pk__in=PerformedProcedureStep.objects.filter(scheduled_steps__procedure=form.procedure)
+    )
+    for step in made:
+        step.started_at = form.started_at or step.started_at
+        step.ended_at = form.ended_at if step.is_final else step.ended_at
+        step.save_as(actor, f"Times corrected on downtime form {form.label}")
+
+
 # --- images
 
 
@@ -246,6 +259,16 @@ def _is_theirs(patient: Patient, sent: Sent) -> bool:
         return True
     is_anothers = bool(sent.patient_id.strip()) and belongs_to_another(patient, sent.patient_id, sent.issuer)
     return not is_anothers and names_agree(patient, sent.name) and birth_dates_agree(patient, sent.birth_date) is None
+
+
+@transaction.atomic
+def match_late_images(form: DowntimeForm, *, actor: Actor) -> None:
+    """Images that come after a sheet of a booked exam was entered carry the sheet's number, not the exam's."""
+    assert form.procedure is not None
+    procedure = lock_procedure(form.procedure)
+    _find_images(form, procedure, actor)
+    for study in ImagingStudy.objects.filter(procedures=procedure, completed_at__isnull=True):
+        completeness.note_images_complete(study, actor=actor)
 
 
 def _find_images(form: DowntimeForm, procedure: RequestedProcedure, actor: Actor) -> None:
