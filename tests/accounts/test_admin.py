@@ -1,9 +1,12 @@
-import pytest
+from uuid import uuid4
 
-from ris.accounts.models import ApiKey, FacilitySettings, Role, Site, User
+import pytest
+from django.utils import timezone
+
+from ris.accounts.models import ApiKey, BreakGlass, FacilitySettings, Role, Site, User
 from ris.audit.models import AuditEvent, Outcome
 from ris.tenants.context import use_facility
-from tests.factories.accounts import PractitionerFactory, SiteFactory, UserFactory, user_with_roles
+from tests.factories.accounts import SiteFactory, UserFactory, user_with_roles
 
 
 @pytest.fixture
@@ -207,11 +210,13 @@ def test_a_program_does_not_enter(tclient, alpha):
 
 
 def test_a_row_is_a_link_only_for_whom_it_opens(tclient, alpha):
-    person = PractitionerFactory(user=UserFactory())
-    address = f"/admin/accounts/user/{person.user_id}/change/"
+    access = BreakGlass.objects.create(
+        user=UserFactory(), patient=uuid4(), reason="Collapsed in the corridor", expires_at=timezone.now()
+    )
+    address = f"/admin/accounts/user/{access.user_id}/change/"
     for role, is_shown in (("qa_lead", False), ("it_admin", True)):
         tclient.force_login(user_with_roles(role))
-        page = tclient.get(f"/admin/accounts/practitioner/{person.pk}/change/")
+        page = tclient.get(f"/admin/accounts/breakglass/{access.pk}/change/")
         assert page.status_code == 200
         assert (f'href="{address}"' in page.content.decode()) is is_shown
         assert (tclient.get(address).status_code == 200) is is_shown
