@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import SequenceMatcher
 from itertools import combinations
+from string import ascii_uppercase
 
 from django.contrib.postgres.search import TrigramSimilarity
 from django.db import connection, models, transaction
@@ -25,14 +26,18 @@ from django.utils.translation import gettext_lazy as _
 from orders.models import NamePart, Patient, PatientIdentifier
 from orders.models.patients import NAME_SEPARATORS, PHONE_TAIL_DIGITS
 
-WORD_THRESHOLD = 0.3
+WORD_THRESHOLD = 0.4
 SHORTEST_WORD = 3
+#: Of words up to so long, trigrams say too little: all that is one letter away is looked up.
+SHORT_WORD = 4
+NEAR_WORD = 6
 SHORTEST_PHONE = 4
 #: Words of names that one typed word may stand for.
 LIKE_WORDS = 30
-BEGINNING_WORDS = 300
 MOST_WORDS = 5
 PER_WAY = 40
+#: When so many have been found, those who are less alike are not looked for.
+ENOUGH = 40
 SHOWN = 10
 LEAST_SCORE = 0.3
 SAME_WORD = 0.8
@@ -98,71 +103,83 @@ class Query:
     def has_name(self) -> bool:
         return any(len(word) >= SHORTEST_WORD or not word.isascii() for word in self.names)
 
+    @property
+    def dates(self) -> list[date]:
+        """The day of birth, also with day and month the other way round; none when it is an estimate."""
+        return [] if self.is_about else [born for born in (self.born, swapped(self.born)) if born is not None]
+
     def __bool__(self) -> bool:
         return bool(self.has_name or self.born or self.phone_tail or self.identifiers)
 
 
 @dataclass
 class Meant:
-    """For each typed word the words of names that it may stand for: itself, those it begins, those it resembles."""
+    """For each typed word the words of names that it may stand for, the typing errors of it put right."""
 
-    beginnings: dict[str, list[str]] = field(default_factory=dict)
     alike: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def by(cls, words: Iterable[str]) -> Meant:
-        """One query, by the trigrams and the order of the words of names."""
-        meant = cls()
-        typed = list(words)
-        long = [word for word in typed if len(word) >= SHORTEST_WORD]
-        for word in typed:
-            meant.beginnings[word], meant.alike[word] = [word], [word]
-        if not long:
+        """One query among the words of names: by trigrams; of short words every one that is one letter away."""
+        meant = cls({word: [word] for word in words})
+        long = [word for word in meant.alike if len(word) > SHORT_WORD]
+        near = {word: one_letter_away(word) for word in meant.alike if SHORTEST_WORD <= len(word) <= NEAR_WORD}
+        if not long and not near:
             return meant
-        condition = models.Q()
+        condition = models.Q(word__in=sorted({other for others in near.values() for other in others}))
         for word in long:
-            condition |= models.Q(word__trigram_similar=word) | models.Q(word__startswith=word)
+            condition |= models.Q(word__trigram_similar=word)
         likeness = {f"like_{place}": TrigramSimilarity("word", word) for place, word in enumerate(long)}
         rows = list(NamePart.objects.filter(condition).annotate(**likeness))
+        for word, others in near.items():
+            meant.alike[word] += [row.word for row in rows if row.word in others]
         for place, word in enumerate(long):
-            ranked = sorted(rows, key=lambda row: (-getattr(row, f"like_{place}"), row.word))
-            begun = [row.word for row in ranked if row.word.startswith(word)][:BEGINNING_WORDS]
-            like = [row.word for row in ranked if getattr(row, f"like_{place}") >= WORD_THRESHOLD][:LIKE_WORDS]
-            meant.beginnings[word] = [word, *begun]
-            meant.alike[word] = [*like, *begun[:LIKE_WORDS], word]
+            scored = sorted(((getattr(row, f"like_{place}"), row.word) for row in rows), reverse=True)
+            meant.alike[word] += [other for score, other in scored if score >= WORD_THRESHOLD][:LIKE_WORDS]
         return meant
 
 
-def has_one_of(words: list[str]) -> models.Q:
-    return models.Q(name_parts__overlap=sorted(set(words)))
+def one_letter_away(word: str) -> set[str]:
+    """A letter too many, too few, another one, or two that changed places."""
+    cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
+    less = {left + right[1:] for left, right in cuts if right}
+    turned = {left + right[1] + right[0] + right[2:] for left, right in cuts if len(right) > 1}
+    other = {left + letter + right[1:] for left, right in cuts if right for letter in ascii_uppercase}
+    more = {left + letter + right for left, right in cuts for letter in ascii_uppercase}
+    return (less | turned | other | more) - {word}
 
 
-def all_of(choices: Iterable[list[str]]) -> models.Q:
-    condition = models.Q()
-    for words in choices:
-        condition &= has_one_of(words)
-    return condition
+def lexeme(word: str) -> str:
+    """As PostgreSQL's tsquery quotes it."""
+    escaped = word.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
 
 
-def most_of(choices: list[list[str]]) -> models.Q:
+def one_of(words: Iterable[str]) -> str:
+    return "(" + " | ".join(dict.fromkeys(lexeme(word) for word in words)) + ")"
+
+
+def beginnings(query: Query) -> str:
+    """Every word begins a part of the name: what a clerk has typed so far. Short ones are whole words."""
+    return " & ".join(
+        lexeme(word) + (":*" if len(word) >= SHORTEST_WORD or not word.isascii() else "") for word in query.names
+    )
+
+
+def most_of(choices: list[list[str]]) -> str:
     """All of them; of three or more, one may be missing: people do not always say every name they have."""
-    condition = all_of(choices)
-    if len(choices) > 2:
-        for some in combinations(choices, len(choices) - 1):
-            condition |= all_of(some)
-    return condition
+    asked = [one_of(words) for words in choices]
+    kept = [asked] if len(asked) < 3 else [list(some) for some in combinations(asked, len(asked) - 1)]
+    return " | ".join("(" + " & ".join(some) + ")" for some in kept)
 
 
 def by_name(query: Query, patients: models.QuerySet) -> models.QuerySet:
     """Every word, or all but one, resembles a part of the name."""
-    meant = Meant.by(query.names)
-    return patients.filter(most_of([meant.alike[word] for word in query.names]))
+    return patients.filter(name_words__query=most_of(list(Meant.by(query.names).alike.values())))
 
 
 def by_beginnings(query: Query, patients: models.QuerySet) -> models.QuerySet:
-    """Every word begins a part of the name: what a clerk has typed so far."""
-    meant = Meant.by(query.names)
-    return patients.filter(all_of(meant.beginnings.values()))
+    return patients.filter(name_words__query=beginnings(query))
 
 
 def by_phone(query: Query, patients: models.QuerySet) -> models.QuerySet:
@@ -178,34 +195,48 @@ def by_identifier(query: Query, patients: models.QuerySet) -> models.QuerySet:
     return patients.filter(pk__in=rows.values("patient"))
 
 
-def _ways(query: Query, patients: models.QuerySet) -> Iterator[models.QuerySet]:
-    """Each way to find somebody, the surest first; what is found by one is not asked of the next."""
+def _sure_ways(query: Query, patients: models.QuerySet) -> Iterator[models.QuerySet]:
+    """By what few people share."""
     if query.identifiers:
         yield by_identifier(query, patients)
-    if query.phone_tail:
+    if query.phone_tail and (len(query.phone_tail) == PHONE_TAIL_DIGITS or not query.has_name):
         yield by_phone(query, patients)
-    meant = Meant.by(query.names) if query.has_name else Meant()
-    if query.born is not None and not query.is_about:
-        dates = [born for born in (query.born, swapped(query.born)) if born is not None]
-        same_day = patients.filter(birth_date__in=dates)
-        if query.has_name:  # of a day that many share, those who bear one of the names
-            yield same_day.filter(has_one_of([word for words in meant.alike.values() for word in words]))
-        else:
-            yield same_day
-    if query.has_name:
-        yield patients.filter(name_parts__contains=list(query.names))
-        yield patients.filter(all_of(meant.beginnings.values()))
-        yield patients.filter(most_of([meant.alike[word] for word in query.names]))
+
+
+def _ways_by_name(query: Query, patients: models.QuerySet) -> Iterator[models.QuerySet]:
+    """By the words, the surest first. Of a day or figures that many share, only those who bear one of the names."""
+    meant = Meant.by(query.names)
+    any_name = " | ".join([one_of(words) for words in meant.alike.values()] + beginnings(query).split(" & "))
+    if query.phone_tail and len(query.phone_tail) < PHONE_TAIL_DIGITS:
+        yield by_phone(query, patients).filter(name_words__query=any_name)
+    if query.dates:
+        yield patients.filter(birth_date__in=query.dates, name_words__query=any_name)
+    yield patients.filter(name_words__query=" & ".join(lexeme(word) for word in query.names))
+    yield patients.filter(name_words__query=beginnings(query))
+    yield patients.filter(name_words__query=most_of(list(meant.alike.values())))
 
 
 def rank(query: Query, patients: models.QuerySet, *, shown: int = SHOWN) -> list[Candidate]:
-    """The best candidates among ``patients``; a fixed number of queries."""
+    """The best candidates among ``patients``; at most eleven queries, however many there are."""
     keys: set[int] = set()
+    named: set[int] = set()
+
+    def take(way: models.QuerySet) -> list[int]:
+        found = list(way.order_by().values_list("pk", flat=True)[:PER_WAY])
+        keys.update(found)
+        return found
+
     with transaction.atomic():
         set_thresholds()
-        for way in _ways(query, patients):
-            keys.update(way.values_list("pk", flat=True)[:PER_WAY])
-    rows = Patient.objects.filter(pk__in=keys).for_display()
+        for way in _sure_ways(query, patients):
+            take(way)
+        if query.has_name:
+            for way in _ways_by_name(query, patients):
+                if len(named) < ENOUGH:
+                    named.update(take(way))
+        elif query.dates:
+            take(patients.filter(birth_date__in=query.dates))
+    rows = Patient.objects.filter(pk__in=keys).order_by().for_display()
     candidates = [candidate for row in rows if (candidate := weigh(query, row)).score >= LEAST_SCORE]
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.patient.pk))[:shown]
 

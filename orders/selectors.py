@@ -73,13 +73,13 @@ def search_patients(words: str, *, actor: Actor) -> QuerySet[Patient]:
     with transaction.atomic():
         set_thresholds()
         if query.identifiers:
-            keys.update(by_identifier(query, own).values_list("pk", flat=True)[:SEARCHED])
+            keys.update(by_identifier(query, own).order_by().values_list("pk", flat=True)[:SEARCHED])
         if query.phone_tail and not query.has_name:
-            keys.update(by_phone(query, own).values_list("pk", flat=True)[:SEARCHED])
+            keys.update(by_phone(query, own).order_by().values_list("pk", flat=True)[:SEARCHED])
         if query.has_name:
-            keys.update(by_beginnings(query, own).values_list("pk", flat=True)[:SEARCHED])
+            keys.update(by_beginnings(query, own).order_by().values_list("pk", flat=True)[:SEARCHED])
             if not keys:
-                keys.update(by_name(query, own).values_list("pk", flat=True)[:SEARCHED])
+                keys.update(by_name(query, own).order_by().values_list("pk", flat=True)[:SEARCHED])
     return own.filter(pk__in=keys).for_display()
 
 

@@ -16,8 +16,8 @@ from ris.core.lifecycle import PublicModel, Recorded
 
 LEARN: LiteralString = """
 insert into orders_namepart (word)
-select distinct word from orders_patient p, unnest(p.name_parts) word
-where word <> '' and p.id = coalesce(%s, p.id) order by 1
+select distinct word from orders_patient p, unnest(tsvector_to_array(p.name_words)) word
+where p.id = coalesce(%s, p.id) order by 1
 on conflict do nothing
 """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Concat, Reverse, Right, Upper
@@ -31,21 +31,42 @@ class Sex(models.TextChoices):
 
 #: What stands between the words of names; read alike by PostgreSQL and Python.
 NAME_SEPARATORS = r"[\s'’ʼ`´.,;:/()\"&+_–-]+"
-#: The words of all name components, upper case without accents, whatever their order.
-NAME_PARTS = Func(
-    Upper(
+#: The words of all name components as lexemes, upper case without accents, whatever their order.
+NAME_WORDS = Func(
+    Func(
         Func(
-            Concat(
-                "family_name", Value(" "), "given_name", Value(" "), "middle_name", Value(" "),
-                "ideographic_name", Value(" "), "phonetic_name",
+            Upper(
+                Func(
+                    Concat(
+                        "family_name", Value(" "), "given_name", Value(" "), "middle_name", Value(" "),
+                        "ideographic_name", Value(" "), "phonetic_name",
+                    ),
+                    function="f_unaccent",
+                )
             ),
-            function="f_unaccent",
-        )
+            Value(NAME_SEPARATORS),
+            function="REGEXP_SPLIT_TO_ARRAY",
+        ),
+        Value(""),
+        function="ARRAY_REMOVE",
     ),
-    Value(NAME_SEPARATORS),
-    function="REGEXP_SPLIT_TO_ARRAY",
-    output_field=ArrayField(models.TextField()),
+    function="ARRAY_TO_TSVECTOR",
+    output_field=SearchVectorField(),
 )  # fmt: skip
+
+
+@SearchVectorField.register_lookup
+class Query(models.Lookup):
+    """``name_words__query="'WANJ':* & 'ACHIENG'"``: as it is, without a dictionary's ideas of the words."""
+
+    lookup_name = "query"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        left, left_values = self.process_lhs(compiler, connection)
+        return f"{left} @@ %s::tsquery", [*left_values, str(self.rhs)]
+
+
 PHONE_TAIL_DIGITS = 7
 PHONE_TAIL = Right(
     Func(F("phone"), Value(r"\D"), Value(""), Value("g"), function="REGEXP_REPLACE", output_field=models.TextField()),
@@ -90,14 +111,12 @@ class Patient(Recorded):
     )
     merged_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    name_parts = models.GeneratedField(
-        expression=NAME_PARTS, output_field=ArrayField(models.TextField()), db_persist=True
-    )
+    name_words = models.GeneratedField(expression=NAME_WORDS, output_field=SearchVectorField(), db_persist=True)
     phone_tail = models.GeneratedField(
         expression=PHONE_TAIL, output_field=models.CharField(max_length=PHONE_TAIL_DIGITS), db_persist=True
     )
 
-    history = HistoricalRecords(excluded_fields=["name_parts", "phone_tail"])
+    history = HistoricalRecords(excluded_fields=["name_words", "phone_tail"])
     objects = PatientQuerySet.as_manager()
 
     class Meta:
@@ -122,7 +141,7 @@ class Patient(Recorded):
             ),
         ]
         indexes = [
-            GinIndex(fields=["name_parts"], fastupdate=False, name="patient_name_parts"),
+            GinIndex(fields=["name_words"], fastupdate=False, name="patient_name_words"),
             models.Index(fields=["birth_date"], name="patient_birth_date"),
             models.Index(
                 OpClass(Reverse("phone_tail"), "text_pattern_ops"),

@@ -82,7 +82,7 @@ def _free_alias() -> str:
     """Words that nobody else bears who is unidentified, or was lately; numbered when the words run out."""
     since = timezone.now() - RESTS_FOR
     lately = Patient.history.filter(family_name=ALIAS_FAMILY, history_date__gte=since)
-    now = Patient.objects.filter(name_parts__contains=[ALIAS_FAMILY], family_name=ALIAS_FAMILY)
+    now = Patient.objects.filter(name_words__query=ALIAS_FAMILY, family_name=ALIAS_FAMILY)
     taken = {*lately.values_list("given_name", flat=True), *now.values_list("given_name", flat=True)}
     words = [word for word in facility_settings().emergency_words if word.strip()]
     for _try in range(TRIES):

@@ -52,9 +52,9 @@ def rare_names(chance: random.Random) -> list[str]:
 
 
 def people(count: int, chance: random.Random) -> Iterator[Person]:
-    """Names by Zipf's law over the common ones, a third rare; birth days over 90 years, a few estimated."""
+    """Each part of a name common in two thirds (the commonest is borne by 3 %), else rare; a few birth days estimated."""
     rare = rare_names(chance)
-    weights = list(accumulate(1 / rank for rank in range(1, len(COMMON) + 1)))
+    weights = list(accumulate(1 / (rank + 10) for rank in range(1, len(COMMON) + 1)))
 
     def name() -> str:
         return chance.choice(rare) if chance.random() < 0.35 else chance.choices(COMMON, cum_weights=weights)[0]
@@ -126,8 +126,8 @@ def fill(schema: str, database: str, count: int) -> list[Person]:
                 for place, (key, value, issuer, kind) in enumerate(numbers, 1):
                     copy.write_row((uuid.UUID(int=place), key, value, issuer, kind, "usual"))
             owner.execute(
-                "insert into orders_namepart (word) select distinct word from orders_patient, unnest(name_parts) word"
-                " where word <> ''"
+                "insert into orders_namepart (word)"
+                " select distinct word from orders_patient, unnest(tsvector_to_array(name_words)) word"
             )
         for table in tables:
             owner.execute(f"vacuum (analyze) {table}")
