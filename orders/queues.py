@@ -26,12 +26,29 @@ INTAKE = (S.REQUESTED, S.VETTING, S.INFO_REQUESTED, S.ON_HOLD)
 PROTOCOLLED_IN = (S.ACCEPTED, S.SCHEDULED, S.ARRIVED)
 MOST_PICKS = 4
 LOOKED_THROUGH = 400
+OWN_COLUMNS = tuple(field.name for field in RequestedProcedure._meta.concrete_fields)
+AROUND = (
+    "order__uuid",
+    "order__priority",
+    "order__patient__uuid",
+    "held_by__uuid",
+    "replaced_by__uuid",
+)
 
 _URGENCY = Case(
     *(When(order__priority=value, then=Value(rank)) for rank, value in enumerate(Priority.values)),
     default=Value(len(Priority.values)),
     output_field=IntegerField(),
 )
+
+
+def procedures_to_list(*, actor: Actor) -> QuerySet[RequestedProcedure]:
+    """As integrators list them: the rows themselves, and of what surrounds them the few columns that are told."""
+    return (
+        RequestedProcedure.objects.visible_to(actor)
+        .select_related("order__patient", "held_by", "replaced_by")
+        .only(*OWN_COLUMNS, *AROUND)
+    )
 
 
 def of_view(rows: QuerySet[RequestedProcedure], view: str) -> QuerySet[RequestedProcedure]:

@@ -44,7 +44,8 @@ class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceV
     }
 
     def get_queryset(self) -> QuerySet[Order]:
-        return selectors.orders(actor=self.actor).prefetch_related("copies_to")
+        told = ("copies_to", "procedures__held_by", "procedures__replaced_by")
+        return selectors.orders(actor=self.actor).prefetch_related(*told)
 
     def _people(self, data: dict[str, Any]) -> dict[str, Any]:
         """Requester, copies and site by what the body named them with."""
@@ -125,6 +126,8 @@ class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, ResourceViewSet):
     }
 
     def get_queryset(self) -> QuerySet[RequestedProcedure]:
+        if self.action == "list":
+            return queues.procedures_to_list(actor=self.actor)
         return selectors.procedures(actor=self.actor).select_related("held_by", "replaced_by")
 
     def service_change(self, procedure: RequestedProcedure, data: dict[str, Any]) -> RequestedProcedure:
