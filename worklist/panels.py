@@ -124,7 +124,12 @@ def patient_appointments(patient: Patient, *, request: HttpRequest) -> dict[str,
     begin, _end = _today()
     rows = (
         selectors.appointments(actor=actor_of(request))
-        .filter(procedure__order__patient=patient, starts_at__gte=begin, status__in=("booked", "arrived"))
+        .filter(
+            kind="appointment",
+            procedure__order__patient=patient,
+            starts_at__gte=begin,
+            status__in=("booked", "arrived"),
+        )
         .order_by("starts_at")[:SHOWN]
     )
     found = list(rows)
@@ -159,11 +164,13 @@ def exam_actions(procedure: RequestedProcedure, *, request: HttpRequest) -> dict
 
 def exam_schedule(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
     """When and where, and what the technologist wrote."""
-    appointment = selectors.appointments(actor=actor_of(request)).filter(procedure=procedure).order_by("-pk").first()
+    booked = selectors.appointments(actor=actor_of(request)).filter(procedure=procedure, kind="appointment")
+    appointment = booked.order_by("-pk").first()
     note = procedure.technologist_notes.select_related("written_by").first()
-    if appointment is None and note is None:
+    waiting = procedure.waiting_entries.open().first()
+    if appointment is None and note is None and waiting is None:
         return None
-    return {"appointment": appointment, "note": note}
+    return {"appointment": appointment, "note": note, "waiting": waiting}
 
 
 def technologist_note(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
@@ -180,7 +187,7 @@ def technologist_note(procedure: RequestedProcedure, *, request: HttpRequest) ->
 def timeline(procedure: RequestedProcedure, *, request: HttpRequest | None = None) -> dict[str, Any]:
     """Steps, appointments, images and exceptions among the other events of an exam."""
     entries: list[TimelineEntry] = []
-    for appointment in procedure.appointments.all():
+    for appointment in procedure.appointments.filter(kind="appointment"):
         entries += _of_history(appointment, _appointment_words)
     for step in procedure.steps.prefetch_related("performed_steps"):
         for performed in step.performed_steps.all():

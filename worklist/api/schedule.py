@@ -108,8 +108,9 @@ class RoomViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     @action(detail=True, methods=["post"], url_path="opening-hours")
     def opening_hours(self, request: Request, uuid: str | None = None) -> Response:
         """Set the room's whole week anew; nothing means that it is always open."""
+        room = self.get_object()
         hours = [(row["weekday"], row["opens_at"], row["closes_at"]) for row in self.validated()["hours"]]
-        room = services.set_opening_hours(self.get_object(), hours=hours, actor=self.actor)
+        services.set_opening_hours(room, hours=hours, actor=self.actor)
         return self.answer(self.get_queryset().get(pk=room.pk))
 
 

@@ -101,7 +101,11 @@ def call_patient(procedure: RequestedProcedure, *, room: Room | None = None, act
 
 def room_of(procedure: RequestedProcedure) -> Room | None:
     """Where the exam is booked, else where its step's scanner stands, else the only room that does it."""
-    appointment = procedure.appointments.filter(status__in=("booked", "arrived")).select_related("room").first()
+    appointment = (
+        procedure.appointments.filter(kind="appointment", status__in=("booked", "arrived"))
+        .select_related("room")
+        .first()
+    )
     if appointment is not None:
         return appointment.room
     step = procedure.steps.filter(station__isnull=False).select_related("station__room").order_by("-pk").first()

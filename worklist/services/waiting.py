@@ -293,6 +293,7 @@ def accept_offer(offer: SlotOffer, *, actor: Actor) -> Reservation:
     """They come: the time is booked, or the appointment moved there."""
     offer, entry = _locked_offer(offer)
     _refuse_answered(offer, _("To accept it."))
+    booking.lock_room(offer.room)
     _give_back(offer, actor, "Accepted")
     offer.move_to(OfferStatus.ACCEPTED)
     offer.save_as(actor, "Accepted")
