@@ -68,6 +68,8 @@ IDENTITY_ACTIONS = (
 class EmergencyMixin:
     """A button above the list of patients: registered at once under an alias."""
 
+    change_list_template = "orders/admin_patient_list.html"
+
     def get_urls(self: Any) -> list[Any]:
         view = self.admin_site.admin_view(self.emergency_view)
         return [path("emergency/", view, name="orders_patient_emergency"), *super().get_urls()]  # type: ignore[misc]

@@ -52,7 +52,7 @@ def rare_names(chance: random.Random) -> list[str]:
 
 
 def people(count: int, chance: random.Random) -> Iterator[Person]:
-    """Each part of a name common in two thirds (the commonest is borne by 3 %), else rare; a few birth days estimated."""
+    """Each part of a name is common in two thirds (the commonest: 3 %), else rare; a few birth days are estimated."""
     rare = rare_names(chance)
     weights = list(accumulate(1 / (rank + 10) for rank in range(1, len(COMMON) + 1)))
 
