@@ -26,7 +26,8 @@ INTAKE = (S.REQUESTED, S.VETTING, S.INFO_REQUESTED, S.ON_HOLD)
 PROTOCOLLED_IN = (S.ACCEPTED, S.SCHEDULED, S.ARRIVED)
 MOST_PICKS = 4
 LOOKED_THROUGH = 400
-OWN_COLUMNS = tuple(field.name for field in RequestedProcedure._meta.concrete_fields)
+UNTOLD = {"updated_at", "catalogue", "protocolled_by"}
+OWN_COLUMNS = tuple(field.name for field in RequestedProcedure._meta.concrete_fields if field.name not in UNTOLD)
 AROUND = (
     "order__uuid",
     "order__priority",

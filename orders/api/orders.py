@@ -22,6 +22,9 @@ from ris.accounts.api.base import ChangeMixin, CreateMixin, ListMixin, RetrieveM
 from ris.accounts.models import Practitioner, Site, User
 from ris.core.errors import NotKnown
 
+#: What of an address only turns pages.
+PAGING = frozenset({"cursor", "page_size"})
+
 
 class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceViewSet):
     """Orders with their procedures."""
@@ -129,6 +132,11 @@ class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, ResourceViewSet):
         if self.action == "list":
             return queues.procedures_to_list(actor=self.actor)
         return selectors.procedures(actor=self.actor).select_related("held_by", "replaced_by")
+
+    def filter_queryset(self, queryset: QuerySet[RequestedProcedure]) -> QuerySet[RequestedProcedure]:
+        """Pages that are not narrowed need no form of filters."""
+        is_narrowed = not PAGING.issuperset(self.request.query_params)
+        return super().filter_queryset(queryset) if is_narrowed else queryset
 
     def service_change(self, procedure: RequestedProcedure, data: dict[str, Any]) -> RequestedProcedure:
         return services.change_procedure(procedure, **data, actor=self.actor)
