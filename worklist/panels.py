@@ -157,6 +157,7 @@ def exam_actions(procedure: RequestedProcedure, *, request: HttpRequest) -> dict
         and user.may(perms.BOOK_APPOINTMENT),  # type: ignore[union-attr]
         "may_arrive": status in (ProcedureStatus.SCHEDULED, ProcedureStatus.ACCEPTED)
         and user.may(perms.ARRIVE_PATIENT),  # type: ignore[union-attr]
+        "may_undo_arrival": status == ProcedureStatus.ARRIVED and user.may(perms.ARRIVE_PATIENT),  # type: ignore[union-attr]
         "may_perform": user.may(perms.PERFORM_STEP)  # type: ignore[union-attr]
         and status in (ProcedureStatus.SCHEDULED, ProcedureStatus.ARRIVED, ProcedureStatus.IN_PROGRESS),
     }

@@ -187,3 +187,18 @@ def test_the_page_says_the_coded_reason_in_words(client):
     services.cancel_procedure(procedure, reason_code="110505", reason_text="Afraid", actor=SYSTEM)
     page = client.get(reverse("order_detail", args=[procedure.order.uuid])).content.decode()
     assert "Patient refused to continue procedure · Afraid" in page
+
+
+def test_an_arrival_is_undone_from_the_order_page(client):
+    procedure = make_procedure()
+    services.mark_arrived(services.mark_scheduled(procedure, actor=SYSTEM), actor=SYSTEM)
+    detail = reverse("order_detail", args=[procedure.order.uuid])
+    address = reverse("procedure_move", args=[procedure.uuid, "undo-arrival"])
+    assert address in client.get(detail).content.decode()
+    assert client.post(address, {"next": detail})["Location"] == detail
+    procedure.refresh_from_db()
+    assert (procedure.status, procedure.arrived_at) == ("scheduled", None)
+    told = OutboxEvent.objects.filter(name="orders.procedure_status_changed").order_by("pk").last()
+    assert (told.payload["previous"], told.payload["status"]) == ("arrived", "scheduled")
+    assert client.post(address, {"next": detail}).status_code == 409
+    assert address not in client.get(detail).content.decode()
