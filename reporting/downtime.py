@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from orders.downtime_parts import ExportPage, register_export
 from orders.services import downtime_plan
@@ -28,7 +29,7 @@ def report_pages() -> Iterable[ExportPage]:
         .distinct()
     )
     rows = [_row(report) for report in reports if report.versions.all()]
-    summary = _("%(count)d reports of %(days)d days") % {"count": len(rows), "days": days}
+    summary = ngettext("%(n)d report", "%(n)d reports", len(rows)) % {"n": len(rows)}
     yield ExportPage("reports", _("Final reports"), "reporting/downtime/reports.html", {"rows": rows}, summary)
     for row in rows:
         yield ExportPage(

@@ -243,7 +243,7 @@ def schedule_pages() -> Iterable[ExportPage]:
         rooms = [row for row in lists if row.day == day]
         count = sum(len(row.rows) for row in rooms)
         title = _("Schedule of %(day)s") % {"day": text.day(day).replace(text.NBSP, " ")}
-        summary = _("%(count)d appointments in %(rooms)d rooms") % {"count": count, "rooms": len(rooms)}
+        summary = ngettext("%(n)d appointment", "%(n)d appointments", count) % {"n": count}
         yield ExportPage(
             f"schedule-{day:%Y-%m-%d}", title, "worklist/downtime/schedule.html", {"rooms": rooms, "day": day}, summary
         )
@@ -275,7 +275,7 @@ def worklist_page() -> Iterable[ExportPage]:
         _("Worklist for the scanners"),
         "worklist/downtime/worklist.html",
         {"rows": rows},
-        _("%(count)d steps") % {"count": len(rows)},
+        ngettext("%(n)d step", "%(n)d steps", len(rows)) % {"n": len(rows)},
     )
 
 
