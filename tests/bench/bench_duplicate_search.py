@@ -6,6 +6,9 @@ A copy of the tests' database is filled by COPY with names as they are distribut
 tables are analysed, and it is dropped at the end. Each search is the service that the desk's form calls, as a clerk:
 words of names, candidates, their identifiers and alerts, and the audit's row, with every round trip counted. The floor
 is what the same number of round trips costs when each finds one patient by primary key.
+
+``wall`` is what the program waited. ``on CPU`` is what the database's own process worked (Linux tells by process), so
+that it does not depend on what else the machine does just then; it is what the target judges.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import accumulate
 from pathlib import Path
@@ -27,7 +31,6 @@ from typing import Any
 import pytest
 
 TARGET_MS = 50.0
-SHOWN = 10
 SEED = 20261119
 COMMON = (  # noqa: SIM905
     "Achieng Adhiambo Akinyi Anyango Atieno Auma Awuor Barasa Chebet Chege Chepkoech Cherono Fatuma Gathoni Githinji"
@@ -42,6 +45,7 @@ SYLLABLES = (  # noqa: SIM905
 ).split()
 RARE = 60_000
 Person = dict[str, Any]
+Ask = Callable[[Person, random.Random], dict[str, Any]]
 
 
 def rare_names(chance: random.Random) -> list[str]:
@@ -157,7 +161,8 @@ def turned(born: date) -> date:
     return date(born.year, born.day, born.month) if born.day <= 12 else born
 
 
-SEARCHES: dict[str, tuple[Callable[[Person, random.Random], dict[str, Any]], float]] = {
+#: name: how each patient is looked for, and the share of them that must be among those who are named
+SEARCHES: dict[str, tuple[Ask, float]] = {
     "both names, the other way round": (
         lambda row, _chance: {"family_name": row["given_name"], "given_name": row["family_name"]},
         0,
@@ -200,7 +205,7 @@ SEARCHES: dict[str, tuple[Callable[[Person, random.Random], dict[str, Any]], flo
 
 
 class Stopwatch:
-    """Milliseconds and round trips that went to the database."""
+    """Milliseconds that the program waited for the database, and round trips."""
 
     def __init__(self) -> None:
         self.spent = 0.0
@@ -215,17 +220,52 @@ class Stopwatch:
             self.trips += 1
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float, int]:
+@dataclass(frozen=True)
+class Cost:
+    wall: float
+    on_cpu: float
+    trips: int
+
+
+def worked() -> float:
+    """Milliseconds that the database's process of this connection has been on a processor."""
     from django.db import connection
 
-    watch = Stopwatch()
+    process = connection.connection.info.backend_pid
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e6
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, Cost]:
+    from django.db import connection
+
+    watch, before = Stopwatch(), worked()
     with connection.execute_wrapper(watch):
         answer = work()
-    return answer, watch.spent, watch.trips
+    return answer, Cost(watch.spent, worked() - before, watch.trips)
 
 
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def summary(values: list[float]) -> str:
+    return f"{statistics.median(values):8.1f}{percentile(values, 0.95):8.1f}"
+
+
+def measure(ask: Ask, sample: list[Person], searches: int, actor: Any) -> tuple[list[Cost], float]:
+    """What each search cost, and the share of them in which the patient who was meant is named."""
+    from orders.services import find_duplicates
+
+    chance = random.Random(SEED)
+    for row in sample[-20:]:
+        find_duplicates(actor=actor, **ask(row, chance))
+    costs, hits = [], 0
+    for row in sample[:searches]:
+        asked = ask(row, chance)
+        found, cost = timed(lambda asked=asked: find_duplicates(actor=actor, **asked))
+        costs.append(cost)
+        hits += any(candidate.patient.pk == row["id"] for candidate in found)
+    return costs, hits / len(costs)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -233,7 +273,6 @@ def test_duplicate_search(facility_server, capsys):
     from django.db import connection
 
     from orders.models import Patient
-    from orders.services import find_duplicates
     from tests.factories.orders import make_actor
 
     count, searches = int(os.environ["BENCH_PATIENTS"]), int(os.environ["BENCH_SEARCHES"])
@@ -244,29 +283,18 @@ def test_duplicate_search(facility_server, capsys):
     with capsys.disabled():
         write(f"\n{count:,} patients, {2 * count:,} identifiers, loaded in {time.perf_counter() - begin:.0f} s\n")
         actor, chance = make_actor("clerk"), random.Random(SEED)
-        floor = [timed(lambda: list(Patient.objects.filter(pk=chance.randint(1, count))))[1] for _ in range(500)]
-        trip = statistics.median(floor)
-        write(f"floor: one patient by primary key {trip:.2f} ms (p95 {percentile(floor, 0.95):.2f})\n")
-        write(f"{'search':40}{'median':>9}{'p95':>9}{'worst':>9}{'trips':>7}{'floor':>8}{'x floor':>9}{'found':>7}\n")
-        for name, (ask, least) in SEARCHES.items():
-            for row in sample[-20:]:
-                find_duplicates(actor=actor, **ask(row, chance))
-            spent, trips, hits = [], [], 0
-            for row in sample[:searches]:
-                asked = ask(row, chance)
-                found, milliseconds, went = timed(lambda asked=asked: find_duplicates(actor=actor, **asked))
-                spent.append(milliseconds)
-                trips.append(went)
-                hits += any(candidate.patient.pk == row["id"] for candidate in found)
-            median, p95 = statistics.median(spent), percentile(spent, 0.95)
-            lowest = trip * statistics.median(trips)
-            share = hits / len(spent)
-            write(
-                f"{name:40}{median:9.1f}{p95:9.1f}{max(spent):9.1f}{statistics.median(trips):7.0f}{lowest:8.1f}"
-                f"{median / lowest:9.1f}{share:7.0%}\n"
-            )
-            if p95 > TARGET_MS or share < least:
-                missed.append(f"{name}: p95 {p95:.1f} ms, found {share:.0%}")
+        keys = [chance.randint(1, count) for _ in range(500)]
+        floor = [timed(lambda key=key: list(Patient.objects.filter(pk=key)))[1] for key in keys]
+        trip = statistics.median(cost.on_cpu for cost in floor)
+        write(f"{'milliseconds at the database':38}{'on CPU':>8}{'p95':>8}{'wall':>8}{'p95':>8}")
+        write(f"{'trips':>7}{'floor':>8}{'found':>7}\n")
+        for name, (ask, least) in {"one patient by primary key": (None, 0), **SEARCHES}.items():
+            costs, share = measure(ask, sample, searches, actor) if ask is not None else (floor, 1.0)
+            on_cpu, trips = [cost.on_cpu for cost in costs], statistics.median(cost.trips for cost in costs)
+            write(f"{name:38}{summary(on_cpu)}{summary([cost.wall for cost in costs])}{trips:7.0f}{trips * trip:8.1f}")
+            write(f"{share:7.0%}\n")
+            if percentile(on_cpu, 0.95) > TARGET_MS or share < least:
+                missed.append(f"{name}: p95 {percentile(on_cpu, 0.95):.1f} ms, found {share:.0%}")
         write(f"target: p95 at most {TARGET_MS:.0f} ms: {'missed by ' + '; '.join(missed) if missed else 'met'}\n")
     assert not missed
 
