@@ -53,7 +53,7 @@ EMPTY_LINES = 6
 REPORT_SHEETS = 2
 
 #: Rows of a form: (height in mm, [(label, share of the width, boxes to tick)]).
-Row = tuple[float, list[tuple[str, float, tuple[str, ...]]]]
+Row = tuple[float, Sequence[tuple[str, float, tuple[str, ...]]]]
 
 
 @functools.cache
@@ -428,72 +428,48 @@ class _Sheet(Flowable):
         drawing.drawOn(self.canv, x, y)
 
     def _rows(self) -> list[Row]:
-        sex = (_("M"), _("F"), _("other"))
-        return [
-            (
-                12,
-                [
-                    (_("Family name"), 0.32, ()),
-                    (_("Given names"), 0.3, ()),
-                    (_("Born: day, month, year"), 0.2, ()),
-                    (_("Sex"), 0.18, sex),
-                ],
-            ),
-            (
-                11,
-                [
-                    (_("Number (MRN, national, other)"), 0.28, ()),
-                    (_("Phone"), 0.22, ()),
-                    (_("Ward or clinic"), 0.2, ()),
-                    (_("Priority"), 0.3, (_("STAT"), _("Urgent"), _("Routine"))),
-                ],
-            ),
-            (
-                11,
-                [
-                    (_("Exam, code"), 0.44, ()),
-                    (_("Side"), 0.24, (_("left"), _("right"), _("both"))),
-                    (_("Asked by, phone"), 0.32, ()),
-                ],
-            ),
-            (13, [(_("Clinical question"), 0.62, ()), (_("Allergies, kidney, alerts"), 0.38, ())]),
-            (
-                10,
-                [
-                    (
-                        _("Checked before the start"),
-                        1,
-                        (_("name and birth date asked"), _("not pregnant"), _("no implant"), _("consent"), _("side")),
-                    )
-                ],
-            ),
-            (
-                12,
-                [
-                    (_("Date"), 0.16, ()),
-                    (_("Arrived"), 0.13, ()),
-                    (_("Started"), 0.13, ()),
-                    (_("Ended"), 0.13, ()),
-                    (_("Station"), 0.15, ()),
-                    (_("Technologist"), 0.3, ()),
-                ],
-            ),
-            (
-                11,
-                [
-                    (_("Contrast or other things used"), 0.4, ()),
-                    (_("Amount"), 0.13, ()),
-                    (_("Lot"), 0.19, ()),
-                    (_("Images"), 0.1, ()),
-                    (_("Dose (DLP, DAP)"), 0.18, ()),
-                ],
-            ),
-            (15, [(_("Note to the radiologist"), 0.7, ()), (_("Stopped, why"), 0.3, ())]),
-            (
-                10,
-                [
-                    (_("Entered: date, time, initials"), 0.6, ()),
-                    (_("This form is"), 0.4, (_("void, because"),)),
-                ],
-            ),
-        ]
+        return [*_who_and_what(), *_how_it_went()]
+
+
+def _who_and_what() -> list[Row]:
+    """The upper half of a form: patient, request, what was asked before the start."""
+    sexes = (_("M"), _("F"), _("other"))
+    urgencies, sides = (_("STAT"), _("Urgent"), _("Routine")), (_("left"), _("right"), _("both"))
+    checks = (_("name and birth date asked"), _("not pregnant"), _("no implant"), _("consent"), _("side"))
+    patient = [
+        (_("Family name"), 0.32, ()),
+        (_("Given names"), 0.3, ()),
+        (_("Born: day, month, year"), 0.2, ()),
+        (_("Sex"), 0.18, sexes),
+    ]
+    reach = [
+        (_("Number (MRN, national, other)"), 0.28, ()),
+        (_("Phone"), 0.22, ()),
+        (_("Ward or clinic"), 0.2, ()),
+        (_("Priority"), 0.3, urgencies),
+    ]
+    exam = [(_("Exam, code"), 0.44, ()), (_("Side"), 0.24, sides), (_("Asked by, phone"), 0.32, ())]
+    question = [(_("Clinical question"), 0.62, ()), (_("Allergies, kidney, alerts"), 0.38, ())]
+    return [(12, patient), (11, reach), (11, exam), (13, question), (10, [(_("Checked before the start"), 1, checks)])]
+
+
+def _how_it_went() -> list[Row]:
+    """The lower half: times, what was used, notes, and what became of the form."""
+    times = [
+        (_("Date"), 0.16, ()),
+        (_("Arrived"), 0.13, ()),
+        (_("Started"), 0.13, ()),
+        (_("Ended"), 0.13, ()),
+        (_("Station"), 0.15, ()),
+        (_("Technologist"), 0.3, ()),
+    ]
+    used = [
+        (_("Contrast or other things used"), 0.4, ()),
+        (_("Amount"), 0.13, ()),
+        (_("Lot"), 0.19, ()),
+        (_("Images"), 0.1, ()),
+        (_("Dose (DLP, DAP)"), 0.18, ()),
+    ]
+    notes = [(_("Note to the radiologist"), 0.7, ()), (_("Stopped, why"), 0.3, ())]
+    end = [(_("Entered: date, time, initials"), 0.6, ()), (_("This form is"), 0.4, (_("void, because"),))]
+    return [(12, times), (11, used), (15, notes), (10, end)]

@@ -162,7 +162,7 @@ def correct_downtime_times(
     reason: str,
     actor: Actor,
 ) -> DowntimeForm:
-    """The times were typed wrongly. How far the exam came stays as it is: a time is corrected, not added or taken away."""
+    """The times were typed wrongly. How far the exam came stays: a time is corrected, not added or taken away."""
     form = DowntimeForm.locked(form.pk)
     errors = Errors()
     reason = validation.short_string(reason, "reason", errors, length=100, required=True)
