@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,8 @@ from orders.models import (
     PayerKind,
     PayerScheme,
     Payment,
+    PaymentKind,
+    PaymentMethod,
     PreAuthorisation,
     PriceItem,
     Priority,
@@ -38,6 +40,7 @@ from ris.accounts.selectors import facility_settings
 from ris.core.actor import Actor
 
 S = ProcedureStatus
+UNPRICED_WITHIN = timedelta(days=120)
 DONE = (S.PERFORMED, S.READY_TO_READ, S.READING, S.PRELIMINARY, S.FINAL, S.AMENDED, S.DISTRIBUTED)
 
 
@@ -51,11 +54,14 @@ def orders_with_charges(*, actor: Actor, status: str) -> QuerySet[Order]:
 
 
 def orders_without_charges(*, actor: Actor) -> QuerySet[Order]:
-    """Performed, and nobody has priced it."""
+    """Performed in the last months, and nobody has priced it."""
+    since = timezone.now() - UNPRICED_WITHIN
     live = Charge.objects.filter(procedure=OuterRef("pk")).exclude(status=ChargeStatus.ABORTED)
-    bare = RequestedProcedure.objects.filter(~Exists(live), order=OuterRef("pk"), status__in=DONE)
+    bare = RequestedProcedure.objects.filter(
+        ~Exists(live), order=OuterRef("pk"), status__in=DONE, created_at__gte=since
+    )
     voided = Charge.objects.filter(procedure__order=OuterRef("pk"), status=ChargeStatus.ABORTED)
-    return _with_money(Order.objects.visible_to(actor).filter(Exists(bare), ~Exists(voided)))
+    return _with_money(Order.objects.visible_to(actor).filter(Exists(bare), ~Exists(voided), created_at__gte=since))
 
 
 def _with_money(rows: QuerySet[Order]) -> QuerySet[Order]:
@@ -79,7 +85,7 @@ def to_be_paid() -> Q:
 
 def to_be_given_back() -> Q:
     """Paid, and credited after that."""
-    return Q(kind=InvoiceKind.INVOICE, paid__gt=F("total") - F("credited"))
+    return Q(kind=InvoiceKind.INVOICE, status=InvoiceStatus.CANCELLED, paid__gt=0)
 
 
 def payments(*, actor: Actor) -> QuerySet[Payment]:
@@ -91,7 +97,7 @@ def payments(*, actor: Actor) -> QuerySet[Payment]:
 
 
 def counts(*, actor: Actor) -> dict[str, int]:
-    """How much waits in each list of the billing page; three queries."""
+    """How much waits in the lists of the billing page; two queries over what is open."""
     charges = dict(
         Charge.objects.visible_to(actor)
         .filter(status__in=OPEN)
@@ -99,7 +105,8 @@ def counts(*, actor: Actor) -> dict[str, int]:
         .values_list("status")
         .annotate(n=Count("procedure__order", distinct=True))
     )
-    sums = Invoice.objects.visible_to(actor).aggregate(
+    waiting = Invoice.objects.visible_to(actor).filter(to_be_paid() | to_be_given_back())
+    sums = waiting.aggregate(
         due=Count("pk", filter=to_be_paid()),
         late=Count("pk", filter=to_be_paid() & Q(due_on__lt=timezone.localdate())),
         back=Count("pk", filter=to_be_given_back()),
@@ -107,7 +114,6 @@ def counts(*, actor: Actor) -> dict[str, int]:
     return {
         "confirm": charges.get(ChargeStatus.PLANNED, 0),
         "invoice": charges.get(ChargeStatus.BILLABLE, 0),
-        "unpriced": orders_without_charges(actor=actor).count(),
         **sums,
     }
 
@@ -125,17 +131,18 @@ class Figures:
 
 def figures(*, actor: Actor) -> Figures:
     currency, today = facility_settings().currency, timezone.localdate()
+    midnight = timezone.make_aware(datetime.combine(today, time()))
     own = Invoice.objects.visible_to(actor).filter(currency=currency)
     owed = F("total") - F("credited") - F("paid")
-    sums = own.aggregate(
-        invoiced=Sum("total", filter=Q(kind=InvoiceKind.INVOICE, issued_at__date=today)),
+    sums = own.filter(to_be_paid() | Q(issued_at__gte=midnight)).aggregate(
+        invoiced=Sum("total", filter=Q(kind=InvoiceKind.INVOICE, issued_at__gte=midnight)),
         owed=Sum(owed, filter=to_be_paid()),
         overdue=Sum(owed, filter=to_be_paid() & Q(due_on__lt=today)),
     )
     received = (
         Payment.objects.visible_to(actor)
-        .filter(currency=currency, kind="payment", received_at__date=today)
-        .exclude(method="waiver")
+        .filter(currency=currency, kind=PaymentKind.PAYMENT, received_at__gte=midnight)
+        .exclude(method=PaymentMethod.WAIVER)
     )
     return Figures(
         currency=currency,

@@ -62,7 +62,7 @@ class View:
 VIEWS = (
     View("invoice", gettext_lazy("To invoice"), "file-invoice", "orders", "invoice"),
     View("confirm", gettext_lazy("To confirm"), "list-check", "orders", "confirm"),
-    View("unpriced", gettext_lazy("Without a price"), "help-circle", "orders", "unpriced"),
+    View("unpriced", gettext_lazy("Without a price"), "help-circle", "orders"),
     View("due", gettext_lazy("Outstanding"), "hourglass", "invoices", "due"),
     View("back", gettext_lazy("To give back"), "receipt-refund", "invoices", "back"),
     View("invoices", gettext_lazy("All invoices"), "file-text", "invoices"),
@@ -341,12 +341,16 @@ def remittance(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and payer is not None:
         if form.is_valid():
             chosen = [(row, typed[row.uuid]) for row in rows if typed[row.uuid]]
-            try:
+
+            def take() -> str:
                 payment = services.record_payment(
                     allocations=chosen, method=PaymentMethod.REMITTANCE, **form.cleaned_data, actor=actor
                 )
                 messages.success(request, _("Receipt %(number)s.") % {"number": payment.number})
-                return HttpResponseRedirect(f"{reverse('billing')}?view=payments")
+                return f"{reverse('billing')}?view=payments"
+
+            try:
+                return once(request, request.path, take)
             except DomainError as found:
                 flush_refusals()
                 add_refusal(form, found)
@@ -358,6 +362,7 @@ def remittance(request: HttpRequest) -> HttpResponse:
         "nav": "billing",
         "payers": payers,
         "payer": payer,
+        "once": uuid7(),
         "rows": [(row, typed[row.uuid]) for row in rows],
         "form": form,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -66,12 +66,21 @@ def bill(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _bill_page(request, order)
 
 
-def _bill_page(request: HttpRequest, order: Order, *, bound: Bound | None = None, status: int = 200) -> HttpResponse:
-    """``bound``: refused forms by name, those of an exam by ``(name, exam's key)``."""
+def _bill_page(
+    request: HttpRequest,
+    order: Order,
+    *,
+    bound: Bound | None = None,
+    chosen: Iterable[Coverage] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """``bound``: refused forms by name, those of an exam by ``(name, exam's key)``. ``chosen``: who is to be asked,
+    when not everybody who covers the patient."""
     actor = request.actor  # type: ignore[attr-defined]
     bound = bound or {}
     found = money_selectors.bill_of(order)
     running = [row for row in found.coverages if any(row.holds_on(charge.performed_on) for charge in _dated(found))]
+    asked = running if chosen is None else [row for row in found.coverages if row in chosen]
     to_invoice = found.in_state(ChargeStatus.BILLABLE)
     forms_of = [_exam(row, found, bound) for row in found.procedures]
     context = {
@@ -81,7 +90,7 @@ def _bill_page(request: HttpRequest, order: Order, *, bound: Bound | None = None
         "bill": found,
         "exams": forms_of,
         "drafts": found.in_state(ChargeStatus.PLANNED),
-        "parts": services.split_by_payer(to_invoice, running) if to_invoice else [],
+        "parts": services.split_by_payer(to_invoice, asked) if to_invoice else [],
         "issue_form": bound.get("issue") or _issue_form(order, running),
         "once": uuid7(),
         "currency": facility_settings().currency,
@@ -304,6 +313,8 @@ def bill_issue(request: HttpRequest, uuid: UUID) -> HttpResponse:
     form = shapes.IssueForm(request.POST, order=order)
     if not form.is_valid():
         return _come_back(request, order, "issue", form)
+    if "preview" in request.POST:
+        return _bill_page(request, order, bound={"issue": form}, chosen=list(form.cleaned_data["coverages"]))
 
     def issue() -> str:
         invoices = services.issue_invoices(

@@ -20,8 +20,9 @@ from orders.models import BillingCode, Coverage, Invoice, Payment, PreAuthorisat
 from ris.audit.models import AuditEvent
 from ris.tenants.context import use_facility
 from tests.factories.billing import charged_exam, invoiced_exam, make_price, make_scheme
+from tests.factories.exam import ct1, ct_chest
 from tests.factories.orders import SYSTEM, make_actor, make_catalogue, make_patient, make_procedure, make_user
-from worklist.services import record_consumable, withdraw_consumable
+from worklist.services import arrive_patient, book_appointment, record_consumable, withdraw_consumable
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("alpha")]
 D = Decimal
@@ -239,6 +240,33 @@ def test_codes_charges_and_authorisations_are_written_on_the_bill(browser):
     assert client.post(at("charge_void", charge.uuid), {"reason": "No disc"}).status_code == 302
     assert procedure.charges.get(code="CD").reason == "No disc"
     assert client.post(at("charges_reprice", order.uuid)).status_code == 302
+
+
+def test_the_split_is_looked_at_before_anything_is_issued(browser):
+    client, patient = browser("clerk"), make_patient()
+    services.add_coverage(patient, scheme=make_scheme(name="Careful"), member_number="1", share=80, actor=SYSTEM)
+    procedure = charged_exam(1000, patient=patient)
+    assert "Issue 2 invoices" in said(client.get(at("bill", procedure.order.uuid)))
+    page = said(client.post(at("bill_issue", procedure.order.uuid), {"language": "en", "preview": "1"}))
+    assert "Issue the invoice" in page and "KES 1 000.00" in page and not Invoice.objects.exists()
+
+
+def test_the_payer_is_warned_of_at_booking_and_at_arrival(browser):
+    client, patient = browser("clerk"), make_patient()
+    scheme = make_scheme(name="Careful Insurance", needs_preauthorisation=True)
+    coverage = services.add_coverage(patient, scheme=scheme, member_number="1", actor=SYSTEM)
+    procedure = make_procedure(patient=patient, codes=[ct_chest().code])
+    missing, ends = "Careful Insurance asks for an authorisation", "ends before the exam"
+    assert missing in said(client.get(f"{at('schedule_day')}?book={procedure.uuid}"))
+    starts_at = timezone.now().replace(hour=9, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    booked = book_appointment(procedure, station=ct1(), starts_at=starts_at, actor=SYSTEM)
+    assert missing in said(client.get(at("appointment_detail", booked.uuid)))
+    today = timezone.localdate()
+    services.record_authorisation(procedure, coverage=coverage, number="PA-1", expires_on=today, actor=SYSTEM)
+    assert ends in said(client.get(at("appointment_detail", booked.uuid)))
+    arrive_patient(procedure, actor=SYSTEM)
+    procedure.refresh_from_db()
+    assert procedure.status == "arrived"
 
 
 def test_coverage_is_recorded_on_the_patients_page(browser):
