@@ -170,6 +170,13 @@ def test_no_show_and_moving_free_the_time_too(dispatch):
     assert [(offer.starts_at, offer.entry) for offer in open_offers()][1:] == [(at(15), entry)]
 
 
+def test_an_exam_that_is_called_off_frees_its_time_for_who_waits(dispatch):
+    entry = waits()
+    cancel_procedure(booked().procedure, reason_code="110513", actor=SYSTEM)
+    dispatch()
+    assert [(offer.entry, offer.starts_at) for offer in open_offers()] == [(entry, at(10))]
+
+
 def test_a_long_time_is_offered_to_several(dispatch):
     first, second = waits(), waits()
     freed(dispatch, duration_minutes=40)

@@ -28,7 +28,7 @@ from worklist import selectors, services
 from worklist.models import Reservation, Station
 from worklist.selectors.day import TO_SCHEDULE, day_grid, first_to_schedule, to_schedule
 from worklist.selectors.schedule import patient_numbers
-from worklist.services.slots import DEFAULT_MINUTES, duration_of, next_free, rooms_for
+from worklist.services.slots import DEFAULT_MINUTES, duration_of, next_free, priority_of, rooms_for
 from worklist.services.tickets import ticket_of
 from worklist.web import forms
 from worklist.web.day import (
@@ -111,7 +111,8 @@ def suggestions(procedure: RequestedProcedure, day: date) -> list[Any]:
         return []
     minutes = duration_of(procedure, rooms[0], None)
     after = max(timezone.now(), forms.moment(day, timezone.datetime.min.time()))
-    found = next_free(rooms, timedelta(minutes=minutes), after=after, limit=SUGGESTIONS)
+    priority = priority_of(procedure)
+    found = next_free(rooms, timedelta(minutes=minutes), after=after, limit=SUGGESTIONS, priority=priority)
     return [with_station(slot, procedure) for slot in found]
 
 
