@@ -64,7 +64,7 @@
     ghost.classList.toggle("bad", Boolean(held.why));
     ghost.style.setProperty("--s", held.start);
     ghost.style.setProperty("--n", held.units);
-    ghost.textContent = clock(held.column, held.start) + " " + held.what + (held.why ? " · " + held.why : "");
+    ghost.textContent = clock(held.column, held.start) + " " + (held.why ? held.why + " · " : "") + held.what;
   }
   function inside(start, column) { return Math.max(0, Math.min(Number(column.dataset.n) - held.units, start)); }
   function letGo() {

@@ -34,8 +34,8 @@ def patient_numbers(patients: Iterable[int | None]) -> dict[int | None, str]:
     """The usual medical record number of each of these patients, in one query."""
     rows = PatientIdentifier.objects.filter(patient__in={pk for pk in patients if pk is not None}, type="MR")
     found: dict[int | None, str] = {}
-    for row in rows.exclude(use="old").order_by("pk"):
-        found.setdefault(row.patient_id, row.value)
+    for patient, value in rows.exclude(use="old").order_by("pk").values_list("patient", "value"):
+        found.setdefault(patient, value)
     return found
 
 

@@ -114,6 +114,7 @@ def _refused(request: HttpRequest, procedure: RequestedProcedure | None, refusal
     """What was asked, what was found, what is free: each free time is a button that tries again."""
     choices = [_choice(slot.room, slot.starts_at) for slot in getattr(refusal, "alternatives", [])]
     context = {
+        "day": day_of(request),
         "refusal": refusal,
         "choices": choices,
         "procedure": procedure,
