@@ -183,6 +183,7 @@ MIDDLEWARE = [
     "ris.tenants.middleware.FacilityLocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "ris.core.web.middleware.DraftMiddleware",
+    "ris.core.web.middleware.WordsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "ris.accounts.middleware.SessionLockMiddleware",
