@@ -161,9 +161,8 @@ def schemes(*, active_only: bool = True) -> QuerySet[PayerScheme]:
     return rows.filter(is_active=True) if active_only else rows
 
 
-def prices(*, active_only: bool = False) -> QuerySet[PriceItem]:
-    rows = PriceItem.objects.select_related("scheme", "catalogue")
-    return rows.on(timezone.localdate()) if active_only else rows
+def prices() -> QuerySet[PriceItem]:
+    return PriceItem.objects.select_related("scheme", "catalogue")
 
 
 def coverages(*, actor: Actor) -> QuerySet[Coverage]:
