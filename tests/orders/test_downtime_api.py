@@ -77,10 +77,11 @@ def test_wrong_times_are_corrected(clerk):
     form = make_downtime_pack(count=1, actor=SYSTEM).forms.get()
     body = sheet(emergency={"sex": "F"})
     clerk.post(f"{API}/downtime-forms/{form.uuid}/enter/", body)
-    times = {name: body[name] for name in ("started_at", "ended_at")} | {"arrived_at": a_while_ago(175).isoformat()}
+    arrived = a_while_ago(175)
+    times = {name: body[name] for name in ("started_at", "ended_at")} | {"arrived_at": arrived.isoformat()}
     answer = clerk.post(f"{API}/downtime-forms/{form.uuid}/correct/", times | {"reason": "Misread"})
     assert answer.status_code == 200, answer.content
-    assert DowntimeForm.objects.get(pk=form.pk).arrived_at == a_while_ago(175)
+    assert DowntimeForm.objects.get(pk=form.pk).arrived_at == arrived
     refused = clerk.post(f"{API}/downtime-forms/{form.uuid}/correct/", {**times, "ended_at": None, "reason": "x"})
     assert (refused.status_code, list(refused.json()["errors"])) == (400, ["ended_at"])
 
