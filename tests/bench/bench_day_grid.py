@@ -3,8 +3,8 @@
     .venv/bin/python tests/bench/bench_day_grid.py
 
 A loop of pure Python in the same run says how fast the machine is just now: on the machine the target was written for
-it takes CALIBRATION_MS, and the target is stretched by what this one takes longer (never shortened). Run it alone: where
-others hold the processors, the page waits for the database server's turn as well, which no loop measures.
+it takes CALIBRATION_MS, and the target is stretched by what this one takes longer (never shortened). Run it alone:
+where others hold the processors, the page waits for the database server's turn as well, which no loop measures.
 """
 
 from __future__ import annotations
