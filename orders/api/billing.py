@@ -263,7 +263,7 @@ class AuthorisationViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSe
 
     @extend_schema(
         parameters=[OpenApiParameter("procedure", OpenApiTypes.UUID, required=True, description="The exam.")],
-        responses=shapes.WarningsSerializer,
+        responses=shapes.AuthorisationWarningsSerializer,
     )
     @action(detail=False, methods=["get"], filterset_class=None, pagination_class=None, filter_backends=())
     def warnings(self, request: Request) -> Response:
@@ -274,7 +274,7 @@ class AuthorisationViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSe
             procedure = of_this_facility(own, "procedure", uuid=shapes.serializers.UUIDField().run_validation(wanted))
             self.audit_read(procedure)
             found = money_selectors.authorisation_warnings([procedure])
-        return Response({"results": shapes.WarningSerializer(found, many=True).data})
+        return Response({"results": shapes.AuthorisationWarningSerializer(found, many=True).data})
 
 
 class CodeFilter(filters.FilterSet):
@@ -290,8 +290,8 @@ class CodeViewSet(ListMixin, ResourceViewSet):
     """ICD-10 and CPT codes on exams, for the payer."""
 
     queryset = BillingCode.objects.none()
-    serializer_class = shapes.CodeSerializer
-    serializer_classes = {"create": shapes.CodesInputSerializer}
+    serializer_class = shapes.BillingCodeSerializer
+    serializer_classes = {"create": shapes.BillingCodesInputSerializer}
     filterset_class = CodeFilter
     ordering_fields = ("id",)
     permission_codes = {"list": perms.VIEW_CHARGE, "create": perms.CODE_PROCEDURE}
@@ -299,14 +299,14 @@ class CodeViewSet(ListMixin, ResourceViewSet):
     def get_queryset(self) -> QuerySet[BillingCode]:
         return money_selectors.billing_codes(actor=self.actor)
 
-    @extend_schema(request=shapes.CodesInputSerializer, responses=shapes.CodesSerializer)
+    @extend_schema(request=shapes.BillingCodesInputSerializer, responses=shapes.BillingCodesSerializer)
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """All codes of one system on an exam; what is left out is withdrawn."""
         data = self.validated()
         procedure = of_this_facility(selectors.procedures(actor=self.actor), "procedure", uuid=data.pop("procedure"))
         services.set_codes(procedure, **data, actor=self.actor)
         rows = self.get_queryset().filter(procedure=procedure, system=data["system"]).order_by("position")
-        return Response({"results": shapes.CodeSerializer(rows, many=True).data})
+        return Response({"results": shapes.BillingCodeSerializer(rows, many=True).data})
 
 
 class InvoiceFilter(filters.FilterSet):
@@ -330,9 +330,9 @@ class InvoiceViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
     queryset = Invoice.objects.none()
     serializer_class = shapes.InvoiceSerializer
     serializer_classes = {
-        "create": shapes.IssueSerializer,
-        "credit": shapes.CreditSerializer,
-        "refund": shapes.RefundSerializer,
+        "create": shapes.IssueInvoicesSerializer,
+        "credit": shapes.CreditInvoiceSerializer,
+        "refund": shapes.RefundInvoiceSerializer,
     }
     filterset_class = InvoiceFilter
     ordering_fields = ("id", "issued_at")
@@ -348,7 +348,7 @@ class InvoiceViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
     def get_queryset(self) -> QuerySet[Invoice]:
         return money_selectors.invoices(actor=self.actor).prefetch_related("lines__charge")
 
-    @extend_schema(request=shapes.IssueSerializer, responses={201: shapes.InvoicesSerializer})
+    @extend_schema(request=shapes.IssueInvoicesSerializer, responses={201: shapes.InvoicesSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One invoice per payer for all confirmed charges of an order."""
         data = self.validated()
@@ -361,14 +361,14 @@ class InvoiceViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         shown = self.get_queryset().filter(pk__in=[row.pk for row in invoices]).order_by("pk")
         return Response({"results": shapes.InvoiceSerializer(shown, many=True).data}, status.HTTP_201_CREATED)
 
-    @extend_schema(request=shapes.CreditSerializer, responses={201: shapes.InvoiceSerializer})
+    @extend_schema(request=shapes.CreditInvoiceSerializer, responses={201: shapes.InvoiceSerializer})
     @action(detail=True, methods=["post"])
     def credit(self, request: Request, uuid: str | None = None) -> Response:
         """Take it back; answers the credit note."""
         note = services.credit_invoice(self.get_object(), **self.validated(), actor=self.actor)
         return self.answer(note, status.HTTP_201_CREATED)
 
-    @extend_schema(request=shapes.RefundSerializer, responses={201: shapes.PaymentSerializer})
+    @extend_schema(request=shapes.RefundInvoiceSerializer, responses={201: shapes.PaymentSerializer})
     @action(detail=True, methods=["post"])
     def refund(self, request: Request, uuid: str | None = None) -> Response:
         """Give money back; answers the receipt."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -181,7 +180,7 @@ class AuthorisationInputSerializer(serializers.Serializer):
     expires_on = serializers.DateField(required=False, allow_null=True, default=None)
 
 
-class WarningSerializer(serializers.Serializer):
+class AuthorisationWarningSerializer(serializers.Serializer):
     procedure = uuid_of("procedure.uuid")
     coverage = uuid_of("coverage.uuid")
     scheme = serializers.CharField(source="coverage.scheme.code")
@@ -189,11 +188,11 @@ class WarningSerializer(serializers.Serializer):
     is_emergency = serializers.BooleanField()
 
 
-class WarningsSerializer(serializers.Serializer):
-    results = WarningSerializer(many=True)
+class AuthorisationWarningsSerializer(serializers.Serializer):
+    results = AuthorisationWarningSerializer(many=True)
 
 
-class CodeSerializer(serializers.ModelSerializer):
+class BillingCodeSerializer(serializers.ModelSerializer):
     id = uuid_of("uuid")
     procedure = uuid_of("procedure.uuid")
 
@@ -203,19 +202,19 @@ class CodeSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class CodeEntrySerializer(serializers.Serializer):
+class BillingCodeEntrySerializer(serializers.Serializer):
     code = serializers.CharField(max_length=16)
     text = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
 
 
-class CodesInputSerializer(serializers.Serializer):
+class BillingCodesInputSerializer(serializers.Serializer):
     procedure = serializers.UUIDField()
     system = serializers.ChoiceField(choices=CodeSystem.choices)
-    codes = CodeEntrySerializer(many=True, help_text="All of them, the main one first; others are withdrawn.")
+    codes = BillingCodeEntrySerializer(many=True, help_text="All of them, the main one first; others are withdrawn.")
 
 
-class CodesSerializer(serializers.Serializer):
-    results = CodeSerializer(many=True)
+class BillingCodesSerializer(serializers.Serializer):
+    results = BillingCodeSerializer(many=True)
 
 
 class ChargeInputSerializer(serializers.Serializer):
@@ -272,7 +271,7 @@ class InvoiceSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class IssueSerializer(serializers.Serializer):
+class IssueInvoicesSerializer(serializers.Serializer):
     order = serializers.UUIDField()
     coverages = serializers.ListField(
         child=serializers.UUIDField(),
@@ -281,26 +280,28 @@ class IssueSerializer(serializers.Serializer):
         default=None,
         help_text="Who is asked; left out: everybody who covers the patient; empty: the patient pays all.",
     )
-    language = serializers.ChoiceField(choices=settings.LANGUAGES, required=False, default="")
+    language = serializers.CharField(
+        max_length=8, required=False, allow_blank=True, default="", help_text="en or sw; else the patient's."
+    )
 
 
 class InvoicesSerializer(serializers.Serializer):
     results = InvoiceSerializer(many=True)
 
 
-class CreditSerializer(serializers.Serializer):
+class CreditInvoiceSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
     is_rebilled = serializers.BooleanField(default=False, help_text="Its charges are open again.")
 
 
-class RefundSerializer(serializers.Serializer):
+class RefundInvoiceSerializer(serializers.Serializer):
     amount = amount()
     method = serializers.ChoiceField(choices=PaymentMethod.choices)
     reason = serializers.CharField(max_length=200)
     reference = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
 
 
-class AllocationSerializer(serializers.ModelSerializer):
+class PaymentAllocationSerializer(serializers.ModelSerializer):
     invoice = uuid_of("invoice.uuid")
     number = serializers.CharField(source="invoice.number", read_only=True)
 
@@ -312,7 +313,7 @@ class AllocationSerializer(serializers.ModelSerializer):
 
 class PaymentSerializer(serializers.ModelSerializer):
     id = uuid_of("uuid")
-    allocations = AllocationSerializer(many=True, read_only=True)
+    allocations = PaymentAllocationSerializer(many=True, read_only=True)
     received_by = serializers.SerializerMethodField(help_text="The user name.")
 
     class Meta:
@@ -339,13 +340,15 @@ class PaymentSerializer(serializers.ModelSerializer):
         return row.received_by.get_username() if row.received_by else ""
 
 
-class AllocationInputSerializer(serializers.Serializer):
+class PaymentAllocationInputSerializer(serializers.Serializer):
     invoice = serializers.UUIDField()
     amount = amount()
 
 
 class PaymentInputSerializer(serializers.Serializer):
-    allocations = serializers.ListSerializer(child=AllocationInputSerializer(), allow_empty=False, max_length=200)
+    allocations = serializers.ListSerializer(
+        child=PaymentAllocationInputSerializer(), allow_empty=False, max_length=200
+    )
     method = serializers.ChoiceField(choices=PaymentMethod.choices)
     reference = serializers.CharField(max_length=64, required=False, allow_blank=True, default="")
     tendered = amount(required=False, allow_null=True, default=None)
