@@ -202,3 +202,17 @@ def test_an_arrival_is_undone_from_the_order_page(client):
     assert (told.payload["previous"], told.payload["status"]) == ("arrived", "scheduled")
     assert client.post(address, {"next": detail}).status_code == 409
     assert address not in client.get(detail).content.decode()
+
+
+@pytest.mark.parametrize("name", ["hold", "vet"])
+def test_what_is_put_back_gives_its_place_in_the_schedule_back(alpha, name):
+    from worklist.models import SPSStatus
+    from worklist.services import ensure_step
+
+    procedure = make_procedure()
+    step = ensure_step(procedure, actor=SYSTEM)
+    procedure.refresh_from_db()
+    assert procedure.status == "scheduled"
+    ACTIONS[name](procedure, SYSTEM)
+    step.refresh_from_db()
+    assert step.status == SPSStatus.CANCELED
