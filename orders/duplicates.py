@@ -28,7 +28,8 @@ from orders.models.patients import NAME_SEPARATORS, PHONE_TAIL_DIGITS
 
 WORD_THRESHOLD = 0.4
 SHORTEST_WORD = 3
-#: Of words up to so long, trigrams say too little: all that is one letter away is looked up.
+#: Trigrams say too little of words up to so long: all that is one letter away is looked up instead, or as well.
+#: Of longer ones, what two neighbours that changed places give, because that takes four trigrams away.
 SHORT_WORD = 4
 NEAR_WORD = 6
 SHORTEST_PHONE = 4
@@ -36,6 +37,8 @@ SHORTEST_PHONE = 4
 LIKE_WORDS = 30
 MOST_WORDS = 5
 PER_WAY = 40
+#: Patients who share a day of birth or the last figures of a phone number.
+A_FEW = 1000
 #: When so many have been found, those who are less alike are not looked for.
 ENOUGH = 40
 SHOWN = 10
@@ -123,7 +126,11 @@ class Meant:
         """One query among the words of names: by trigrams; of short words every one that is one letter away."""
         meant = cls({word: [word] for word in words})
         long = [word for word in meant.alike if len(word) > SHORT_WORD]
-        near = {word: one_letter_away(word) for word in meant.alike if SHORTEST_WORD <= len(word) <= NEAR_WORD}
+        near = {
+            word: one_letter_away(word) if len(word) <= NEAR_WORD else turned_round(word)
+            for word in meant.alike
+            if len(word) >= SHORTEST_WORD
+        }
         if not long and not near:
             return meant
         condition = models.Q(word__in=sorted({other for others in near.values() for other in others}))
@@ -143,10 +150,14 @@ def one_letter_away(word: str) -> set[str]:
     """A letter too many, too few, another one, or two that changed places."""
     cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
     less = {left + right[1:] for left, right in cuts if right}
-    turned = {left + right[1] + right[0] + right[2:] for left, right in cuts if len(right) > 1}
     other = {left + letter + right[1:] for left, right in cuts if right for letter in ascii_uppercase}
     more = {left + letter + right for left, right in cuts for letter in ascii_uppercase}
-    return (less | turned | other | more) - {word}
+    return (less | turned_round(word) | other | more) - {word}
+
+
+def turned_round(word: str) -> set[str]:
+    """Two neighbours that changed places."""
+    return {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)} - {word}
 
 
 def lexeme(word: str) -> str:
@@ -208,16 +219,22 @@ def _ways_by_name(query: Query, patients: models.QuerySet) -> Iterator[models.Qu
     meant = Meant.by(query.names)
     any_name = " | ".join([one_of(words) for words in meant.alike.values()] + beginnings(query).split(" & "))
     if query.phone_tail and len(query.phone_tail) < PHONE_TAIL_DIGITS:
-        yield by_phone(query, patients).filter(name_words__query=any_name)
+        yield _bearing(any_name, by_phone(query, patients))
     if query.dates:
-        yield patients.filter(birth_date__in=query.dates, name_words__query=any_name)
+        yield _bearing(any_name, patients.filter(birth_date__in=query.dates))
     yield patients.filter(name_words__query=" & ".join(lexeme(word) for word in query.names))
     yield patients.filter(name_words__query=beginnings(query))
     yield patients.filter(name_words__query=most_of(list(meant.alike.values())))
 
 
+def _bearing(words: str, few: models.QuerySet) -> models.QuerySet:
+    """Those of a few who bear one of the words; asked in two steps, because common words are borne by very many."""
+    keys = list(few.order_by().values_list("pk", flat=True)[:A_FEW])
+    return Patient.objects.filter(pk__in=keys, name_words__query=words)
+
+
 def rank(query: Query, patients: models.QuerySet, *, shown: int = SHOWN) -> list[Candidate]:
-    """The best candidates among ``patients``; at most eleven queries, however many there are."""
+    """The best candidates among ``patients``; at most thirteen queries, however many there are."""
     keys: set[int] = set()
     named: set[int] = set()
 

@@ -33,7 +33,14 @@ def crowd(alpha):
         ({"family_name": "Achiengh", "given_name": "Wanjiroo"}, "Similar name"),
         ({"family_name": "Achie", "birth_date": "1990-02-03"}, "Same date of birth"),
         ({"family_name": "Achieng", "birth_date": "1990-03-02"}, "Day and month of birth swapped"),
+        ({"family_name": "Wanjiru", "given_name": "Acheing"}, "Similar name"),
+        ({"family_name": "Wanjiru Grace", "given_name": "Achieng"}, "Similar name"),
+        (
+            {"family_name": "Achieng", "birth_date": "1992-01-01", "birth_date_is_estimated": True},
+            "Age fits the estimate",
+        ),
         ({"phone": "+254 722 000 111"}, "Same phone number"),
+        ({"phone": "00111"}, "Phone number ends alike"),
         ({"identifiers": ["ni-7"]}, "Same identifier"),
         ({"identifiers": [{"value": "NI-7", "issuer": "KE"}]}, "Same identifier"),
     ],
@@ -53,6 +60,22 @@ def test_a_candidate_is_found_first_and_the_reason_is_said(crowd, query, reason)
 
 def test_accents_do_not_hide_anybody(crowd):
     assert found(family_name="Nguyen", given_name="Ha")[0].patient.family_name == "Nguyễn"
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [("O'Brien", "o'brien"), ("Jon", "John"), ("王小明", "王小明"), ("Abdul-Rahman", "rahman"), ("Ødegård", "odegard")],
+)
+def test_names_of_all_kinds_are_found(crowd, stored, typed):
+    wanted = make_patient(family_name=stored, given_name="")
+    assert wanted in [candidate.patient for candidate in found(family_name=typed)]
+
+
+@pytest.mark.parametrize("typed", ["O'Br\\ien", "a & b | c", "!x <-> y:*", "Otieno''", "\\\\\\", "(Mwangi"])
+def test_signs_of_the_search_language_are_only_signs(crowd, typed):
+    assert isinstance(found(family_name=typed), list)
+    assert list(selectors.search_patients(typed, actor=SYSTEM)) is not None
+    assert found(family_name="(Mwangi:")[0].patient.family_name == "Mwangi"
 
 
 def test_nobody_alike_is_nobody(crowd):
