@@ -40,8 +40,8 @@ def build_report(version: ReportVersion, destination: Hl7Destination, control_id
     for position, procedure in enumerate(procedures, 1):
         segments.append(orc(procedure.order, "RE", order_status))
         segments.append(_obr(position, procedure, version, result_status))
-        segments.append(_study(procedure, value_status))
-        segments += [("OBX", [str(number), *values]) for number, values in enumerate(observations, 2)]
+        rows = [*_studies(procedure, value_status), *observations]
+        segments += [("OBX", [str(number), *values]) for number, values in enumerate(rows, 1)]
     return segments
 
 
@@ -67,8 +67,11 @@ def _obr(position: int, procedure: RequestedProcedure, version: ReportVersion, s
     return "OBR", [fields.get(number) for number in range(1, max(fields) + 1)]
 
 
-def _study(procedure: RequestedProcedure, status: str) -> tuple[str, list[Value]]:
-    return "OBX", ["1", "HD", STUDY, None, procedure.study_instance_uid, *[None] * 5, status]
+def _studies(procedure: RequestedProcedure, status: str) -> list[list[Value]]:
+    """Where the images are: of the studies linked to the exam, else of the one that was planned."""
+    linked = procedure.studies.order_by("pk").values_list("study_instance_uid", flat=True)
+    uids = list(linked) or [procedure.study_instance_uid]
+    return [["HD", STUDY, str(number), uid, *[None] * 5, status] for number, uid in enumerate(uids, 1)]
 
 
 def _observations(version: ReportVersion, destination: Hl7Destination, status: str) -> list[list[Value]]:

@@ -25,6 +25,7 @@ from ris.events.models import DeliveryStatus
 from ris.tenants.context import use_facility
 from tests.factories.accounts import actor_with_roles
 from tests.factories.reporting import drafted, make_patient, make_procedure, signed
+from worklist.models import ImagingStudy
 
 
 @pytest.fixture
@@ -84,6 +85,19 @@ def test_a_signed_report_leaves_and_is_acknowledged(alpha, reader, receiver, dis
     assert ReportDelivery.objects.get(channel="hl7").status == "acknowledged"
     procedure.refresh_from_db()
     assert procedure.status == "distributed"
+
+
+def test_the_studies_that_were_linked_are_named(alpha, reader, receiver, dispatch):
+    add(receiver)
+    procedure = make_procedure()
+    for uid in ("1.2.840.1.1", "1.2.840.1.2"):
+        ImagingStudy.objects.create(study_instance_uid=uid).procedures.add(procedure)
+    signed(procedure, actor=reader)
+    dispatch()
+    (came,) = receiver.wait_for(1)
+    rows = came.message.all("OBX")
+    assert [row.text(5) for row in rows if row.text(3) == "113014"] == ["1.2.840.1.1", "1.2.840.1.2"]
+    assert [row.text(1) for row in rows] == [str(number) for number in range(1, len(rows) + 1)]
 
 
 def test_preliminary_addendum_correction_and_retraction_say_so(alpha, receiver, dispatch, reader):
