@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-import orders.admin_billing  # noqa: F401
+import orders.admin_billing
 import orders.admin_downtime  # noqa: F401
 from orders import permissions as perms
 from orders import selectors, services

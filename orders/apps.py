@@ -8,7 +8,7 @@ class OrdersConfig(AppConfig):
 
     def ready(self) -> None:
         """The facility's patterns of numbers are refused when they cannot give numbers."""
-        import orders.downtime_night  # noqa: F401  the night's pack falls due in every dispatcher
+        import orders.downtime_night
         import orders.downtime_panels  # noqa: F401  the bar above every page, the menu, the timeline
         from orders import vetoes
 

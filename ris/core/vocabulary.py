@@ -66,6 +66,8 @@ STATUS: dict[str, Look] = {
     "booked": Look("blue", "o", "calendar-event", _("Booked")),
     "fulfilled": Look("green", "", "circle-check", _("Kept")),
     "blocked": Look("red", "", "hand-stop", _("Blocked")),
+    "offered": Look("violet", "o", "calendar-event", _("Offered")),
+    "declined": Look("slate", "dash", "ban", _("Declined")),
     "expired": Look("slate", "dash", "clock-pause", _("Expired")),
     "released": Look("slate", "dash", "lock-open", _("Released")),
     # critical results, tasks, follow-up
@@ -162,6 +164,8 @@ VERDICT: dict[str, Look] = {
     "ready": Look("green", "", "circle-check", _("Ready")),
     "review": Look("amber", "", "alert-triangle", _("Needs review")),
     "blocked": Look("red", "", "hand-stop", _("Blocked")),
+    "offered": Look("violet", "o", "calendar-event", _("Offered")),
+    "declined": Look("slate", "dash", "ban", _("Declined")),
 }
 VERDICT_ALIASES = {"pass": "ready", "ok": "ready", "needs_review": "review", "warn": "review", "block": "blocked"}
 

@@ -1,4 +1,4 @@
-"""A report that has left goes out again under the name that is right now; one that waits leaves under that name only."""
+"""A report that has left goes out again under the right name; one that waits leaves under that name only."""
 
 from __future__ import annotations
 
