@@ -122,7 +122,7 @@ def _with_month_name(words: str) -> tuple[date, bool] | None:
     """``19 nov 1990``, ``nov 19 1990``, ``nov 1990``: the last is known to the month only."""
     parts = re.split(r"[\s.\-/]+", words)
     months = [number for part in parts if (number := _months().get(part))]
-    figures = [part for part in parts if part.isdigit()]
+    figures = [part for part in parts if part.isdecimal()]
     if len(months) != 1 or len(months) + len(figures) != len(parts):
         return None
     years = [part for part in figures if len(part) == 4]

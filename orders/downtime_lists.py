@@ -44,7 +44,7 @@ def form_of_number(words: str, *, actor: Actor) -> DowntimeForm | None:
     rows = forms(actor=actor)
     found = rows.filter(Q(accession_number__iexact=words) | Q(study_instance_uid=words)).first()
     head, _dash, tail = words.upper().rpartition("-")
-    if found is None and head[:1] == "P" and head[1:].isdigit() and tail.isdigit():
+    if found is None and head[:1] == "P" and (head[1:] + tail).isdecimal() and len(words) < 20 and head[1:] and tail:
         found = rows.filter(pack__number=int(head[1:]), number=int(tail)).first()
     return found
 

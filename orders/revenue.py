@@ -83,7 +83,7 @@ def asked(query: Mapping[str, str]) -> dict[str, Any]:
     """What an address asks for, as ``revenue`` takes it; anything else falls back to the whole last year."""
     months = query.get("months", "")
     return {
-        "months": int(months) if months.isdigit() and int(months) in MONTHS else 12,
+        "months": int(months) if months.isdecimal() and len(months) < 4 and int(months) in MONTHS else 12,
         "group": query["group"] if query.get("group") in dict(GROUPS) else "modality",
         "modality": query["modality"] if query.get("modality") in Modality.values else "",
         "payer": query.get("payer", "")[:16],

@@ -43,7 +43,11 @@ def dose_dashboard(request: ActorRequest) -> HttpResponse:
     actor = request.actor
     tab = request.GET.get("tab", "CT")
     tab = tab if tab in TABS else "CT"
-    days = int(text) if (text := request.GET.get("days", "90")).isdigit() and int(text) in PERIODS else 90
+    days = (
+        int(text)
+        if (text := request.GET.get("days", "90")).isdecimal() and len(text) < 5 and int(text) in PERIODS
+        else 90
+    )
     keys = TABS[tab][1]
     key = request.GET.get("quantity", keys[0])
     quantity = QUANTITIES[key if key in keys else keys[0]]

@@ -40,7 +40,7 @@ def instance_image(request: ActorRequest, uid: str, frame: int) -> HttpResponse:
 
 
 def _size(text: str) -> int:
-    return min(int(text), LARGEST) if text.isdigit() and len(text) < 6 else 0
+    return min(int(text), LARGEST) if text.isdecimal() and len(text) < 6 else 0
 
 
 def _picture(instance: ImagingInstance, frame: int, window: str, size: int) -> bytes:

@@ -110,7 +110,7 @@ def _clean(row: dict[str, str]) -> tuple[dict[str, Any], dict[str, str], dict[st
     if row.get("is_active"):
         fields["is_active"] = _flag(row["is_active"], "is_active", errors)
     minutes = row.get("duration_minutes") or "20"
-    if not minutes.isdigit() or not 1 <= int(minutes) <= 600:
+    if not minutes.isdecimal() or len(minutes) > 3 or not 1 <= int(minutes) <= 600:
         errors.add("duration_minutes", _("Whole minutes, 1 to 600."))
     else:
         fields["duration_minutes"] = int(minutes)

@@ -6,6 +6,7 @@ action goes on to the next request of the same list.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import messages
@@ -27,9 +28,10 @@ from orders.web.forms import ProtocolForm
 from ris.accounts.selectors import visible_sites
 from ris.accounts.web import page
 from ris.audit.service import flush_refusals, record_read
-from ris.core.errors import InvalidData
+from ris.core.errors import InvalidData, NotKnown
 
 PER_PAGE = 50
+UUID_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 VIEWS = (
     ("waiting", gettext_lazy("To decide")),
     ("asked", gettext_lazy("Asked")),
@@ -144,6 +146,8 @@ def accept_several(request: HttpRequest) -> HttpResponse:
     if not wanted:
         raise InvalidData(_("Nothing is ticked."), todo=_("Tick the requests that are accepted together."))
     rows = list(selectors.procedures(actor=actor).filter(uuid__in=_uuids(wanted)).order_by("pk"))
+    if not rows:
+        raise NotKnown(_("There is no such exam."))
     result = services.accept_procedures(rows, actor=actor)
     flush_refusals()
     count = len(result.accepted)
@@ -156,7 +160,8 @@ def accept_several(request: HttpRequest) -> HttpResponse:
 
 
 def _uuids(values: list[str]) -> list[str]:
-    return [value for value in values if len(value) == 36 and value.replace("-", "").isalnum()]
+    """Those that are one; what else a form was made to send names no request."""
+    return [value for value in values if UUID_SHAPE.fullmatch(value)]
 
 
 @never_cache
@@ -199,6 +204,6 @@ def _start(
     if pick == "last" and last is not None:
         names = ("protocol", "contrast_decision", "contrast")
         return own | {name: getattr(last, name) for name in names} | {"comments": last.comments_to_technologist}
-    if pick.isdigit() and int(pick) < len(picks):
+    if pick.isdecimal() and len(pick) < 4 and int(pick) < len(picks):
         return own | {name: picks[int(pick)][name] for name in ("protocol", "contrast_decision", "contrast")}
     return own

@@ -201,7 +201,7 @@ class Entry:
         for name, found in refusal.errors.items():
             head, __, tail = name.partition(".")
             number = tail.partition(".")[0]
-            if head == "procedures" and number.isdigit() and int(number) < len(self.picks):
+            if head == "procedures" and number.isdecimal() and int(number) < len(self.picks):
                 self.picks[int(number)]["error"] = " ".join(map(str, found))
             else:
                 rest[name] = found
@@ -319,6 +319,8 @@ def order_context(request: HttpRequest, order: Order, exams: list[RequestedProce
         ],
         "audit": audit,
         "papers": list(papers),
+        "transport": dict(shapes.TRANSPORT).get(order.transport, order.transport) if order.transport else "",
+        "isolation": dict(shapes.ISOLATION).get(order.isolation, order.isolation) if order.isolation else "",
         "paper_form": shapes.DocumentForm(auto_id="paper_%s"),
         "withdraw_form": shapes.WithdrawForm(auto_id=False),
         "may_attach": actor.may(perms.ADD_DOCUMENT),
@@ -394,4 +396,5 @@ def order_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
     order = order_or_404(request, uuid)
     data = checked(shapes.CodedReasonForm(request.POST), _("To cancel the order."))
     services.cancel_order(order, **data, actor=request.actor)
+    messages.success(request, _("Cancelled."))
     return HttpResponseRedirect(reverse("order_detail", args=[order.uuid]))

@@ -24,7 +24,7 @@ from orders.dates import Unreadable, read_here
 from orders.models import Patient, PatientAlert, PatientMerge, Sex
 from orders.services import Candidate
 from orders.web.forms import DocumentForm, add_refusal
-from orders.web.patient_forms import AlertForm, CorrectForm, IdentifierForm, RegisterForm
+from orders.web.patient_forms import LANGUAGES, AlertForm, CorrectForm, IdentifierForm, RegisterForm
 from orders.web.support import Restricted, answered, once, patient_or_404, restricted_page, steps_of
 from ris.accounts.web import page
 from ris.audit.models import Action
@@ -254,6 +254,7 @@ def patient_detail(request: HttpRequest, patient: Patient) -> HttpResponse:
         "may_link": may_merge,
         "may_identify": patient.identity_is_unverified and actor.may(perms.UPDATE_PATIENT),
         "alerts": list(patient.alert_rows.all()),
+        "spoken": dict(LANGUAGES).get(patient.language, patient.language) if patient.language else "",
         "identifiers": list(patient.identifiers.all()),
         "documents": list(selectors.documents(actor=actor).filter(patient=patient))
         if actor.may(perms.VIEW_DOCUMENT)

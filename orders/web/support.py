@@ -75,19 +75,19 @@ class CursorPage:
 def cursor_page(queryset: QuerySet, cursor: str, *, per_page: int = PER_PAGE) -> CursorPage:
     """``cursor``: ``<key`` for what is older than the key, ``>key`` for what is newer; newest first."""
     direction, key = cursor[:1], cursor[1:]
-    is_back = direction == "n" and key.isdigit()
+    is_back = direction == "n" and key.isdecimal()
     if is_back:
         rows = list(queryset.filter(pk__gt=int(key)).order_by("pk")[: per_page + 1])
         more_newer = len(rows) > per_page
         rows = list(reversed(rows[:per_page]))
         more_older = True
     else:
-        if direction == "o" and key.isdigit():
+        if direction == "o" and key.isdecimal():
             queryset = queryset.filter(pk__lt=int(key))
         rows = list(queryset.order_by("-pk")[: per_page + 1])
         more_older = len(rows) > per_page
         rows = rows[:per_page]
-        more_newer = direction == "o" and key.isdigit()
+        more_newer = direction == "o" and key.isdecimal()
     return CursorPage(
         rows,
         next=f"o{rows[-1].pk}" if rows and more_older else "",

@@ -26,7 +26,7 @@ class AnalyticsView(FacilityAPIView):
     def get(self, request: Request) -> Response:
         """Turnaround by step and priority, volumes by day and modality, backlog now."""
         asked = request.query_params.get("days", "30")
-        days = int(asked) if asked.isdigit() and len(asked) < 4 else 0
+        days = int(asked) if asked.isdecimal() and len(asked) < 4 else 0
         if not 1 <= days <= 366:
             raise InvalidData("days is a number from 1 to 366.", errors={"days": ["1 to 366."]})
         shown, volumes = selectors.volumes(actor=self.actor, days=days)

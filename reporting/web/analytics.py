@@ -17,7 +17,7 @@ from ris.audit.service import record
 @page(perms.VIEW_ANALYTICS)
 def analytics(request: ActorRequest) -> HttpResponse:
     asked = request.GET.get("days", "")
-    days = int(asked) if asked.isdigit() and int(asked) in selectors.DAYS else 14
+    days = int(asked) if asked.isdecimal() and len(asked) < 5 and int(asked) in selectors.DAYS else 14
     shown, volumes = selectors.volumes(actor=request.actor, days=days)
     record(request.actor, perms.VIEW_ANALYTICS, Action.READ, detail={"days": days})
     rows = [(day, [volume.by_day[place] for volume in volumes]) for place, day in enumerate(shown)]

@@ -42,4 +42,4 @@ def posted_sections(data: Any) -> dict[str, str]:
 
 def posted_revision(data: Any) -> int | None:
     value = data.get("revision", "")
-    return int(value) if value.isdigit() else None
+    return int(value) if value.isdecimal() and len(value) < 10 else None

@@ -53,7 +53,7 @@ def audit_search(request: HttpRequest) -> HttpResponse:
         filters["outcome"] = Outcome.SUCCESS
     events = search_events(filters)
     before = request.GET.get("before", "")
-    if before.isdigit():
+    if before.isdecimal() and len(before) < 19:
         events = events.filter(pk__lt=int(before))
     rows = list(events[: PER_PAGE + 1])
     more = len(rows) > PER_PAGE

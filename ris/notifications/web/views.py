@@ -26,7 +26,7 @@ def notifications(request: HttpRequest) -> HttpResponse:
     if request.GET.get("show") == "unread":
         rows = rows.filter(read_at__isnull=True)
     before = request.GET.get("before", "")
-    if before.isdigit():
+    if before.isdecimal() and len(before) < 19:
         rows = rows.filter(pk__lt=int(before))
     shown = list(rows[: PER_PAGE + 1])
     language = get_language() or "en"
