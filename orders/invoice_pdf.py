@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from reportlab.lib.pagesizes import A4, A5, landscape
 from reportlab.lib.units import mm
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph, Spacer, Table
@@ -270,7 +271,7 @@ class _ReceiptPaper(_Paper):
         facts = self.pairs((_("Method"), method), (_("Reference"), content["reference"]))
         if content["tendered"]:
             change = Decimal(content["tendered"]) - Decimal(content["amount"])
-            facts += self.pairs((_("Given"), self.spoken(content["tendered"])), (_("Change"), self.spoken(str(change))))
+            facts += self.pairs((_("Given"), self.spoken(content["tendered"])), (pgettext("money", "Change"), self.spoken(str(change))))
         facts += self.pairs((_("Reason"), content["reason"]))
         received = self.pairs((_("On"), paper.moment(content["received_at"])), (_("By"), content["received_by"]))
         return [
