@@ -271,7 +271,9 @@ class _ReceiptPaper(_Paper):
         facts = self.pairs((_("Method"), method), (_("Reference"), content["reference"]))
         if content["tendered"]:
             change = Decimal(content["tendered"]) - Decimal(content["amount"])
-            facts += self.pairs((_("Given"), self.spoken(content["tendered"])), (pgettext("money", "Change"), self.spoken(str(change))))
+            facts += self.pairs(
+                (_("Given"), self.spoken(content["tendered"])), (pgettext("money", "Change"), self.spoken(str(change)))
+            )
         facts += self.pairs((_("Reason"), content["reason"]))
         received = self.pairs((_("On"), paper.moment(content["received_at"])), (_("By"), content["received_by"]))
         return [
