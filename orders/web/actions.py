@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,9 +29,11 @@ from orders.services.intake import HOLD_LASTS, REOPENED
 from orders.services.lifecycle import HELD
 from orders.web import forms as shapes
 from ris.accounts.web import page
-from ris.core.errors import InvalidData, NotKnown
+from ris.core.errors import DomainError, InvalidData, NotKnown
 
 S = ProcedureStatus
+#: A field of a service, as a form calls it.
+FORM_NAMES = {"by": "code", "held_until": "until", "held_by": "owner"}
 UNDECIDED = (S.REQUESTED, S.VETTING, S.INFO_REQUESTED, S.ON_HOLD)
 
 
@@ -248,6 +251,23 @@ def checked(form: forms.Form, asked: Any) -> dict[str, Any]:
     return form.cleaned_data
 
 
+@contextmanager
+def labelled(form: forms.Form, asked: Any) -> Iterator[None]:
+    """A refusal of single fields leaves the form behind: it says which of them by the words on the form."""
+    try:
+        yield
+    except DomainError as refusal:
+        if refusal.errors:
+            lines = []
+            for name, found in refusal.errors.items():
+                said = " ".join(map(str, found if isinstance(found, (list, tuple)) else [found]))
+                name = FORM_NAMES.get(name, name)
+                lines.append(f"{form[name].label}: {said}" if name in form.fields else said)
+            todo = _("Go back, fill it in and send it again.")
+            refusal.asked, refusal.found, refusal.todo = str(asked), "; ".join(lines), todo
+        raise
+
+
 def local(address: str, otherwise: str) -> str:
     """An address of this house that a form asks to go on to."""
     is_ours = address.startswith("/") and url_has_allowed_host_and_scheme(address, allowed_hosts=None)
@@ -262,8 +282,10 @@ def procedure_action(request: HttpRequest, uuid: UUID, verb: str) -> HttpRespons
     if row is None or verb not in VERBS:
         raise NotKnown(_("There is no such exam."))
     known = VERBS[verb]
-    data = checked(known.form(request.POST), known.words)
-    known.run(row, **data, actor=request.actor)  # type: ignore[attr-defined]
+    form = known.form(request.POST)
+    data = checked(form, known.words)
+    with labelled(form, known.words):
+        known.run(row, **data, actor=request.actor)  # type: ignore[attr-defined]
     messages.success(request, str(known.done))
     page_of_order = reverse("order_detail", args=[row.order.uuid])
     return HttpResponseRedirect(local(request.POST.get("next", ""), page_of_order))

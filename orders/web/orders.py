@@ -264,7 +264,8 @@ def order_create(request: HttpRequest, patient: Patient) -> HttpResponse:
         "sides": SIDES,
         "may_attach": request.actor.may(perms.ADD_DOCUMENT),
         "checks": entry.checks(),
-        "missing": [pick["error"] for pick in entry.picks if pick["error"]],
+        "missing": [pick["error"] for pick in entry.picks if pick["error"]]
+        + [str(found) for messages in entry.paper_form.errors.values() for found in messages],
     }
     return render(request, "orders/order_create.html", context, status=status)
 

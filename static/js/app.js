@@ -427,7 +427,8 @@
     var start = JSON.stringify(values(form)), timer, stored = store(PREFIX + form.dataset.draft), kept = null;
     form.appendChild(make("input", { type: "hidden", name: "_draft", value: form.dataset.draft }));
     try { kept = stored && JSON.parse(stored); } catch (_broken) { store(PREFIX + form.dataset.draft, null); }
-    if (kept && JSON.stringify(kept.values) !== start) {
+    var shown = JSON.parse(start), typed = kept && kept.values || {};  // a field that came with the answer was never typed in
+    if (Object.keys(shown).some(function (name) { return typed[name] && JSON.stringify(typed[name]) !== JSON.stringify(shown[name]); })) {
       restore(form, kept.values);
       var alert = make("div", { "class": "pi-alert t-blue", role: "status" }), discard = make("button", { type: "button", "class": "btn btn-sm" }, words.discard);
       alert.appendChild(make("span", { "class": "i" }));

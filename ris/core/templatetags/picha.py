@@ -250,6 +250,17 @@ def panel(context: Context, slot: str, obj: Any = None) -> SafeString:
     return format_html_join("\n", "{}", ((mark_safe(part),) for (part,) in parts))  # rendered by the template engine
 
 
+@register.filter
+def unsaid(refusal: Any) -> list[str]:
+    """What a refusal says of single fields, as far as its sentences do not say it already."""
+    lines = []
+    for field, found in refusal.errors.items():
+        messages = [str(message) for message in (found if isinstance(found, (list, tuple)) else [found])]
+        if new := " ".join(message for message in messages if message not in str(refusal.found)):
+            lines.append(f"{str(field).replace('_', ' ').capitalize()}: {new}")
+    return lines
+
+
 @register.simple_tag
 def maybe_url(name: str, *args: Any, **kwargs: Any) -> str:
     """The address of a page, or "" when this installation does not have it."""
