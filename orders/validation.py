@@ -123,14 +123,14 @@ def birth_date(value: Any, errors: Errors, field: str = "birth_date") -> date | 
 
 def luhn_is_right(value: str) -> bool:
     """M10 of HL7 table 0061, over the figures in it."""
-    figures = [int(sign) for sign in value if sign.isdigit()]
+    figures = [int(sign) for sign in value if sign.isdecimal()]
     doubled = [figure if place % 2 == 0 else sum(divmod(figure * 2, 10)) for place, figure in enumerate(figures[::-1])]
     return len(figures) > 1 and sum(doubled) % 10 == 0
 
 
 def mod_11_is_right(value: str) -> bool:
     """M11 of HL7 table 0061: weights 2 to 7 from the right; a remainder of 1 is never given out."""
-    figures = [int(sign) for sign in value if sign.isdigit()]
+    figures = [int(sign) for sign in value if sign.isdecimal()]
     if len(figures) < 2:
         return False
     rest = sum(figure * (2 + place % 6) for place, figure in enumerate(figures[-2::-1])) % 11

@@ -108,7 +108,7 @@ def _flag(text: str) -> bool:
 
 def _number(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isdigit() or not low <= int(text) <= high:
+        if not text.isdecimal() or not low <= int(text) <= high:
             raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
         return int(text)
 

@@ -89,7 +89,7 @@ class Demo:
     @staticmethod
     def _port(listener: Listener) -> int:
         text = os.environ.get(listener.variable) or str(listener.port)
-        if not text.isdigit() or not 0 < int(text) < 65536:
+        if not text.isdecimal() or not 0 < int(text) < 65536:
             raise Refused(f"{listener.variable} is to be a port number, not {text!r}.")
         return int(text)
 

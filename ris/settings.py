@@ -322,6 +322,8 @@ SPECTACULAR_SETTINGS = {
         "MovableKindEnum": "orders.api.identity.MOVABLE",
         "SexEnum": "orders.models.patients.Sex",
         "ClosureKindEnum": "worklist.models.closures.ClosureKind",
+        "ReminderChannelEnum": "worklist.models.reminders.ReminderChannel",
+        "LanguageEnum": [("en", "English"), ("sw", "Swahili")],
     },
     "SCHEMA_PATH_PREFIX": r"/api/v1",
 }

@@ -35,7 +35,7 @@ def time_of(text: str) -> time | None:
     digits, _dot, fraction = text.strip().replace(":", "").partition(".")
     with contextlib.suppress(ValueError):
         hours, minutes, seconds = (int(digits[at : at + 2] or 0) for at in (0, 2, 4))
-        if digits[:2].isdigit():
+        if digits[:2].isdecimal():
             return time(hours, minutes, min(seconds, 59), int(fraction[:6].ljust(6, "0") or 0) if fraction else 0)
     return None
 

@@ -74,7 +74,7 @@ def new_control_id() -> str:
 
 
 def version_of(header: Header) -> tuple[int, ...]:
-    numbers = [int(part) for part in header.version.split(".") if part.isdigit()]
+    numbers = [int(part) for part in header.version.split(".") if part.isdecimal()]
     return tuple(numbers) or (2, 3)
 
 

@@ -177,7 +177,7 @@ class TimesSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=100)
 
 
-class ReasonSerializer(serializers.Serializer):
+class DowntimeReasonSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
 
 
@@ -330,7 +330,7 @@ class DowntimeFormViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
     serializer_classes = {
         "enter": EntrySerializer,
         "correct": TimesSerializer,
-        "void": ReasonSerializer,
+        "void": DowntimeReasonSerializer,
         "find": NumberSerializer,
     }
     filterset_class = FormFilter
@@ -383,7 +383,7 @@ class DowntimeFormViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         """Times that were typed wrongly: of the sheet, of its exam, of the step made from it."""
         return self.answer(services.correct_downtime_times(self.get_object(), **self.validated(), actor=self.actor))
 
-    @extend_schema(request=ReasonSerializer, responses=DowntimeFormSerializer)
+    @extend_schema(request=DowntimeReasonSerializer, responses=DowntimeFormSerializer)
     @action(detail=True, methods=["post"])
     def void(self, request: Request, uuid: str | None = None) -> Response:
         """Spoilt, lost, or written for nobody."""

@@ -385,8 +385,14 @@ def _locked(keys: Iterable[int]) -> list[Invoice]:
 
 def _due_part(invoice: Invoice, value: Any, errors: Errors) -> Decimal:
     amount = money.parsed(value)
-    if amount is None or amount <= 0 or not money.is_exact(amount, invoice.currency):
+    if amount is None:
+        errors.add("amount", _("This is not a number."))
+        return money.ZERO
+    if amount <= 0:
         errors.add("amount", _("Give an amount above zero."))
+        return money.ZERO
+    if not money.is_exact(amount, invoice.currency):
+        errors.add("amount", _("%(currency)s has no coins for that.") % {"currency": invoice.currency})
         return money.ZERO
     if amount > invoice.due:
         due = money.spoken(max(invoice.due, money.ZERO), invoice.currency)

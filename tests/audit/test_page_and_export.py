@@ -46,9 +46,10 @@ def test_identifiers_are_posted_and_stay_out_of_the_address(watching, clerk):
     assert watching.get("/audit/", {"accession_number": "none"}).content.decode().count("<tr data-href") > 1
 
 
-@pytest.mark.parametrize("query", ["patient=x", "outcome=99", "since=then", "before=abc", "s=forged", "entity=%00"])
+@pytest.mark.parametrize("query", ["patient=x", "outcome=99", "since=then", "before=abc", "s=forged"])
 def test_bad_filters_are_told_and_break_nothing(watching, query):
     assert watching.get(f"/audit/?{query}").status_code == 200
+    assert watching.get("/audit/?entity=%00").status_code == 400
 
 
 def test_one_event_in_full(watching, clerk):

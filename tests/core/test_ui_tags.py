@@ -262,6 +262,7 @@ def test_every_component_stands_on_the_sheet(monkeypatch):
 
     monkeypatch.setattr(panels, "_nav", {})
     monkeypatch.setattr(panels, "_bells", {})
+    monkeypatch.setattr(panels, "_panels", {})
     response = styleguide(request("/styleguide/", person()))
     html = response.content.decode()
     assert response.status_code == 200

@@ -96,7 +96,7 @@ class DisplayCreateSerializer(serializers.Serializer):
     rooms = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="Ids or codes of rooms; none: all."
     )
-    language = serializers.ChoiceField(choices=[code for code, _name in settings.LANGUAGES], required=False)
+    language = serializers.ChoiceField(choices=settings.LANGUAGES, required=False)
 
 
 class NothingSerializer(serializers.Serializer):

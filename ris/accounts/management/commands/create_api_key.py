@@ -52,7 +52,7 @@ def _moment(text: str) -> datetime | None:
     """``never``, ``90d``, an ISO date or an ISO time."""
     if text == "never":
         return None
-    if text.endswith("d") and text[:-1].isdigit():
+    if text.endswith("d") and text[:-1].isdecimal():
         return timezone.now() + timedelta(days=int(text[:-1]))
     try:
         moment = parse_datetime(text) if "T" in text else None
