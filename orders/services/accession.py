@@ -43,7 +43,8 @@ def parse_pattern(pattern: str) -> list[tuple[str, str, int]]:
     parts: list[tuple[str, str, int]] = []
     try:
         for literal, field, spec, conversion in string.Formatter().parse(pattern):
-            if field is not None and (conversion or field not in {*DATE_FIELDS, "seq"} or not (spec or "0").isdecimal()):
+            is_known = field in {*DATE_FIELDS, "seq"} and not conversion and (spec or "0").isdecimal()
+            if field is not None and not is_known:
                 raise ValueError(field)
             digits = max(int(spec or 0), DATE_FIELDS.get(field or "", 1)) if field else 0
             parts.append((literal, field or "", digits))
