@@ -15,7 +15,7 @@ from orders import permissions as perms
 from orders import selectors, services
 from orders.models import Document
 from orders.services.documents import download_name
-from orders.web.actions import checked, local
+from orders.web.actions import checked, labelled, local
 from orders.web.forms import DocumentForm, WithdrawForm
 from ris.accounts.web import page
 from ris.audit.service import record_read
@@ -43,8 +43,10 @@ def order_document_add(request: HttpRequest, uuid: UUID) -> HttpResponse:
     order = selectors.orders(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
     if order is None:
         raise NotKnown(_("There is no such order."), todo=_("Search for the patient or the accession number."))
-    data = checked(DocumentForm(request.POST, request.FILES), _("To add a document."))
-    services.add_document(order.patient, order=order, **data, actor=request.actor)  # type: ignore[attr-defined]
+    form, asked = DocumentForm(request.POST, request.FILES), _("To add a document.")
+    data = checked(form, asked)
+    with labelled(form, asked):
+        services.add_document(order.patient, order=order, **data, actor=request.actor)  # type: ignore[attr-defined]
     messages.success(request, _("The document is kept."))
     return HttpResponseRedirect(reverse("order_detail", args=[order.uuid]) + "#documents")
 

@@ -23,13 +23,14 @@ from orders import selectors, services
 from orders.dates import Unreadable, read_here
 from orders.models import Patient, PatientAlert, PatientMerge, Sex
 from orders.services import Candidate
+from orders.web.actions import checked, labelled
 from orders.web.forms import DocumentForm, add_refusal
 from orders.web.patient_forms import LANGUAGES, AlertForm, CorrectForm, IdentifierForm, RegisterForm
 from orders.web.support import Restricted, answered, once, patient_or_404, restricted_page, steps_of
 from ris.accounts.web import page
 from ris.audit.models import Action
 from ris.audit.service import flush_refusals, record, record_read
-from ris.core.errors import DomainError, InvalidData, NotKnown
+from ris.core.errors import DomainError, NotKnown
 from ris.core.ids import uuid7
 from ris.core.text import day, masked
 
@@ -296,24 +297,13 @@ def back_to(patient: Patient, part: str = "") -> HttpResponse:
     return HttpResponseRedirect(reverse("patient_detail", args=[patient.uuid]) + (f"#{part}" if part else ""))
 
 
-def checked(form: forms.Form) -> dict[str, Any]:
-    """The form's data, or the refusal that the middleware shows."""
-    if not form.is_valid():
-        raise InvalidData(
-            _("Something is missing."),
-            found="; ".join(
-                f"{form[name].label}: {errors[0]}" for name, errors in form.errors.items() if name in form.fields
-            ),
-            todo=_("Go back, fill it in and send it again."),
-            errors={name: list(errors) for name, errors in form.errors.items()},
-        )
-    return form.cleaned_data
-
-
 @require_POST
 @patient_page(perms.UPDATE_PATIENT)
 def alert_add(request: HttpRequest, patient: Patient) -> HttpResponse:
-    services.add_alert(patient, **checked(AlertForm(request.POST)), actor=request.actor)
+    form, asked = AlertForm(request.POST), _("Add an alert")
+    data = checked(form, asked)
+    with labelled(form, asked):
+        services.add_alert(patient, **data, actor=request.actor)
     return back_to(patient, "alerts")
 
 
@@ -330,14 +320,18 @@ def alert_end(request: HttpRequest, patient: Patient, alert: UUID) -> HttpRespon
 @require_POST
 @patient_page(perms.UPDATE_PATIENT)
 def identifier_add(request: HttpRequest, patient: Patient) -> HttpResponse:
-    row = checked(IdentifierForm(request.POST))
-    services.update_patient(patient, identifiers=[row], reason=_("Identifier added"), actor=request.actor)
+    form, asked = IdentifierForm(request.POST), _("Add a number")
+    row = checked(form, asked)
+    with labelled(form, asked):
+        services.update_patient(patient, identifiers=[row], reason=_("Identifier added"), actor=request.actor)
     return back_to(patient, "identity")
 
 
 @require_POST
 @patient_page(perms.ADD_DOCUMENT)
 def document_add(request: HttpRequest, patient: Patient) -> HttpResponse:
-    data = checked(DocumentForm(request.POST, request.FILES))
-    services.add_document(patient, **data, actor=request.actor)
+    form, asked = DocumentForm(request.POST, request.FILES), _("To add a document.")
+    data = checked(form, asked)
+    with labelled(form, asked):
+        services.add_document(patient, **data, actor=request.actor)
     return back_to(patient, "documents")
