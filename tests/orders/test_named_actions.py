@@ -182,6 +182,26 @@ def test_the_order_as_a_whole_is_changed_on_its_page(client):
     assert late.status_code == 409 and "This order is over." in late.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("verb", "body", "found"),
+    [
+        ("hold", {"reason_text": "Fever", "until": "2001-01-01T00:00"}, "Until: "),
+        ("change", {"code": "NOPE", "reason": "Wrong exam"}, "Code of the exam that is meant: "),
+    ],
+)
+def test_a_refused_action_names_the_fields_of_its_form(client, verb, body, found):
+    answer = client.post(reverse("procedure_action", args=[make_procedure().uuid, verb]), body)
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert found in page
+    assert "fields that are marked" not in page
+
+
+@pytest.mark.parametrize("address", ["/orders/?cursor=o²", "/orders/?cursor=n²"])
+def test_a_cursor_of_odd_figures_is_no_cursor(client, address):
+    assert client.get(address).status_code == 200
+
+
 def test_the_page_says_the_coded_reason_in_words(client):
     procedure = make_procedure()
     services.cancel_procedure(procedure, reason_code="110505", reason_text="Afraid", actor=SYSTEM)
