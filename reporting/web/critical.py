@@ -127,7 +127,7 @@ def critical_contact(request: ActorRequest, uuid: UUID) -> HttpResponse:
     form = ContactForm(request.POST)
     if not form.is_valid():
         raise InvalidData(_("This call cannot be noted."), errors={k: v[0] for k, v in form.errors.items()})
-    outcome = "no_answer" if request.POST.get("outcome") == "no_answer" else "reached"
+    outcome = "reached" if request.POST.get("outcome") == "reached" else "no_answer"
     said = {**form.cleaned_data, "read_back": form.cleaned_data["read_back"] and outcome == "reached"}
     services.log_contact(critical, outcome=outcome, actor=request.actor, **said)
     return _done(critical, request, _("The call is noted."))
