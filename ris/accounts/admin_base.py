@@ -21,6 +21,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -92,6 +93,13 @@ class FacilityChangeList(ChangeList):
             self.filter_params = found
 
 
+class Picker(AutocompleteSelect):
+    """Django's, which takes a key that was made up for a failure of the server."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        return super().optgroups(name, [key for key in value if str(key).isdecimal()], attr)
+
+
 class RightsMixin:
     """Rights from our codes. An empty code means nobody."""
 
@@ -121,6 +129,8 @@ class RightsMixin:
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         model = db_field.remote_field.model
         kwargs.setdefault("queryset", visible(model, actor_of(request)))
+        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            kwargs.setdefault("widget", Picker(db_field, self.admin_site, using=kwargs.get("using")))  # type: ignore[attr-defined]
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
         if field is not None and hasattr(model, "picker_text"):
             field.label_from_instance = lambda row: row.picker_text

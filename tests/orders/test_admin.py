@@ -173,3 +173,8 @@ def test_a_quality_lead_restricts_and_grants(browser):
 
     assert Patient.objects.visible_to(Actor("web", friend)).exists()
     assert not Patient.objects.visible_to(Actor("web", make_user("clerk"))).exists()
+
+
+def test_a_made_up_key_in_a_picker_is_refused_on_the_form(browser):
+    answer = browser("clerk").post(at("order", "add"), {"patient": "zz", "exam_1": "zz"})
+    assert answer.status_code == 200 and "errorlist" in answer.content.decode()
