@@ -173,6 +173,8 @@ def arbitrate_case(case: ReviewCase, *, score: str, comment: str = "", actor: Ac
         )
     if score not in Score.values:
         raise InvalidData(_("There is no such score."), errors={"score": _("Choose 1, 2a, 2b, 3a or 3b.")})
+    if score in COMMENTED and not comment.strip():
+        raise InvalidData(_("A comment is missing."), errors={"comment": _("Say what was missed and why it matters.")})
     case.move_to(CaseStatus.CLOSED)
     case.arbiter, case.arbitrated_score, case.arbitration_comment = actor.user, score, comment.strip()
     case.save_as(actor, "Arbitrated")

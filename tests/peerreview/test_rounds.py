@@ -102,6 +102,8 @@ def test_a_discrepancy_needs_a_comment_and_a_third_person(launched, readers, lea
     for wrong in (reviewer, author):
         with pytest.raises(Conflict):
             services.arbitrate_case(case, score="3b", actor=wrong)
+    with pytest.raises(InvalidData):
+        services.arbitrate_case(case, score="3b", actor=lead)
     case = services.arbitrate_case(case, score="3b", comment="I agree.", actor=lead)
     assert (case.status, case.arbitrated_score, case.arbiter) == (CaseStatus.CLOSED, "3b", lead.user)
     assert OutboxEvent.objects.filter(name=DiscrepancyConfirmed.name).count() == 1
