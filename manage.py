@@ -61,8 +61,9 @@ def run_tests(arguments: list[str]) -> int:
     import pytest
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "ris.settings_test"
-    # The whole suite on all cores, a file at a time; what is asked for by name in one process.
-    spread = [] if arguments else ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
+    # The whole suite on all cores, a file at a time, in the order of tests/conftest.py; what is asked for by name in one.
+    everything = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    spread = [] if arguments else everything
     return int(pytest.main(["--rootdir", str(ROOT), *spread, *arguments]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -32,6 +33,20 @@ APP_ROLE, APP_PASSWORD = "ris_app", "application-role-of-the-tests"
 TEMPLATE_PREFIX, COPY_PREFIX, TEMPLATES_KEPT = "picha_template_", "picha_test_", 3
 
 _server = Postgres(STATE, durable=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The modules stay until the end: walking through all of them again and again is a tenth of the suite's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no process is left with them at the end while the others have gone home."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 # --- the server, shared by all pytest processes that run at the same time

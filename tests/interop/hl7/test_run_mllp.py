@@ -20,7 +20,7 @@ from orders.models import PatientIdentifier
 from tests.interop.hl7.conftest import Client, frame, message, pid
 
 ROOT = Path(__file__).resolve().parents[3]
-MESSAGES, SENDERS, KILLS = 120, 4, 3
+MESSAGES, SENDERS, KILLS = 120, 4, 2
 
 
 class Process:
