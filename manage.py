@@ -61,7 +61,7 @@ def run_tests(arguments: list[str]) -> int:
     import pytest
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "ris.settings_test"
-    # The whole suite on all cores, a file at a time, in the order of tests/conftest.py; what is asked for by name in one.
+    # The whole suite on all cores, a file at a time, the slow ones first; what is asked for by name in one process.
     everything = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
     spread = [] if arguments else everything
     return int(pytest.main(["--rootdir", str(ROOT), *spread, *arguments]))
