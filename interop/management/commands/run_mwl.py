@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import threading
 from typing import Any
@@ -57,6 +58,8 @@ class Command(BaseCommand):
         self._sweep()
         done.wait()
         server.stop()
+        self.stdout.flush()
+        os._exit(0)  # a pool's or a library's thread that is still busy must not keep a stopped process alive
 
     def _sweep(self) -> None:
         """What a killed process has left half written; when the database is away, the next start does it."""
