@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import threading
 from typing import Any
 
 import structlog
@@ -18,6 +17,7 @@ from interop.dicom.store import sweep_incoming
 from ris.tenants.context import active_schemas, use_facility
 
 log = structlog.get_logger("interop.dicom")
+STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
 class Command(BaseCommand):
@@ -42,9 +42,9 @@ class Command(BaseCommand):
                 host=options["host"], port=options["port"], tls_port=tls_port, reuse_port=options["reuse_port"]
             )
         )
-        done = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: done.set())
+        # Blocked before a thread is there, and waited for: the kernel may hand a signal to any thread that takes it, and
+        # a main thread that waits for a lock would then never see it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             server.start()
         except OSError as error:
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         log.info("listening", host=options["host"], port=server.port, tls_port=tls_port)
         self.stdout.write(f"DICOM on {options['host']}:{server.port}" + (f", TLS on {tls_port}" if tls_port else ""))
         self._sweep()
-        done.wait()
+        signal.sigwait(STOPS)
         server.stop()
         self.stdout.flush()
         os._exit(0)  # a pool's or a library's thread that is still busy must not keep a stopped process alive

@@ -77,7 +77,7 @@ def test_it_starts_serves_and_stops_on_sigterm(peers, tmp_path):
         assert "RIS_DICOM_PORT" in words
         idle = socket.create_connection(("127.0.0.1", port))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=20) == 0
         idle.close()
     finally:
         process.kill()
