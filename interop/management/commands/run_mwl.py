@@ -42,8 +42,8 @@ class Command(BaseCommand):
                 host=options["host"], port=options["port"], tls_port=tls_port, reuse_port=options["reuse_port"]
             )
         )
-        # Blocked before a thread is there, and waited for: the kernel may hand a signal to any thread that takes it, and
-        # a main thread that waits for a lock would then never see it.
+        # Blocked before a thread is there, then waited for: the kernel may hand a signal to any thread that takes it,
+        # and a main thread that waits for a lock would never see it.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             server.start()
