@@ -5,6 +5,10 @@
 
 The name ends with the hash of the bytes: two associations that send one UID with two contents never meet in one file,
 and two that send the same may overwrite each other without harm.
+
+Files lie behind Django's storage ``instances``: below ``RIS_INSTANCE_FOLDER``, or where ``RIS_INSTANCE_STORAGE`` puts
+them. Whoever reads an instance calls ``open_instance(row.path)``, or ``local_path(row.path)`` where a library wants a
+path; nobody else joins paths.
 """
 
 from __future__ import annotations
@@ -13,15 +17,20 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from django.conf import settings
-from django.core.files.storage import storages
+from django.core.files.storage import FileSystemStorage, storages
+from django.utils._os import safe_join
 
 from interop.dicom.elements import Malformed
 from interop.dicom.headers import Header, file_meta, read_header
 from ris.core.ids import is_valid_uid
+from ris.tenants.context import require_schema
 from worklist.data import StoredInstance
 
 INCOMING = "incoming"
@@ -31,8 +40,47 @@ HEADER_BYTES = (256 * 1024, 16 * 1024 * 1024)
 
 
 def instance_path(name: str) -> Path:
-    """The file of a stored instance; raises SuspiciousFileOperation for a name that leads out of the store."""
-    return Path(storages["instances"].path(name))
+    """A file in the facility's own folder: what comes in, thumbnails, and where storage is local the instances.
+
+    Raises SuspiciousFileOperation for a name that leads out of it.
+    """
+    return Path(safe_join(str(settings.RIS_INSTANCE_FOLDER), require_schema(), name))
+
+
+def is_local() -> bool:
+    """Instances lie in the facility's own folder."""
+    return isinstance(storages["instances"], FileSystemStorage)
+
+
+def open_instance(name: str) -> BinaryIO:
+    """The file of a stored instance (``ImagingInstance.path``), open for reading from its preamble on.
+
+    To be closed by the caller. Raises OSError (FileNotFoundError when it is gone), SuspiciousFileOperation.
+    """
+    if is_local():
+        return instance_path(name).open("rb")
+    return cast(BinaryIO, storages["instances"].open(name, "rb"))
+
+
+@contextlib.contextmanager
+def local_path(name: str) -> Iterator[Path]:
+    """A path of this machine with a stored instance's content, while the context lasts; read-only.
+
+    Of a remote storage it is a copy. Raises OSError (FileNotFoundError when it is gone), SuspiciousFileOperation.
+    """
+    if is_local():
+        yield instance_path(name)
+        return
+    copy = instance_path(f"{INCOMING}/{uuid.uuid4().hex}{SUFFIX}")
+    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    try:
+        with copy.open("xb") as target, open_instance(name) as source:
+            fcntl.flock(target, fcntl.LOCK_EX)
+            shutil.copyfileobj(source, target, 1024 * 1024)
+            target.flush()
+            yield copy
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def instance_name(study_instance_uid: str, sop_instance_uid: str, content_hash: str) -> str:

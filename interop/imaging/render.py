@@ -22,7 +22,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, p
 from interop.dicom.elements import Malformed
 from interop.dicom.headers import read_file_start
 from interop.dicom.sop_classes import is_deflated
-from interop.dicom.store import instance_path
+from interop.dicom.store import local_path
 from worklist.models import ImagingInstance
 
 log = structlog.get_logger("interop.imaging")
@@ -81,7 +81,8 @@ class Window:
 def render_frame(instance: ImagingInstance, frame: int = 1, window: str = "", size: int = 0) -> bytes:
     """PNG of one frame (counted from 1). ``size``: longest edge in pixels, 0 leaves it. Never raises."""
     try:
-        picture = picture_of(instance_path(instance.path), frame, Window.parse(window))
+        with local_path(instance.path) as path:
+            picture = picture_of(path, frame, Window.parse(window))
     except NotShown as why:
         picture = words_as_picture(str(why))
     except FileNotFoundError:
