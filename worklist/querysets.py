@@ -129,6 +129,12 @@ class StudyQuerySet(models.QuerySet):
         return self.filter(matched).distinct()
 
 
+class InstanceQuerySet(models.QuerySet):
+    def visible(self) -> Self:
+        """What may be shown and sent: not what a rejection note has taken back."""
+        return self.filter(is_rejected=False)
+
+
 class ExceptionQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         if not actor.may("worklist.resolve_exception"):

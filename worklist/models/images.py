@@ -13,7 +13,7 @@ from orders.models import RequestedProcedure
 from ris.core.lifecycle import Recorded
 from worklist.models.performed import PerformedProcedureStep
 from worklist.models.rooms import Station
-from worklist.querysets import ExceptionQuerySet, StudyQuerySet
+from worklist.querysets import ExceptionQuerySet, InstanceQuerySet, StudyQuerySet
 
 
 class ImagingStudy(Recorded):
@@ -120,6 +120,8 @@ class ImagingInstance(models.Model):
     received_from = models.CharField(max_length=16, blank=True)
     received_at = models.DateTimeField(default=timezone.now)
     is_rejected = models.BooleanField(default=False)
+
+    objects = InstanceQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("instance")
