@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
-from interop.dicom.dimse import Caller, syntaxes_of
+from interop.dicom.dimse import Caller, served, syntaxes_of
+from interop.dicom.messages import Field
 from interop.dicom.pdu import (
     APPLICATION_CONTEXT,
     AssociateRequest,
@@ -89,6 +90,16 @@ def _may_come_from(peer: DicomPeer, address: str) -> bool:
 def negotiate(contexts: Iterable[ProposedContext]) -> list[ContextAnswer]:
     """Of each context the first transfer syntax that we take, in the requestor's order."""
     return [_answer(context) for context in contexts]
+
+
+@lru_cache(1)
+def sent_back() -> frozenset[str]:
+    """The SOP classes whose objects go back to a requestor that is their SCP: what is stored, where C-GET is served."""
+    handlers = served()
+    if not any(handler.field == Field.C_GET for handler in handlers):
+        return frozenset()
+    stored = [handler.sop_classes for handler in handlers if handler.field == Field.C_STORE]
+    return frozenset().union(*stored)
 
 
 def _answer(context: ProposedContext) -> ContextAnswer:

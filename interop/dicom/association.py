@@ -7,6 +7,7 @@ so that a hundred idle scanners hold no connection.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -26,7 +27,17 @@ from django.utils import timezone
 from interop.dicom import admission, dimse, pdu
 from interop.dicom.dimse import Answer, Caller, Handler, Lost, Request, Status
 from interop.dicom.elements import Malformed
-from interop.dicom.messages import Command, Field, Message, MessageReader, Sink, encode_response
+from interop.dicom.headers import MAX_META, read_file_start
+from interop.dicom.messages import (
+    RESPONSE,
+    Command,
+    Field,
+    Message,
+    MessageReader,
+    Sink,
+    encode_response,
+    encode_store_request,
+)
 from interop.dicom.upper_layer import Aborted, Data, Event, ReleaseRequested, Requested, UpperLayer
 from interop.models import AssociationLog
 from ris.audit.models import Action
@@ -137,11 +148,14 @@ class Association:
         self.reader = MessageReader(self._open_sink)
         self.contexts: dict[int, pdu.ContextAnswer] = {}
         self.peer_length = 0
+        self.taken_back: set[str] = set()
+        self._stores = 0
         self.caller: Caller | None = None
         self.has_opened = False
         self.tally = Tally()
         self._later: deque[tuple[int, int, bytes]] = deque()
         self._cancelled: set[int] = set()
+        self._replies: dict[int, int] = {}
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -196,11 +210,13 @@ class Association:
         try:
             answers = admission.negotiate(request.contexts)
             self.contexts = {answer.id: answer for answer in answers if answer.result == 0}
+            sent_back = admission.sent_back()
+            self.taken_back = {uid for uid, (_scu, scp) in request.roles.items() if scp and uid in sent_back}
             self.peer_length = request.max_length
             if 0 < self.peer_length < 64:
                 raise pdu.ProtocolError(pdu.Abort.INVALID_PARAMETER, "The peer takes no data.")
             self.layer.accepted()
-            self._send(pdu.associate_accept(request, answers, max_length=self.limits.max_length))
+            self._send(pdu.associate_accept(request, answers, max_length=self.limits.max_length, scp_of=sent_back))
             self._converse()
         except pdu.ProtocolError as wrong:
             self.tally.outcome = "protocol_error"
@@ -309,6 +325,9 @@ class Association:
             data=data,
             attribute_tags=command.attribute_tags,
             is_cancelled=lambda: self._is_cancelled(command.message_id),
+            move_destination=command.move_destination,
+            action_type_id=command.action_type_id,
+            suboperations=self if command.field == Field.C_GET else dimse.NoSuboperations(),
         )
 
     def _open_sink(self, context_id: int, command: Command) -> Sink:
@@ -394,31 +413,76 @@ class Association:
             sop_instance_uid=answer.sop_instance_uid,
             comment=answer.comment,
             error_id=answer.error_id,
+            counts=answer.counts,
         )
         units = pdu.p_data(message.context_id, command, is_command=True, max_length=self.peer_length)
         if answer.data:
             units += pdu.p_data(message.context_id, answer.data, is_command=False, max_length=self.peer_length)
         return b"".join(units)
 
+    # --- C-STORE back to who asks with C-GET
+
+    def accepts(self, sop_class_uid: str) -> tuple[str, ...]:
+        if sop_class_uid not in self.taken_back:
+            return ()
+        return tuple(one.transfer_syntax for one in self.contexts.values() if one.abstract_syntax == sop_class_uid)
+
+    def store(
+        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, path: str | os.PathLike[str]
+    ) -> int:
+        context_id = next(
+            (
+                number
+                for number, one in self.contexts.items()
+                if (one.abstract_syntax, one.transfer_syntax) == (sop_class_uid, transfer_syntax_uid)
+            ),
+            None,
+        )
+        if context_id is None or sop_class_uid not in self.taken_back:
+            return dimse.Status.CLASS_NOT_SUPPORTED
+        self._stores = self._stores % 0xFFFF + 1
+        with open(path, "rb") as file:
+            file.seek(read_file_start(file.read(MAX_META)).offset)
+            asked = encode_store_request(self._stores, sop_class_uid, sop_instance_uid)
+            units = pdu.p_data(context_id, asked, is_command=True, max_length=self.peer_length)
+            chunk = file.read(SEND_BATCH)
+            while chunk:
+                following = file.read(SEND_BATCH)
+                units += pdu.p_data(
+                    context_id, chunk, is_command=False, max_length=self.peer_length, is_last=not following
+                )
+                self._send(b"".join(units))
+                units, chunk = [], following
+        while self._stores not in self._replies:
+            self._take_aside(time.monotonic() + self.limits.pdu_seconds)
+        return self._replies.pop(self._stores)
+
     def _is_cancelled(self, message_id: int) -> bool:
         """Whether a C-CANCEL has come meanwhile; what else has come is kept for later."""
         while self._is_readable():
-            try:
-                self._receive(time.monotonic() + self.limits.pdu_seconds)
-            except OSError:
-                raise Lost("lost") from None
-            while isinstance(event := self.layer.next_event(), Data):
-                for context_id, control, content in pdu.pdvs(event.body):
-                    self._sort(context_id, control, bytes(content))
-            if event is not None:
-                raise Lost("aborted")
+            self._take_aside(time.monotonic() + self.limits.pdu_seconds)
         return message_id in self._cancelled
+
+    def _take_aside(self, deadline: float) -> None:
+        """Take what comes while a request runs: a C-CANCEL, the answer to a C-STORE of ours, or something for later."""
+        try:
+            self._receive(deadline, outcome="stalled")
+        except OSError:
+            raise Lost("lost") from None
+        while isinstance(event := self.layer.next_event(), Data):
+            for context_id, control, content in pdu.pdvs(event.body):
+                self._sort(context_id, control, bytes(content))
+        if event is not None:
+            raise Lost("aborted")
 
     def _sort(self, context_id: int, control: int, content: bytes) -> None:
         if control == 3 and not self._later:
             message = MessageReader(self._open_sink).take(context_id, control, memoryview(content))
             if message is not None and message.command.field == Field.C_CANCEL:
                 self._cancelled.add(message.command.message_id)
+                return
+            if message is not None and message.command.field == Field.C_STORE | RESPONSE:
+                self._replies[message.command.message_id] = message.command.status or 0
                 return
         self._later.append((context_id, control, content))
 

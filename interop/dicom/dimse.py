@@ -11,8 +11,10 @@ status here and nowhere else.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -24,10 +26,11 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from interop.dicom.elements import EXPLICIT, IMPLICIT, Encoding, Malformed, walk
-from interop.dicom.messages import Field
+from interop.dicom.messages import Counts, Field
 from interop.dicom.pdu import ProtocolError
 from ris.core.actor import Actor
 from ris.core.errors import AlreadyExists, Conflict, DomainError, InvalidData, InvalidTransition, NotKnown, NotPermitted
+from worklist.data import MwlScope
 
 log = structlog.get_logger("interop.dicom")
 #: Scanners break value rules daily; pydicom's warnings would print what stands there.
@@ -37,6 +40,12 @@ PLAIN_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 #: A query or a performed step is no image; what is longer is refused before it is kept.
 MAX_DATA_SET = 4 * 1024 * 1024
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
+
+
+#: C-MOVE and C-GET: answered with counts of sub-operations.
+RETRIEVES = frozenset({Field.C_MOVE, Field.C_GET})
+#: Everything with an identifier instead of an instance.
+QUERIES = RETRIEVES | {Field.C_FIND}
 
 
 class Status:
@@ -59,6 +68,11 @@ class Status:
     NOT_AUTHORIZED = 0x0124
     UNRECOGNIZED_OPERATION = 0x0211
     OUT_OF_RESOURCES = 0xA700
+    NO_MATCHES_COUNTED = 0xA701
+    SUBOPERATIONS_FAILED = 0xA702
+    MOVE_DESTINATION_UNKNOWN = 0xA801
+    NO_SUCH_ACTION = 0x0123
+    SUBOPERATIONS_WARNING = 0xB000
     DOES_NOT_MATCH = 0xA900
     UNABLE_TO_PROCESS = 0xC001
     CANNOT_UNDERSTAND = 0xC000
@@ -74,6 +88,30 @@ class Lost(Exception):
     def __init__(self, outcome: str) -> None:
         super().__init__(outcome)
         self.outcome = outcome
+
+
+class Suboperations(Protocol):
+    """C-STORE back to whoever asks with C-GET, on the same association (PS3.4 C.4.3)."""
+
+    def accepts(self, sop_class_uid: str) -> tuple[str, ...]:
+        """The transfer syntaxes in which the requestor takes objects of this class; empty: none was negotiated."""
+        ...
+
+    def store(
+        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, path: str | os.PathLike[str]
+    ) -> int:
+        """Send the Part 10 file as it lies there, in this syntax; the status of the answer. Raises Lost, OSError."""
+        ...
+
+
+class NoSuboperations:
+    def accepts(self, sop_class_uid: str) -> tuple[str, ...]:
+        return ()
+
+    def store(
+        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, path: str | os.PathLike[str]
+    ) -> int:
+        raise DimseError(Status.CLASS_NOT_SUPPORTED, "No context was negotiated for this object.")
 
 
 class DimseError(DomainError):
@@ -98,7 +136,7 @@ class Caller:
 
     @property
     def ae_title(self) -> str:
-        """The caller's own, where its row has wildcards; this and the next two are what a worklist query asks."""
+        """The caller's own, where its row has wildcards; this and the next three are what a worklist query asks."""
         return self.calling_ae_title
 
     @property
@@ -108,6 +146,10 @@ class Caller:
     @property
     def max_results(self) -> int:
         return self.peer.max_results
+
+    @cached_property
+    def scope(self) -> MwlScope:
+        return self.peer.scope
 
     def actor(self, door: str) -> Actor:
         return Actor(door, ae_title=self.calling_ae_title, address=self.address)
@@ -125,6 +167,9 @@ class Request:
     data: bytes = b""
     attribute_tags: tuple[int, ...] = ()
     is_cancelled: Callable[[], bool] = field(default=lambda: False)
+    move_destination: str = ""
+    action_type_id: int | None = None
+    suboperations: Suboperations = field(default_factory=NoSuboperations)
 
     @property
     def encoding(self) -> Encoding:
@@ -160,6 +205,11 @@ class Answer:
     sop_instance_uid: str = ""
     comment: str = ""
     error_id: int | None = None
+    counts: Counts | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        return self.status in (Status.PENDING, Status.PENDING_WARNING)
 
 
 class StoreSink(Protocol):
@@ -253,6 +303,25 @@ def n_get(sop_class: str, *, allowed_by: str, door: str) -> Callable[..., Any]:
     return _decorator(Field.N_GET, sop_class, allowed_by, door)
 
 
+def n_action(sop_class: str, *, allowed_by: str, door: str) -> Callable[..., Any]:
+    """``handler(request, actor) -> encoded action reply, or b""``; which action: ``request.action_type_id``"""
+    return _decorator(Field.N_ACTION, sop_class, allowed_by, door)
+
+
+def c_move(sop_class: str, *, allowed_by: str, door: str) -> Callable[..., Any]:
+    """``handler(request, actor) -> iterator of Answer`` with ``counts``; to where: ``request.move_destination``.
+
+    Pending ones in between; a final one with the status and the list of what failed ends it, or else Success does.
+    A cancelled request (``request.is_cancelled()``) ends with Answer(Status.CANCELLED, counts=...).
+    """
+    return _decorator(Field.C_MOVE, sop_class, allowed_by, door)
+
+
+def c_get(sop_class: str, *, allowed_by: str, door: str) -> Callable[..., Any]:
+    """As ``c_move``; the objects go through ``request.suboperations``."""
+    return _decorator(Field.C_GET, sop_class, allowed_by, door)
+
+
 def allow(handler: Handler, request: Request) -> None:
     """Raises NotPermitted when the peer's row does not open this door."""
     if not getattr(request.caller.peer, handler.allowed_by, False):
@@ -266,6 +335,9 @@ def perform(handler: Handler, request: Request) -> Iterator[Answer]:
         result = handler.function(request, request.caller.actor(handler.door))
         if handler.field == Field.C_FIND:
             yield from _matches(request, result)
+            return
+        if handler.field in RETRIEVES:
+            yield from _until_final(result)
             return
         yield _success(handler.field, request, result)
     except (Lost, ProtocolError):
@@ -283,22 +355,33 @@ def _matches(request: Request, matches: Iterable[tuple[int, bytes]]) -> Iterator
     yield Answer(Status.SUCCESS)
 
 
+def _until_final(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """Up to the first answer that is final; Success with the last counts where the handler gives none."""
+    counts = None
+    for answer in answers:
+        yield answer
+        if not answer.is_pending:
+            return
+        counts = answer.counts
+    yield Answer(Status.SUCCESS, counts=replace(counts, remaining=None) if counts else None)
+
+
 def _success(command_field: Field, request: Request, result: Any) -> Answer:
     if command_field == Field.N_CREATE:
         return Answer(Status.SUCCESS, sop_instance_uid=str(result))
-    if command_field == Field.N_GET:
-        return Answer(Status.SUCCESS, data=result, sop_instance_uid=request.sop_instance_uid)
+    if command_field in (Field.N_GET, Field.N_ACTION):
+        return Answer(Status.SUCCESS, data=result or b"", sop_instance_uid=request.sop_instance_uid)
     uid = request.sop_instance_uid if command_field in (Field.C_STORE, Field.N_SET) else ""
     return Answer(Status.SUCCESS, sop_instance_uid=uid)
 
 
 def answer_to(error: Exception, command_field: int, request: Request) -> Answer:
     """The status that says what went wrong (DESIGN 9). What is nobody's fault but ours is logged."""
-    uid = request.sop_instance_uid if command_field != Field.C_FIND else ""
+    uid = request.sop_instance_uid if command_field not in QUERIES else ""
     if isinstance(error, DimseError):
         return Answer(error.status, sop_instance_uid=uid, comment=error.detail)
     if isinstance(error, Malformed):
-        status = {Field.C_FIND: Status.DOES_NOT_MATCH, Field.C_STORE: Status.CANNOT_UNDERSTAND}
+        status = dict.fromkeys(QUERIES, Status.DOES_NOT_MATCH) | {Field.C_STORE: Status.CANNOT_UNDERSTAND}
         code = status.get(Field(command_field), Status.PROCESSING_FAILURE)
         return Answer(code, sop_instance_uid=uid, comment=str(error))
     if isinstance(error, DomainError):
@@ -314,7 +397,10 @@ def answer_to(error: Exception, command_field: int, request: Request) -> Answer:
 
 
 def _by_field(command_field: int, store: int, find: int) -> int:
-    return {Field.C_STORE: store, Field.C_FIND: find}.get(Field(command_field), Status.PROCESSING_FAILURE)
+    """``find``: of everything that asks (C-FIND, C-MOVE, C-GET share their codes)."""
+    if command_field == Field.C_STORE:
+        return store
+    return find if command_field in QUERIES else Status.PROCESSING_FAILURE
 
 
 def _refusal(error: DomainError, command_field: int, uid: str) -> Answer:
@@ -331,7 +417,7 @@ def _refusal(error: DomainError, command_field: int, uid: str) -> Answer:
     if isinstance(error, Conflict) and command_field == Field.C_STORE:
         return Answer(Status.OTHER_CONTENT, sop_instance_uid=uid, comment=comment)
     if isinstance(error, InvalidData):
-        other = Status.DOES_NOT_MATCH if command_field in (Field.C_FIND, Field.C_STORE) else 0
+        other = Status.DOES_NOT_MATCH if command_field in (*QUERIES, Field.C_STORE) else 0
         return Answer(other or Status.INVALID_ATTRIBUTE_VALUE, sop_instance_uid=uid, comment=comment)
     fallback = _by_field(command_field, Status.CANNOT_UNDERSTAND, Status.UNABLE_TO_PROCESS)
     return Answer(fallback, sop_instance_uid=uid, comment=comment)

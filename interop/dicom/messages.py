@@ -13,13 +13,18 @@ from interop.dicom.elements import IMPLICIT, Malformed, encode, walk
 
 NO_DATA_SET = 0x0101
 MAX_COMMAND = 16 * 1024
+#: This bit of a Command Field makes it a response.
+RESPONSE = 0x8000
 
 AFFECTED_SOP_CLASS, REQUESTED_SOP_CLASS = 0x00000002, 0x00000003
 COMMAND_FIELD, MESSAGE_ID, RESPONDED_ID = 0x00000100, 0x00000110, 0x00000120
+MOVE_DESTINATION, PRIORITY = 0x00000600, 0x00000700
 DATA_SET_TYPE, STATUS = 0x00000800, 0x00000900
 ERROR_COMMENT, ERROR_ID = 0x00000902, 0x00000903
 AFFECTED_INSTANCE, REQUESTED_INSTANCE = 0x00001000, 0x00001001
-ATTRIBUTE_LIST = 0x00001005
+ATTRIBUTE_LIST, ACTION_TYPE = 0x00001005, 0x00001008
+#: Number of remaining, completed, failed, and warning sub-operations
+SUBOPERATIONS = (0x00001020, 0x00001021, 0x00001022, 0x00001023)
 
 
 class Field(IntEnum):
@@ -41,7 +46,7 @@ class Field(IntEnum):
 
 @dataclass(frozen=True)
 class Command:
-    """A request's command set, as far as we read it."""
+    """A request's command set, as far as we read it; of a response the id of the request, and its status."""
 
     field: int
     message_id: int
@@ -49,6 +54,19 @@ class Command:
     sop_instance_uid: str
     has_data_set: bool
     attribute_tags: tuple[int, ...] = ()
+    move_destination: str = ""
+    action_type_id: int | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The sub-operations of a C-MOVE or C-GET (PS3.4 C.4.2.1.6). ``remaining`` None: not told, as at the end."""
+
+    remaining: int | None = None
+    completed: int = 0
+    failed: int = 0
+    warning: int = 0
 
 
 def parse_command(data: bytes) -> Command:
@@ -56,7 +74,10 @@ def parse_command(data: bytes) -> Command:
     try:
         values = {element.tag: data[element.start : element.end] for element in walk(data, IMPLICIT)}
         field = _unsigned(values[COMMAND_FIELD])
-        identifier = values[RESPONDED_ID] if field == Field.C_CANCEL else values[MESSAGE_ID]
+        is_reply = field == Field.C_CANCEL or field & RESPONSE
+        identifier = values[RESPONDED_ID] if is_reply else values[MESSAGE_ID]
+        action = _unsigned(values[ACTION_TYPE]) if values.get(ACTION_TYPE) else None
+        status = _unsigned(values[STATUS]) if field & RESPONSE else None
         has_data_set = _unsigned(values[DATA_SET_TYPE]) != NO_DATA_SET
     except (Malformed, KeyError, struct.error) as wrong:
         raise pdu.ProtocolError(pdu.Abort.NOT_SPECIFIED, f"A command set is broken: {wrong}") from None
@@ -69,6 +90,9 @@ def parse_command(data: bytes) -> Command:
         sop_instance_uid=_uid(values.get(AFFECTED_INSTANCE) or values.get(REQUESTED_INSTANCE, b"")),
         has_data_set=has_data_set,
         attribute_tags=tuple(group << 16 | element for group, element in zip(pairs[::2], pairs[1::2], strict=True)),
+        move_destination=values.get(MOVE_DESTINATION, b"").decode("ascii", "replace").strip("\0 "),
+        action_type_id=action,
+        status=status,
     )
 
 
@@ -88,12 +112,13 @@ def encode_response(
     sop_instance_uid: str = "",
     comment: str = "",
     error_id: int | None = None,
+    counts: Counts | None = None,
 ) -> bytes:
     """The command set of the response to ``command``."""
     parts = []
     if command.sop_class_uid:
         parts.append(encode(AFFECTED_SOP_CLASS, command.sop_class_uid.encode("ascii", "replace"), IMPLICIT, b"UI"))
-    parts.append(_short(COMMAND_FIELD, command.field | 0x8000))
+    parts.append(_short(COMMAND_FIELD, command.field | RESPONSE))
     parts.append(_short(RESPONDED_ID, command.message_id))
     parts.append(_short(DATA_SET_TYPE, 1 if has_data_set else NO_DATA_SET))
     parts.append(_short(STATUS, status))
@@ -103,6 +128,33 @@ def encode_response(
         parts.append(_short(ERROR_ID, error_id))
     if sop_instance_uid:
         parts.append(encode(AFFECTED_INSTANCE, sop_instance_uid.encode("ascii", "replace"), IMPLICIT, b"UI"))
+    if command.field == Field.N_ACTION and command.action_type_id is not None:
+        parts.append(_short(ACTION_TYPE, command.action_type_id))
+    if counts is not None:
+        numbers = (counts.remaining, counts.completed, counts.failed, counts.warning)
+        parts += [
+            _short(tag, min(number, 0xFFFF))
+            for tag, number in zip(SUBOPERATIONS, numbers, strict=True)
+            if number is not None
+        ]
+    return _with_length(parts)
+
+
+def encode_store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """The command set of a C-STORE-RQ, medium priority (PS3.7 9.3.1.1)."""
+    return _with_length(
+        [
+            encode(AFFECTED_SOP_CLASS, sop_class_uid.encode("ascii"), IMPLICIT, b"UI"),
+            _short(COMMAND_FIELD, Field.C_STORE),
+            _short(MESSAGE_ID, message_id),
+            _short(PRIORITY, 0),
+            _short(DATA_SET_TYPE, 1),
+            encode(AFFECTED_INSTANCE, sop_instance_uid.encode("ascii"), IMPLICIT, b"UI"),
+        ]
+    )
+
+
+def _with_length(parts: list[bytes]) -> bytes:
     body = b"".join(parts)
     return encode(0x00000000, struct.pack("<L", len(body)), IMPLICIT, b"UL") + body
 

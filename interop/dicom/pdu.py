@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
@@ -163,8 +163,10 @@ def _item(kind: int, content: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(content)) + content
 
 
-def associate_accept(request: AssociateRequest, answers: list[ContextAnswer], *, max_length: int) -> bytes:
-    """A-ASSOCIATE-AC. Of proposed roles only the requestor's SCU role is taken."""
+def associate_accept(
+    request: AssociateRequest, answers: list[ContextAnswer], *, max_length: int, scp_of: Collection[str] = ()
+) -> bytes:
+    """A-ASSOCIATE-AC. Of proposed roles the requestor's SCU role is taken, and its SCP role for ``scp_of`` (C-GET)."""
     called, calling = (
         title.encode("latin-1")[:16].ljust(16) for title in (request.called_ae_title, request.calling_ae_title)
     )
@@ -174,9 +176,9 @@ def associate_accept(request: AssociateRequest, answers: list[ContextAnswer], *,
         items.append(_item(0x21, bytes([answer.id, 0, answer.result, 0]) + syntax))
     accepted = {answer.abstract_syntax for answer in answers if answer.result == 0}
     user = [_item(0x51, struct.pack(">L", max_length)), _item(0x52, IMPLEMENTATION_CLASS_UID.encode())]
-    for uid, (scu, _scp) in request.roles.items():
+    for uid, (scu, scp) in request.roles.items():
         if uid in accepted:
-            user.append(_item(0x54, struct.pack(">H", len(uid)) + uid.encode() + bytes([int(scu), 0])))
+            user.append(_item(0x54, struct.pack(">H", len(uid)) + uid.encode() + bytes([scu, scp and uid in scp_of])))
     user.append(_item(0x55, IMPLEMENTATION_VERSION.encode()))
     items.append(_item(0x50, b"".join(user)))
     body = struct.pack(">HH", 1, 0) + called + calling + bytes(32) + b"".join(items)
@@ -196,13 +198,16 @@ def abort(reason: Abort = Abort.NOT_SPECIFIED) -> bytes:
     return HEADER.pack(Kind.ABORT, 4) + bytes([0, 0, 2, reason])
 
 
-def p_data(context_id: int, data: bytes, *, is_command: bool, max_length: int) -> list[bytes]:
-    """P-DATA-TF units that carry one message part, none longer than the peer takes (0: any length)."""
+def p_data(context_id: int, data: bytes, *, is_command: bool, max_length: int, is_last: bool = True) -> list[bytes]:
+    """P-DATA-TF units that carry one message part, none longer than the peer takes (0: any length).
+
+    ``is_last``: the part ends with this piece of it.
+    """
     room = (max_length or 1 << 20) - 6
     parts = [data[at : at + room] for at in range(0, len(data), room)] or [b""]
     out: list[bytes] = []
     for number, part in enumerate(parts, 1):
-        control = int(is_command) | (2 if number == len(parts) else 0)
+        control = int(is_command) | (2 if is_last and number == len(parts) else 0)
         out.append(HEADER.pack(Kind.P_DATA, len(part) + 6) + PDV_HEADER.pack(len(part) + 2, context_id, control))
         out.append(part)
     return out

@@ -14,7 +14,7 @@ from pynetdicom.dsutils import decode
 
 from interop.dicom import pdu
 from interop.dicom.elements import IMPLICIT, encode, encode_items
-from interop.dicom.messages import Field, encode_response, parse_command
+from interop.dicom.messages import Command, Field, encode_response, parse_command
 from interop.models import AssociationLog
 
 WORKLIST, VERIFICATION, CT_IMAGE = "1.2.840.10008.5.1.4.31", "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"
@@ -278,3 +278,149 @@ def test_a_response_parses_back():
     answer = encode_response(asked, 0xA700, sop_instance_uid="1.2.3", comment="x" * 200)
     decoded = decode(BytesIO(answer), True, True)
     assert (decoded.Status, decoded.CommandField, len(decoded.ErrorComment)) == (0xA700, 0x8001, 64)
+
+
+# --- sub-operations, actions, roles
+
+
+PATIENT_ROOT_GET, PATIENT_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.1.3", "1.2.840.10008.5.1.4.1.2.1.2"
+COMMITMENT = "1.2.840.10008.1.20.1"
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Handlers that exist for one test."""
+    from interop.dicom import admission, dimse
+
+    monkeypatch.setattr(dimse, "_handlers", dict(dimse._handlers))
+    monkeypatch.setattr(dimse, "_syntaxes", dict(dimse._syntaxes))
+    admission.sent_back.cache_clear()
+    yield dimse
+    admission.sent_back.cache_clear()
+
+
+def retrieving(scp, context: str, *, takes_back: bool):
+    from pynetdicom import AE, build_role, evt
+
+    taken = []
+
+    def on_store(event):
+        taken.append((event.request.AffectedSOPInstanceUID, bytes(event.encoded_dataset(include_meta=False))))
+        return 0x0000
+
+    ae = AE(ae_title="CT1")
+    ae.add_requested_context(context)
+    ae.add_requested_context(CT_IMAGE, SYNTAX)
+    roles = [build_role(CT_IMAGE, scu_role=True, scp_role=True)] if takes_back else []
+    line = ae.associate(
+        "127.0.0.1", scp.port, ae_title="ALPHA", ext_neg=roles, evt_handlers=[(evt.EVT_C_STORE, on_store)]
+    )
+    return line, taken
+
+
+def part_10_file(path, size: int) -> bytes:
+    from interop.dicom.headers import file_meta
+
+    data = encode(0x00080018, b"1.2.3\0", IMPLICIT) + encode(0x7FE00010, random.randbytes(size), IMPLICIT)
+    path.write_bytes(file_meta(CT_IMAGE, "1.2.3", SYNTAX) + data)
+    return data
+
+
+@pytest.mark.parametrize("size", [0, 200, 65536 - 26, 300_000])
+def test_c_get_sends_objects_back_where_the_role_was_negotiated(scp, registered, tmp_path, size):
+    from pydicom import Dataset
+
+    file = tmp_path / "one.dcm"
+    data = part_10_file(file, size)
+
+    @registered.c_get(PATIENT_ROOT_GET, allowed_by="may_store", door="retrieve")
+    def on_get(request, actor):
+        syntaxes = request.suboperations.accepts(CT_IMAGE)
+        done = failed = 0
+        for remaining in (2, 1, 0):
+            yield registered.Answer(0xFF00, counts=registered.Counts(remaining + 1, done, failed))
+            for syntax in syntaxes:
+                done += request.suboperations.store(CT_IMAGE, f"1.2.{remaining}", syntax, file) == 0
+            failed += not syntaxes
+        yield registered.Answer(0xB000 if failed else 0, counts=registered.Counts(None, done, failed))
+
+    for takes_back in (True, False):
+        line, taken = retrieving(scp, PATIENT_ROOT_GET, takes_back=takes_back)
+        asked = Dataset()
+        asked.QueryRetrieveLevel = "STUDY"
+        answers = [status for status, _identifier in line.send_c_get(asked, PATIENT_ROOT_GET)]
+        line.release()
+        last = answers[-1]
+        assert [answer.Status for answer in answers[:-1]] == [0xFF00] * 3
+        assert "NumberOfRemainingSuboperations" not in last
+        assert taken == ([(f"1.2.{n}", data) for n in (2, 1, 0)] if takes_back else [])
+        counted = (last.Status, last.NumberOfCompletedSuboperations, last.NumberOfFailedSuboperations)
+        assert counted == ((0, 3, 0) if takes_back else (0xB000, 0, 3))
+
+
+def test_c_get_is_cancelled_between_two_objects(scp, registered, tmp_path):
+    from pydicom import Dataset
+
+    file = tmp_path / "one.dcm"
+    part_10_file(file, 100)
+
+    @registered.c_get(PATIENT_ROOT_GET, allowed_by="may_store", door="retrieve")
+    def on_get(request, actor):
+        for number in range(1000):
+            if request.is_cancelled():
+                yield registered.Answer(0xFE00, counts=registered.Counts(1000 - number, number))
+                return
+            request.suboperations.store(CT_IMAGE, f"1.2.{number + 1}", SYNTAX, file)
+            yield registered.Answer(0xFF00, counts=registered.Counts(999 - number, number + 1))
+
+    line, taken = retrieving(scp, PATIENT_ROOT_GET, takes_back=True)
+    asked = Dataset()
+    asked.QueryRetrieveLevel = "STUDY"
+    answers = []
+    for status, _identifier in line.send_c_get(asked, PATIENT_ROOT_GET, msg_id=7):
+        answers.append(status)
+        if len(answers) == 2:
+            line.send_c_cancel(7, query_model=PATIENT_ROOT_GET)
+    line.release()
+    assert answers[-1].Status == 0xFE00
+    assert answers[-1].NumberOfRemainingSuboperations + answers[-1].NumberOfCompletedSuboperations == 1000
+    assert 2 <= len(taken) < 1000
+
+
+def test_c_move_tells_its_counts_and_its_destination(scp, registered):
+    from pydicom import Dataset
+
+    asked_for = []
+
+    @registered.c_move(PATIENT_ROOT_MOVE, allowed_by="may_store", door="retrieve")
+    def on_move(request, actor):
+        asked_for.append(request.move_destination)
+        yield registered.Answer(0xFF00, counts=registered.Counts(1, 1, 0, 0))
+
+    line, _taken = retrieving(scp, PATIENT_ROOT_MOVE, takes_back=False)
+    asked = Dataset()
+    asked.QueryRetrieveLevel = "STUDY"
+    answers = [status for status, _identifier in line.send_c_move(asked, "PACS", PATIENT_ROOT_MOVE)]
+    line.release()
+    assert asked_for == ["PACS"]
+    assert [(one.Status, one.NumberOfCompletedSuboperations) for one in answers] == [(0xFF00, 1), (0, 1)]
+
+
+def test_an_action_is_answered_with_its_type(scp, registered):
+    from pydicom import Dataset
+
+    @registered.n_action(COMMITMENT, allowed_by="may_store", door="commitment")
+    def on_action(request, actor):
+        if request.action_type_id != 1:
+            raise registered.DimseError(registered.Status.NO_SUCH_ACTION, "There is no such action.")
+        return b""
+
+    line, _taken = retrieving(scp, COMMITMENT, takes_back=False)
+    asked = Dataset()
+    asked.TransactionUID = "1.2.3.4"
+    for action, status in ((1, 0x0000), (2, 0x0123)):
+        answer, _reply = line.send_n_action(asked, action, COMMITMENT, "1.2.840.10008.1.20.1.1")
+        assert answer.Status == status
+    line.release()
+    told = parse_command(encode_response(Command(Field.N_ACTION, 3, COMMITMENT, "1.2.3", True, action_type_id=1), 0))
+    assert (told.field, told.message_id, told.action_type_id, told.status) == (0x8130, 3, 1, 0)
