@@ -269,6 +269,7 @@ register_nav(
         perms.CALL_PATIENT,
         order=35,
     ),
+    NavItem("plan", gettext_lazy("Staff and closures"), "plan", "users", "work", perms.PLAN_STAFF, order=33),
     NavItem(
         "waiting_room_displays",
         gettext_lazy("Displays"),

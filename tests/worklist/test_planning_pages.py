@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -12,8 +14,14 @@ from ris.core.actor import SYSTEM, Actor
 from ris.tenants.context import use_facility
 from tests.factories.orders import make_catalogue, make_order, make_user
 from tests.factories.worklist import at, booked, ct_procedure, make_station
-from worklist.models import Reservation, SlotOffer, WaitingEntry
-from worklist.services import add_to_waiting_list, cancel_appointment, hold_slot
+from worklist.models import Closure, Reservation, ReservedTime, Shift, SlotOffer, WaitingEntry
+from worklist.services import (
+    add_to_waiting_list,
+    cancel_appointment,
+    hold_slot,
+    plan_shift,
+    set_staff_profile,
+)
 
 NAIROBI = timezone.get_fixed_timezone(180)
 
@@ -237,3 +245,98 @@ def test_pages_have_a_fixed_number_of_queries_and_are_light(sign_in):
     assert cost(reverse("waiting_list"))[0] == waiting[0]
     assert cost(reverse("slot_search"), **found(procedure))[0] == search[0]
     assert search[1] < 60_000
+
+
+# --- staff and closures
+
+
+@pytest.mark.parametrize(("role", "status"), [("clerk", 200), ("it_admin", 200), ("referring_physician", 403)])
+def test_who_sees_staff_and_closures(sign_in, role, status):
+    assert sign_in(role).get(reverse("plan")).status_code == status
+
+
+def test_a_shift_is_planned_warned_of_and_withdrawn(sign_in):
+    client, station = sign_in("clerk"), make_station()
+    other = make_station(ae_title="CT2", room="ct2")
+    person = make_user("technologist")
+    week = f"{reverse('plan')}?week={day_of(at(8))}"
+    sent = {
+        "form": "shift",
+        "technologist": str(person.uuid),
+        "room": station.room.code,
+        "day": day_of(at(8)),
+        "begins": "22:00",
+        "ends": "06:00",
+    }
+    assert client.post(week, sent).status_code == 302
+    shift = Shift.objects.get()
+    assert shift.ends_at - shift.starts_at == timedelta(hours=8)
+    words = words_of(client.post(week, {**sent, "room": other.room.code}, follow=True))
+    assert "is also planned in" in words and words.count("22:00–06:00") >= 2
+    client.post(reverse("plan_withdraw", args=["shift", shift.uuid]))
+    shift.refresh_from_db()
+    assert shift.withdrawn_at is not None
+    refused = client.post(week, {**sent, "technologist": ""})
+    assert refused.status_code == 422 and Shift.objects.count() == 2
+
+
+def test_a_room_is_closed_and_opened_again(sign_in):
+    client, station = sign_in("technologist"), make_station()
+    sent = {
+        "form": "closure",
+        "place": f"room:{station.room.code}",
+        "kind": "maintenance",
+        "first_day": day_of(at(8)),
+        "begins": "00:00",
+        "last_day": day_of(at(8)),
+        "ends": "",
+        "reason": "Tube changed",
+    }
+    assert "Tube changed" in words_of(client.post(reverse("plan"), sent, follow=True))
+    closure = Closure.objects.get()
+    assert closure.ends_at - closure.starts_at == timedelta(days=1)
+    backwards = client.post(reverse("plan"), {**sent, "last_day": day_of(at(8, days=-1)), "ends": "10:00"})
+    assert backwards.status_code == 400 and "It must end after it begins." in words_of(backwards)
+    client.post(reverse("plan_withdraw", args=["closure", closure.uuid]))
+    closure.refresh_from_db()
+    assert closure.withdrawn_at is not None
+
+
+def test_a_time_is_kept_every_week(sign_in):
+    client, station = sign_in("clerk"), make_station()
+    sent = {
+        "form": "reserved",
+        "room": station.room.code,
+        "weekday": "2",
+        "begins": "10:00",
+        "ends": "11:00",
+        "kept_for": "stat",
+        "opens_minutes_before": "90",
+    }
+    assert client.post(reverse("plan"), sent).status_code == 302
+    kept = ReservedTime.objects.get()
+    assert (kept.weekday, kept.opens_minutes_before) == (2, 90)
+    client.post(reverse("plan_withdraw", args=["reserved", kept.uuid]))
+    kept.refresh_from_db()
+    assert kept.withdrawn_at is not None
+    assert client.post(reverse("plan_withdraw", args=["nothing", kept.uuid])).status_code == 404
+
+
+def test_the_week_asks_the_same_number_of_queries_however_many_shifts(sign_in):
+    client, station = sign_in("clerk"), make_station()
+
+    def count() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            client.get(reverse("plan"))
+        return len(queries)
+
+    person = make_user("technologist")
+    set_staff_profile(person, actor=SYSTEM)
+    plan_shift(technologist=person, room=station.room, starts_at=at(8), ends_at=at(9), actor=SYSTEM)
+    count()
+    before = count()
+    for number in range(4):
+        who = make_user("technologist")
+        set_staff_profile(who, actor=SYSTEM)
+        plan_shift(technologist=who, room=station.room, starts_at=at(9 + number), ends_at=at(10 + number), actor=SYSTEM)
+    assert count() == before

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from worklist.web import board, console, exceptions, moves, reminders, schedule, search, ticket, waiting
+from worklist.web import board, console, exceptions, moves, planning, reminders, schedule, search, ticket, waiting
 
 urlpatterns = [
     path("schedule/", schedule.schedule_day, name="schedule_day"),
@@ -18,6 +18,8 @@ urlpatterns = [
     path("schedule/waiting/offers/<uuid:uuid>/accept/", waiting.offer_accept, name="offer_accept"),
     path("schedule/waiting/offers/<uuid:uuid>/decline/", waiting.offer_decline, name="offer_decline"),
     path("schedule/book/<uuid:uuid>/", schedule.schedule_book, name="schedule_book"),
+    path("schedule/plan/", planning.plan, name="plan"),
+    path("schedule/plan/<slug:what>/<uuid:uuid>/withdraw/", planning.plan_withdraw, name="plan_withdraw"),
     path("schedule/block/", schedule.schedule_block, name="schedule_block"),
     path("schedule/sheet/", schedule.schedule_sheet, name="schedule_sheet"),
     path("schedule/exams/<uuid:uuid>/ticket/", ticket.ticket, name="ticket"),
