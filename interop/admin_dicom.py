@@ -7,12 +7,25 @@ from typing import Any
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from interop.dicom.peers import RIGHTS, echo_peer, save_peer
+from interop.dicom.peers import RIGHTS, SERVED, echo_peer, save_peer
 from interop.models import AssociationLog, DicomPeer
 from interop.permissions import MANAGE_INTERFACES, VIEW_INTERFACES
 from ris.accounts.admin_base import FacilityModelAdmin, ReadOnlyAdmin, service_action
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData
+
+WORKLIST_FIELDS = [
+    "sees_all_stations",
+    "shown_stations",
+    "shown_modalities",
+    "hidden_statuses",
+    "hides_blocked",
+    "hides_restricted",
+    "days_back",
+    "days_ahead",
+    "max_results",
+]
+SPELLING_FIELDS = ["character_set", "name_groups", "name_in_capitals", "name_with_affixes"]
 
 
 def echo_or_refuse(peer: DicomPeer, *, actor: Actor) -> None:
@@ -32,8 +45,9 @@ class DicomPeerAdmin(FacilityModelAdmin):
     fieldsets = [
         (None, {"fields": ["ae_title", "description", "is_active"]}),
         (_("Calls us"), {"fields": ["allowed_addresses", *RIGHTS.values()]}),
-        (_("Worklist"), {"fields": ["sees_all_stations", "max_results", "character_set"]}),
-        (_("Is called"), {"fields": ["host", "port"]}),
+        (_("Worklist: what it sees"), {"fields": WORKLIST_FIELDS}),
+        (_("Worklist: how it is told"), {"fields": SPELLING_FIELDS}),
+        (_("Is called"), {"fields": ["host", "port", "uses_tls", *SERVED.values()]}),
     ]
 
     def service_create(self, cleaned: dict[str, Any], actor: Actor) -> DicomPeer:

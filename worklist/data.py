@@ -167,6 +167,31 @@ class MwlQuery:
 
 
 @dataclass(frozen=True)
+class MwlScope:
+    """How much of the worklist a peer is shown, whatever it asks for. The defaults are everything."""
+
+    #: AE titles; what any station of their modalities may take is theirs too
+    stations: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    hidden_statuses: tuple[str, ...] = ()
+    hides_blocked: bool = False
+    hides_restricted: bool = False
+    #: for queries that name no date; None is no limit
+    days_back: int | None = None
+    days_ahead: int | None = None
+
+
+@dataclass(frozen=True)
+class MwlPeer:
+    """Who asks for a worklist, and how far its rights reach."""
+
+    ae_title: str
+    sees_all_stations: bool = False
+    max_results: int = 500
+    scope: MwlScope = field(default_factory=MwlScope)
+
+
+@dataclass(frozen=True)
 class FreeSlot:
     room: Any
     starts_at: datetime

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from pydicom import charset
@@ -35,6 +36,37 @@ def transliterated(text: str, encoding: str = "ascii") -> str:
             plain = "".join(part for part in plain if not unicodedata.combining(part))
             out.append(plain.encode(encoding, "replace").decode(encoding) if plain else "")
     return "".join(out)
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a peer is told text and names. ``character_set``: a value of (0008,0005); empty is ISO_IR 6."""
+
+    character_set: str = UTF8
+    #: component groups of names: all, alphabetic, or ideographic (that one first, where there is one)
+    groups: str = "all"
+    in_capitals: bool = False
+    with_affixes: bool = True
+
+    @property
+    def changes_names(self) -> bool:
+        return self.groups != "all" or self.in_capitals or not self.with_affixes
+
+    def name(self, text: str) -> str:
+        """A PN value as the peer wants it; several values stay several."""
+        return "\\".join(self._one_name(one) for one in text.split("\\"))
+
+    def _one_name(self, text: str) -> str:
+        groups = text.rstrip(" ").split("=")
+        if self.groups == "alphabetic" and groups[0].strip("^ "):
+            groups = groups[:1]
+        elif self.groups == "ideographic" and len(groups) > 1 and groups[1].strip("^ "):
+            groups = [groups[1]]
+        if not self.with_affixes:
+            groups = ["^".join(group.split("^")[:3]).rstrip("^") for group in groups]
+        if self.in_capitals:
+            groups = [group.upper() for group in groups]
+        return "=".join(groups).rstrip("=")
 
 
 @lru_cache(256)

@@ -30,6 +30,14 @@ RIGHTS = {
     "commit": "may_commit",
     "query": "may_query",
 }
+#: What a peer that we call is sent, or asked.
+SERVED = {
+    "mpps": "forward_mpps",
+    "images": "forward_images",
+    "availability": "receives_availability",
+    "rejections": "receives_rejections",
+    "archive": "is_archive",
+}
 FIELDS = frozenset(
     {
         "description",
@@ -37,10 +45,22 @@ FIELDS = frozenset(
         "host",
         "port",
         "sees_all_stations",
+        "shown_stations",
+        "shown_modalities",
+        "hidden_statuses",
+        "hides_blocked",
+        "hides_restricted",
+        "days_back",
+        "days_ahead",
         "max_results",
         "character_set",
+        "name_groups",
+        "name_in_capitals",
+        "name_with_affixes",
         "is_active",
+        "uses_tls",
         *RIGHTS.values(),
+        *SERVED.values(),
     }
 )
 REFUSED_SHOWN = 20

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydicom.datadict import keyword_for_tag
 
-from interop.dicom.charsets import TEXT_VRS, UTF8, decode, encode_text, terms_of
+from interop.dicom.charsets import TEXT_VRS, UTF8, Spelling, decode, encode_text, terms_of
 from interop.dicom.dimse import Request, Status, c_find
 from interop.dicom.elements import (
     IMPLICIT,
@@ -53,6 +53,8 @@ STUDY_INSTANCE_UID = 0x0020000D
 DATE = re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}")
 TIME = re.compile(r"\d{2}(:?\d{2}(:?\d{2}(\.\d{1,6})?)?)?")
 
+PLAIN = Spelling()
+
 #: Requested keys: (tag, None) or (tag, keys of the item; empty means all of them).
 Shape = tuple[tuple[int, Any], ...]
 
@@ -62,7 +64,7 @@ def on_find(request: Request, actor: Actor) -> Iterator[tuple[int, bytes]]:
     if len(request.data) > MAX_IDENTIFIER:
         raise Malformed("The identifier is too long.")
     query, shape = parse_identifier(request.data, request.encoding)
-    character_set = request.caller.peer.character_set
+    spelling = request.caller.peer.spelling
     found = list(worklist_items(query, peer=request.caller))
     patients = (
         ScheduledProcedureStep.objects.filter(pk__in=[pk for pk, _item in found])
@@ -70,7 +72,7 @@ def on_find(request: Request, actor: Actor) -> Iterator[tuple[int, bytes]]:
         .distinct()
     )
     record_read(actor, VIEW_STEP, patients=patients, detail={"page": "worklist", "rows": len(found)})
-    return (select(item, shape, request.encoding, character_set) for _pk, item in found)
+    return (select(item, shape, request.encoding, spelling) for _pk, item in found)
 
 
 @lru_cache(512)
@@ -152,9 +154,10 @@ def _shape_of(elements: Any) -> Shape:
 
 
 @lru_cache(4096)
-def select(item: bytes, shape: Shape, encoding: Encoding, character_set: str = UTF8) -> tuple[int, bytes]:
+def select(item: bytes, shape: Shape, encoding: Encoding, spelling: Spelling = PLAIN) -> tuple[int, bytes]:
     """(status, identifier): the requested keys of a rendered item. 0xFF01 when one of them is not supported."""
-    selection = _Selection(item, encoding, character_set or "ISO_IR 6")
+    character_set = spelling.character_set
+    selection = _Selection(item, encoding, spelling)
     body = selection.keys(walk(item, IMPLICIT), shape)
     if character_set and (selection.has_other_letters or character_set == UTF8):
         body = encode(CHARACTER_SET, character_set.encode("ascii", "replace"), encoding) + body
@@ -162,8 +165,9 @@ def select(item: bytes, shape: Shape, encoding: Encoding, character_set: str = U
 
 
 class _Selection:
-    def __init__(self, item: bytes, encoding: Encoding, character_set: str) -> None:
-        self.item, self.encoding, self.character_set = item, encoding, character_set
+    def __init__(self, item: bytes, encoding: Encoding, spelling: Spelling) -> None:
+        self.item, self.encoding, self.spelling = item, encoding, spelling
+        self.character_set = spelling.character_set or "ISO_IR 6"
         self.is_complete, self.has_other_letters = True, False
 
     def keys(self, elements: Any, shape: Shape) -> bytes:
@@ -184,6 +188,8 @@ class _Selection:
 
     def value(self, element: Element) -> bytes:
         raw = self.item[element.start : element.end]
+        if element.vr == b"PN" and self.spelling.changes_names:
+            raw = self.spelling.name(raw.decode("utf-8", "replace")).encode()
         if element.vr not in TEXT_VRS or raw.isascii():
             return raw
         self.has_other_letters = True

@@ -1,7 +1,7 @@
 """Who we speak with, and every message."""
 
 from interop.models.messages import Hl7Destination, InboundMessage, MessageStatus, OutboundMessage, OutboundStatus
-from interop.models.peers import AssociationLog, DicomPeer
+from interop.models.peers import AssociationLog, DicomPeer, NameGroups
 
 __all__ = [
     "AssociationLog",
@@ -9,6 +9,7 @@ __all__ = [
     "Hl7Destination",
     "InboundMessage",
     "MessageStatus",
+    "NameGroups",
     "OutboundMessage",
     "OutboundStatus",
 ]

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from pydicom import charset
 from simple_history.models import HistoricalRecords
 
+from interop.dicom.charsets import Spelling
+from orders.models import Modality
 from ris.core.lifecycle import Recorded
+from worklist.data import MwlScope
 from worklist.models.rooms import ae_title_validator
+from worklist.models.schedule import OFFERED
+
+
+def character_set_validator(value: str) -> None:
+    """The terms of (0008,0005), separated by backslashes; the first may be empty (PS3.3 C.12.1.1.2)."""
+    terms = [term.strip() for term in value.split("\\")]
+    unknown = [term for number, term in enumerate(terms) if term not in CHARACTER_SETS and (term or number)]
+    if unknown or ("ISO_IR 192" in terms and len(terms) > 1):
+        raise ValidationError(
+            _("%(value)s is no character set of DICOM; one is for example ISO_IR 192, ISO_IR 100 or ISO 2022 IR 87."),
+            params={"value": value},
+        )
+
+
+CHARACTER_SETS = frozenset(charset.python_encoding) - {"", "ISO 2022 58", "ISO 2022 GBK"}
+OFFERED_STATUSES = [(status.value, status.label) for status in OFFERED]
+
+
+class NameGroups(models.TextChoices):
+    """Which component groups of a name (PS3.5 6.2.1.2) a peer is told."""
+
+    ALL = "all", _("all that there are")
+    ALPHABETIC = "alphabetic", _("the alphabetic one only")
+    IDEOGRAPHIC = "ideographic", _("the ideographic one first, where there is one")
 
 
 class DicomPeer(Recorded):
@@ -30,8 +59,50 @@ class DicomPeer(Recorded):
     may_commit = models.BooleanField(_("may ask for storage commitment"), default=False)
     may_query = models.BooleanField(_("may query and retrieve"), default=False)
     sees_all_stations = models.BooleanField(_("sees the worklist of all stations"), default=True)
+    shown_stations = ArrayField(
+        models.CharField(max_length=16, validators=[ae_title_validator]),
+        default=list,
+        blank=True,
+        verbose_name=_("sees only these stations"),
+        help_text=_("AE titles, separated by commas. Empty: no limit."),
+    )
+    shown_modalities = ArrayField(
+        models.CharField(max_length=4, choices=Modality.choices),
+        default=list,
+        blank=True,
+        verbose_name=_("sees only these modalities"),
+        help_text=_("Separated by commas. Empty: no limit."),
+    )
+    hidden_statuses = ArrayField(
+        models.CharField(max_length=16, choices=OFFERED_STATUSES),
+        default=list,
+        blank=True,
+        verbose_name=_("does not see steps that are"),
+        help_text=_("SCHEDULED, ARRIVED or READY. Started and finished steps are never shown."),
+    )
+    hides_blocked = models.BooleanField(_("does not see steps that safety screening blocks"), default=False)
+    hides_restricted = models.BooleanField(_("does not see restricted patients"), default=False)
+    days_back = models.PositiveSmallIntegerField(
+        _("days back"), null=True, blank=True, help_text=_("Of queries without a date. Empty: no limit.")
+    )
+    days_ahead = models.PositiveSmallIntegerField(
+        _("days ahead"), null=True, blank=True, help_text=_("Of queries without a date. Empty: no limit.")
+    )
     max_results = models.PositiveIntegerField(_("most answers"), default=500)
-    character_set = models.CharField(_("character set"), max_length=32, default="ISO_IR 192")
+    character_set = models.CharField(
+        _("character set"), max_length=64, default="ISO_IR 192", validators=[character_set_validator]
+    )
+    name_groups = models.CharField(
+        _("component groups of names"), max_length=16, choices=NameGroups.choices, default=NameGroups.ALL
+    )
+    name_in_capitals = models.BooleanField(_("names in capital letters"), default=False)
+    name_with_affixes = models.BooleanField(_("names with prefix and suffix"), default=True)
+    uses_tls = models.BooleanField(_("is called over TLS"), default=False)
+    forward_mpps = models.BooleanField(_("is sent performed steps (MPPS)"), default=False)
+    forward_images = models.BooleanField(_("is sent every complete study"), default=False)
+    receives_availability = models.BooleanField(_("is told when images are available"), default=False)
+    receives_rejections = models.BooleanField(_("is sent rejection notes"), default=False)
+    is_archive = models.BooleanField(_("is asked for earlier studies"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
 
     history = HistoricalRecords()
@@ -47,6 +118,24 @@ class DicomPeer(Recorded):
 
     def __str__(self) -> str:
         return self.ae_title
+
+    @property
+    def scope(self) -> MwlScope:
+        """How much of the worklist it is shown, whatever it asks for."""
+        return MwlScope(
+            stations=tuple(self.shown_stations),
+            modalities=tuple(self.shown_modalities),
+            hidden_statuses=tuple(self.hidden_statuses),
+            hides_blocked=self.hides_blocked,
+            hides_restricted=self.hides_restricted,
+            days_back=self.days_back,
+            days_ahead=self.days_ahead,
+        )
+
+    @property
+    def spelling(self) -> Spelling:
+        """How it is told text and names."""
+        return Spelling(self.character_set, self.name_groups, self.name_in_capitals, self.name_with_affixes)
 
 
 class AssociationLog(models.Model):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -17,7 +16,7 @@ from ris.core.actor import SYSTEM
 from ris.core.errors import InvalidData
 from tests.factories.orders import make_actor, make_catalogue, make_order, make_patient, make_practitioner
 from tests.factories.worklist import at, booked, ct_procedure, make_station, step_of
-from worklist.data import MwlQuery
+from worklist.data import MwlPeer, MwlQuery
 from worklist.selectors import preview, read_item, worklist_items
 from worklist.services import ensure_questionnaires, ensure_step, override_screening, record_screening
 
@@ -234,10 +233,10 @@ def test_a_peer_sees_what_its_rights_allow():
     here, there = ct_procedure(), ct_procedure()
     booked(here)
     booked(there, station=make_station("CT2"))
-    bound = SimpleNamespace(ae_title="CT1", sees_all_stations=False, max_results=500)
+    bound = MwlPeer("CT1")
     assert found(MwlQuery(), peer=bound) == [here.accession_number]
     assert found(MwlQuery(station_ae_title="CT2"), peer=bound) == []
-    free = SimpleNamespace(ae_title="WS1", sees_all_stations=True, max_results=1)
+    free = MwlPeer("WS1", sees_all_stations=True, max_results=1)
     assert len(found(MwlQuery(), peer=free)) == 1
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import time
+from datetime import time, timedelta
 from fnmatch import translate
 from io import BytesIO
 from typing import Any, Protocol
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 
 from ris.core.errors import InvalidData
-from worklist.data import MwlQuery
+from worklist.data import MwlQuery, MwlScope
 from worklist.models import ScheduledProcedureStep, Station
 from worklist.services.images import parse_date, parse_time
 
@@ -31,6 +32,7 @@ class Peer(Protocol):
     ae_title: str
     sees_all_stations: bool
     max_results: int
+    scope: MwlScope
 
 
 def worklist_items(query: MwlQuery, *, peer: Peer | None = None) -> Iterator[tuple[int, bytes]]:
@@ -60,8 +62,10 @@ def _limit(query: MwlQuery, peer: Peer | None) -> int:
 
 def matching_steps(query: MwlQuery, *, peer: Peer | None = None) -> QuerySet[ScheduledProcedureStep]:
     condition = Q(is_on_worklist=True)
-    if peer is not None and not peer.sees_all_stations:
-        condition &= _station(peer.ae_title)
+    if peer is not None:
+        if not peer.sees_all_stations:
+            condition &= _station(peer.ae_title)
+        condition &= _shown(peer.scope, query)
     if query.station_ae_title.strip():
         condition &= _station(query.station_ae_title.strip())
     condition &= _moment(query.start_date.strip(), query.start_time.strip())
@@ -82,6 +86,29 @@ def _station(title: str) -> Q:
     """Steps of the station, and those that any station of its modality may take. Single value only (Table K.6-1)."""
     shared = Q(modality__in=Station.objects.filter(ae_title=title, is_active=True).values("modality"))
     return Q(key_station_ae__in=[title, ""]) & (Q(key_station_ae=title) | shared)
+
+
+def _shown(scope: MwlScope, query: MwlQuery) -> Q:
+    """What the peer's row leaves of the worklist, whatever it asks for."""
+    condition = Q()
+    if scope.stations:
+        shared = Station.objects.filter(ae_title__in=scope.stations, is_active=True).values("modality")
+        condition &= Q(key_station_ae__in=scope.stations) | Q(key_station_ae="", modality__in=shared)
+    if scope.modalities:
+        condition &= Q(modality__in=scope.modalities)
+    if scope.hidden_statuses:
+        condition &= ~Q(status__in=scope.hidden_statuses)
+    if scope.hides_blocked:
+        condition &= Q(is_blocked=False)
+    if scope.hides_restricted:
+        condition &= Q(procedure__order__patient__is_restricted=False)
+    if _is_universal(query.start_date.strip()):
+        today = timezone.localdate()
+        if scope.days_back is not None:
+            condition &= Q(key_date__gte=today - timedelta(days=scope.days_back))
+        if scope.days_ahead is not None:
+            condition &= Q(key_date__lte=today + timedelta(days=scope.days_ahead))
+    return condition
 
 
 # --- C.2.2.2.1 single value, C.2.2.2.4 wildcard

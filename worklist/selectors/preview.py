@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 from django.utils import timezone
 from pydicom.multival import MultiValue
@@ -11,7 +10,7 @@ from pydicom.multival import MultiValue
 from ris.audit.service import record_read
 from ris.core.actor import Actor
 from worklist import permissions as perms
-from worklist.data import MwlQuery
+from worklist.data import MwlPeer, MwlQuery
 from worklist.models import ScheduledProcedureStep
 from worklist.selectors.mwl import Peer, read_item, worklist_items
 
@@ -29,7 +28,7 @@ def preview(
 ) -> list[PreviewLine]:
     """The items that a station gets for a day (DA, a range, or "" for all; today without); recorded as a read."""
     actor.require(perms.VIEW_STEP)
-    asks = peer or SimpleNamespace(ae_title=ae_title, sees_all_stations=False, max_results=500)
+    asks = peer or MwlPeer(ae_title)
     today = f"{timezone.localdate():%Y%m%d}" if day is None else day
     query = MwlQuery(station_ae_title=ae_title, start_date=today, modality=modality)
     found = list(worklist_items(query, peer=asks))
