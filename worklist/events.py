@@ -152,6 +152,29 @@ class StudyCompleted(Event):
 
 
 @dataclass(frozen=True)
+class ImagesRejected(Event):
+    """``subject``: the study; ``instances`` of it are out of use. ``reason_code``: the title of the rejection note."""
+
+    name = "worklist.images_rejected"
+
+    study: str = ""
+    instances: tuple[str, ...] = ()
+    reason_code: str = ""
+    rejection: str = ""
+
+
+@dataclass(frozen=True)
+class ImagesRestored(Event):
+    """``subject``: the study; a rejection is undone, its ``instances`` are in use again."""
+
+    name = "worklist.images_restored"
+
+    study: str = ""
+    instances: tuple[str, ...] = ()
+    rejection: str = ""
+
+
+@dataclass(frozen=True)
 class ExceptionRaised(Event):
     """``subject``: the exception; a person must look."""
 

@@ -43,6 +43,7 @@ LOAD_WORKLIST = declare("worklist.load_worklist", _("Load worklist items from ou
 
 VIEW_STUDY = declare("worklist.view_study", _("See images"), *CLINICAL, "qa_lead", "medical_physicist", REFERRER)
 STORE_STUDY = declare("worklist.store_study", _("Store images"), TECHNOLOGIST, RADIOLOGIST)
+REJECT_IMAGES = declare("worklist.reject_images", _("Reject images, and restore them"), TECHNOLOGIST, RADIOLOGIST)
 RESOLVE_EXCEPTION = declare(
     "worklist.resolve_exception", _("Resolve exceptions and link images"), TECHNOLOGIST, RADIOLOGIST
 )

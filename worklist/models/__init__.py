@@ -1,14 +1,28 @@
 from worklist.models.closures import Closure, ClosureKind, KeptFor, ReservedTime
+from worklist.models.console import (
+    AdverseEvent,
+    AdverseKind,
+    AdverseOutcome,
+    ExamCompletion,
+    Exposure,
+    ImageCount,
+    Product,
+    Severity,
+)
 from worklist.models.images import ExceptionItem, ExceptionKind, ImagingInstance, ImagingSeries, ImagingStudy
 from worklist.models.lookups import Like
 from worklist.models.performed import (
+    ConsumableKind,
     ConsumableUse,
+    DeviationReason,
     PerformedProcedureStep,
     PPSStatus,
     RejectedExposure,
+    Route,
     TechnologistNote,
     TimeOut,
 )
+from worklist.models.rejections import ImageRejection, RejectionReason
 from worklist.models.reminders import AppointmentReminder, ContactPreference, ReminderChannel, ReminderStatus
 from worklist.models.rooms import OpeningHours, Room, RoomCapability, Station
 from worklist.models.schedule import (
@@ -21,7 +35,14 @@ from worklist.models.schedule import (
     ScheduledProcedureStep,
     SPSStatus,
 )
-from worklist.models.screening import Effect, Question, Questionnaire, QuestionnaireAssignment, ScreeningAnswer
+from worklist.models.screening import (
+    Effect,
+    OverrideBy,
+    Question,
+    Questionnaire,
+    QuestionnaireAssignment,
+    ScreeningAnswer,
+)
 from worklist.models.staff import Shift, Skill, SkillRequirement, StaffProfile
 from worklist.models.tickets import QueueTicket, WaitingRoomDisplay
 from worklist.models.waiting import (
@@ -36,6 +57,18 @@ from worklist.models.waiting import (
 )
 
 __all__ = [
+    "OverrideBy",
+    "Route",
+    "DeviationReason",
+    "ConsumableKind",
+    "Severity",
+    "Product",
+    "ImageCount",
+    "Exposure",
+    "ExamCompletion",
+    "AdverseOutcome",
+    "AdverseKind",
+    "AdverseEvent",
     "LIVE",
     "OFFERED",
     "OPEN_STEPS",
@@ -50,6 +83,7 @@ __all__ = [
     "Effect",
     "ExceptionItem",
     "ExceptionKind",
+    "ImageRejection",
     "ImagingInstance",
     "ImagingSeries",
     "ImagingStudy",
@@ -64,6 +98,7 @@ __all__ = [
     "QuestionnaireAssignment",
     "QueueTicket",
     "RejectedExposure",
+    "RejectionReason",
     "ReminderChannel",
     "ReminderStatus",
     "Reservation",

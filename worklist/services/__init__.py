@@ -41,6 +41,7 @@ from worklist.services.images import OtherContent, index_instance
 from worklist.services.loading import load_worklist_item
 from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
 from worklist.services.questionnaires import ensure_questionnaires
+from worklist.services.rejection import keep_rejection_note, reject_images, restore_images
 from worklist.services.reminders import set_contact_preference
 from worklist.services.rendering import render_step
 from worklist.services.rooms import ensure_station
@@ -107,6 +108,7 @@ __all__ = [
     "find_slots",
     "hold_slot",
     "index_instance",
+    "keep_rejection_note",
     "link_exception",
     "link_performed_step",
     "link_study",
@@ -123,6 +125,7 @@ __all__ = [
     "record_reject",
     "record_screening",
     "record_time_out",
+    "reject_images",
     "release_hold",
     "render_step",
     "renew_display",
@@ -130,6 +133,7 @@ __all__ = [
     "reschedule_appointment",
     "reserve_time",
     "resolve_exception",
+    "restore_images",
     "set_contact_preference",
     "set_opening_hours",
     "set_staff_profile",
