@@ -29,7 +29,7 @@ from worklist.events import (
     SlotFreed,
     SlotOffered,
 )
-from worklist.models import ExceptionItem, ExceptionKind, OfferStatus, Reservation, Room, SlotOffer
+from worklist.models import ExceptionItem, ExceptionKind, OfferStatus, Reservation, Room, SlotOffer, WaitingEntry
 from worklist.services import rendering
 from worklist.services.booking import release_procedure
 from worklist.services.completeness import claim_studies, note_images_complete
@@ -110,9 +110,10 @@ def stop_waiting(event: AppointmentBooked) -> None:
 
 @subscribe(ProcedureStatusChanged, name="worklist.leave_waiting_list", in_transaction=True)
 def leave_waiting_list(event: ProcedureStatusChanged) -> None:
-    if event.status in ENDS_WAITING:
-        procedure = RequestedProcedure.objects.get(uuid=event.subject)
-        close_waiting(procedure, is_booked=False, actor=SYSTEM)
+    if event.status not in ENDS_WAITING:
+        return
+    for entry in WaitingEntry.objects.open().filter(procedure__uuid=event.subject).select_related("procedure"):
+        close_waiting(entry.procedure, is_booked=False, actor=SYSTEM)
 
 
 @subscribe(AppointmentCancelled, name="worklist.wait_again", in_transaction=True)

@@ -80,10 +80,12 @@ from orders.services.invoices import credit_invoice, issue_invoices, record_paym
 from orders.services.lifecycle import (
     mark_amended,
     mark_arrived,
+    mark_called_off,
     mark_completed_by_technologist,
     mark_discontinued,
     mark_distributed,
     mark_images_complete,
+    mark_limited,
     mark_no_show,
     mark_performed,
     mark_preliminary,
@@ -94,6 +96,7 @@ from orders.services.lifecycle import (
     mark_started,
     mark_unscheduled,
     mark_verified,
+    put_back,
     undo_arrival,
 )
 from orders.services.links import give_after_unmerge, link_patients, move_order, move_row, unlink_patients
@@ -116,6 +119,7 @@ from orders.services.patients import (
     retire_identifier,
     set_restricted,
     update_patient,
+    withdraw_access,
 )
 
 __all__ = [
@@ -168,10 +172,12 @@ __all__ = [
     "make_downtime_pack",
     "mark_amended",
     "mark_arrived",
+    "mark_called_off",
     "mark_completed_by_technologist",
     "mark_discontinued",
     "mark_distributed",
     "mark_images_complete",
+    "mark_limited",
     "mark_no_show",
     "mark_performed",
     "mark_preliminary",
@@ -189,6 +195,7 @@ __all__ = [
     "note_pack_printed",
     "preview_catalogue",
     "protocol_procedure",
+    "put_back",
     "record_authorisation",
     "record_paper_times",
     "record_payment",
@@ -225,6 +232,7 @@ __all__ = [
     "void_downtime_form",
     "void_downtime_forms",
     "void_supply",
+    "withdraw_access",
     "withdraw_authorisation",
     "withdraw_coverage",
     "withdraw_document",

@@ -57,6 +57,8 @@ STAMPS = {
     S.FINAL: "verified_at",
     S.DISTRIBUTED: "distributed_at",
 }
+#: What is known of an exam's way from the door to the result.
+PROGRESS_STAMPS = frozenset({*STAMPS.values(), "images_complete_at", "completed_by_technologist_at"})
 HELD = frozenset({S.INFO_REQUESTED, S.ON_HOLD})
 EARLY = frozenset({S.REQUESTED, S.VETTING, *HELD})
 
@@ -332,8 +334,54 @@ def mark_no_show(procedure: RequestedProcedure, *, actor: Actor) -> RequestedPro
 
 
 @transaction.atomic
+def mark_called_off(procedure: RequestedProcedure, *, code: str, text: str = "", actor: Actor) -> RequestedProcedure:
+    """Begun by mistake, nothing was made: who asked for it no longer wants it, or it was ordered twice."""
+    procedure = locked_procedure(procedure)
+    shift(procedure, S.SCHEDULED, actor=actor, reason=_("Not begun after all"), started_at=None)
+    shift(procedure, S.CANCELLED, actor=actor, reason=_("Called off"), reason_code=code, reason_text=text[:200])
+    return procedure
+
+
+@transaction.atomic
+def mark_limited(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    """Discontinued, yet there are images to be read."""
+    at = procedure.images_complete_at or timezone.now()
+    return _reach(procedure, S.READY_TO_READ, actor=actor, reason=_("Limited study to be read"), images_complete_at=at)
+
+
+@transaction.atomic
+def put_back(
+    procedure: RequestedProcedure, *, status: str, stamps: dict[str, datetime | None], reason: str, actor: Actor
+) -> RequestedProcedure:
+    """What was done turned out to be another exam's, or not: the status and times that are true again.
+
+    The only move outside the table of transitions; for reconciliation, which records what was before.
+    """
+    procedure = locked_procedure(procedure)
+    previous = procedure.status
+    procedure.status, procedure.status_changed_at = str(status), timezone.now()
+    for name in sorted(set(stamps) & PROGRESS_STAMPS):
+        setattr(procedure, name, stamps[name])
+    procedure.save_as(actor, reason)
+    refresh_order(procedure.order, actor=actor)
+    publish(
+        ProcedureStatusChanged(
+            str(procedure.uuid),
+            accession_number=procedure.accession_number,
+            version=procedure.version,
+            status=procedure.status,
+            previous=previous,
+        ),
+        actor=actor,
+    )
+    return procedure
+
+
+@transaction.atomic
 def mark_report_withdrawn(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
-    """Its signed report was retracted as entered in error: it is to be read anew."""
+    """Its signed report was retracted as entered in error: it is to be read anew, if its images are still its own."""
+    if procedure.status in OPEN_BEFORE_EXAM:
+        return procedure
     return _reach(procedure, S.READY_TO_READ, actor=actor, reason=_("Report retracted"), verified_at=None)
 
 

@@ -10,8 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
 from orders.models import RequestedProcedure
+from ris.core.actor import Actor
 from ris.core.ids import new_uid
-from ris.core.lifecycle import Lifecycle, PublicModel
+from ris.core.lifecycle import Lifecycle, PublicModel, signed
 from worklist.models.rooms import Station
 from worklist.models.schedule import ScheduledProcedureStep
 from worklist.querysets import PerformedStepQuerySet
@@ -60,6 +61,7 @@ class PerformedProcedureStep(Lifecycle):
     series = models.JSONField(default=list, help_text="[{uid, description, protocol, instances: [...]}]")
 
     history = HistoricalRecords(m2m_fields=[scheduled_steps], excluded_fields=["attributes"])
+    _historian = (history,)
     objects = PerformedStepQuerySet.as_manager()
 
     class Meta:
@@ -74,6 +76,12 @@ class PerformedProcedureStep(Lifecycle):
 
     def __str__(self) -> str:
         return f"{self.performed_procedure_step_id or self.sop_instance_uid} ({self.status})"
+
+    def write_history(self, kind: str, actor: Actor, reason: str) -> None:
+        """One history row for a row and its links that were written together; ``kind``: + or ~."""
+        self._history_user = actor.user
+        self._change_reason = signed(reason, actor)
+        self._historian[0].create_historical_record(self, kind)
 
     @property
     def is_final(self) -> bool:
@@ -98,6 +106,29 @@ class PerformedProcedureStep(Lifecycle):
         return step.audit_patient if step else None
 
 
+class ConsumableKind(models.TextChoices):
+    CONTRAST = "contrast", _("Contrast medium")
+    MEDICINE = "medicine", _("Medicine")
+    TRACER = "tracer", _("Radiopharmaceutical")
+    DEVICE = "device", _("Device or supply")
+
+
+class Route(models.TextChoices):
+    """CID 11, Route of Administration (SNOMED CT)"""
+
+    INTRAVENOUS = "47625008", _("Into a vein")
+    INTRA_ARTERIAL = "58100008", _("Into an artery")
+    ORAL = "26643006", _("By mouth")
+    RECTAL = "37161004", _("By rectum")
+    INTRAMUSCULAR = "78421000", _("Into a muscle")
+    SUBCUTANEOUS = "34206005", _("Under the skin")
+    INTRATHECAL = "72607000", _("Into the spinal canal")
+    INTRA_ARTICULAR = "12130007", _("Into a joint")
+    NASAL = "46713006", _("By the nose")
+    VAGINAL = "16857009", _("By the vagina")
+    INTRAVESICAL = "372471009", _("Into the bladder")
+
+
 class ConsumableUse(PublicModel):
     """Contrast and other things used, with lot, as the technologist recorded them."""
 
@@ -106,12 +137,29 @@ class ConsumableUse(PublicModel):
     code = models.CharField(_("code"), max_length=32, blank=True)
     quantity = models.DecimalField(_("quantity"), max_digits=8, decimal_places=2)
     unit = models.CharField(_("unit"), max_length=16, default="mL")
+    kind = models.CharField(_("kind"), max_length=12, choices=ConsumableKind.choices, default=ConsumableKind.CONTRAST)
+    product = models.ForeignKey(
+        "worklist.Product", null=True, blank=True, on_delete=models.PROTECT, related_name="uses", verbose_name=_("product")
+    )
     lot = models.CharField(_("lot"), max_length=40, blank=True)
-    route = models.CharField(_("route"), max_length=40, blank=True)
+    expires_on = models.DateField(_("expires"), null=True, blank=True)
+    route = models.CharField(_("route"), max_length=16, choices=Route.choices, blank=True)
+    rate = models.DecimalField(_("rate (mL/s)"), max_digits=4, decimal_places=1, null=True, blank=True)
+    given_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("given by"),
+    )
     has_extravasated = models.BooleanField(_("extravasation"), default=False)
     used_at = models.DateTimeField(default=timezone.now)
     recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     withdrawn_at = models.DateTimeField(null=True, blank=True)
+    corrects = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="corrected_by", verbose_name=_("corrects")
+    )
 
     history = HistoricalRecords()
 
@@ -122,6 +170,11 @@ class ConsumableUse(PublicModel):
 
     def __str__(self) -> str:
         return f"{self.label} {self.quantity} {self.unit}"
+
+    @property
+    def was_expired(self) -> bool:
+        """True when the pack was over its date on the day it was used."""
+        return self.expires_on is not None and self.expires_on < timezone.localtime(self.used_at).date()
 
     @property
     def audit_patient(self):
@@ -137,8 +190,18 @@ class RejectedExposure(PublicModel):
     reason_code = models.CharField(_("reason"), max_length=16)
     note = models.CharField(_("note"), max_length=200, blank=True)
     count = models.PositiveSmallIntegerField(_("count"), default=1)
+    is_repeated = models.BooleanField(_("made again"), default=True)
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("made by"),
+    )
     recorded_at = models.DateTimeField(default=timezone.now)
     recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
 
     history = HistoricalRecords()
 
@@ -161,6 +224,12 @@ class TimeOut(PublicModel):
         _("identified by"), default=list, help_text="At least two keys of codes.IDENTIFIED_BY."
     )
     checks = models.JSONField(_("checked"), default=list, help_text="Keys of codes.TIME_OUT_CHECKS.")
+    is_wristband_verified = models.BooleanField(
+        _("wristband verified"), default=False, help_text=_("It was scanned, and it is this patient's.")
+    )
+    patient = models.UUIDField(_("patient"), null=True, editable=False, help_text=_("Whom it was about, then."))
+    exam_code = models.CharField(_("exam"), max_length=16, blank=True, editable=False)
+    laterality = models.CharField(_("side"), max_length=1, blank=True, editable=False)
     done_at = models.DateTimeField(default=timezone.now)
     done_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
 
@@ -174,8 +243,30 @@ class TimeOut(PublicModel):
         return f"time-out {self.done_at:%Y-%m-%d %H:%M}"
 
     @property
+    def still_holds(self) -> bool:
+        """False once the exam is another one, on another side or of another patient than was looked at."""
+        procedure = self.procedure
+        if self.patient is None:
+            return True
+        seen = (self.patient, self.exam_code, self.laterality)
+        return seen == (procedure.order.patient.uuid, procedure.code[:16], procedure.laterality)
+
+    @property
     def audit_patient(self):
         return self.procedure.audit_patient
+
+
+class DeviationReason(models.TextChoices):
+    """Why an exam was not done as it was protocolled."""
+
+    PATIENT = "patient", _("The patient's condition")
+    COOPERATION = "cooperation", _("The patient could not cooperate")
+    CONTRAST = "contrast", _("Contrast not possible")
+    EQUIPMENT = "equipment", _("Equipment")
+    RADIOLOGIST = "radiologist", _("The radiologist said so")
+    FINDING = "finding", _("What the images showed")
+    PROTOCOL = "protocol", _("The protocol did not fit")
+    OTHER = "other", _("Other")
 
 
 class TechnologistNote(PublicModel):
@@ -183,6 +274,10 @@ class TechnologistNote(PublicModel):
 
     procedure = models.ForeignKey(RequestedProcedure, on_delete=models.PROTECT, related_name="technologist_notes")
     is_as_protocolled = models.BooleanField(_("done as protocolled"), default=True)
+    protocol_used = models.CharField(_("protocol used"), max_length=64, blank=True)
+    deviation_reason = models.CharField(
+        _("reason of the change"), max_length=16, choices=DeviationReason.choices, blank=True
+    )
     deviation = models.CharField(_("what was changed, and why"), max_length=200, blank=True)
     chips = models.JSONField(_("in short"), default=list, help_text="Keys of codes.NOTE_CHIPS.")
     text = models.TextField(_("note to the radiologist"), blank=True)

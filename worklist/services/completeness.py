@@ -157,10 +157,13 @@ def studies_of(step: PerformedProcedureStep) -> list[ImagingStudy]:
 
 def link_studies_of(step: PerformedProcedureStep, *, actor: Actor) -> None:
     """Images that came before, or under another Study UID (group case), belong to the step's procedures too."""
+    studies = studies_of(step)
+    if not studies:
+        return
     procedures = list(
         RequestedProcedure.objects.filter(steps__performed_steps=step).select_related("order__patient").distinct()
     )
-    for study in studies_of(step):
+    for study in studies:
         known = set(study.procedures.values_list("pk", flat=True))
         if not known and study.exceptions.open().exists():
             continue

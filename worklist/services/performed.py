@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -22,7 +22,7 @@ from ris.core.ids import is_valid_uid
 from ris.events.bus import publish
 from worklist import permissions as perms
 from worklist.data import PerformedStepData, ScheduledStepReference
-from worklist.events import ExamDiscontinued, ExamPerformed, StepStarted
+from worklist.events import ExamPerformed, StepStarted
 from worklist.models import (
     OFFERED,
     ExceptionKind,
@@ -32,14 +32,12 @@ from worklist.models import (
     ScheduledProcedureStep,
     SPSStatus,
 )
-from worklist.services import completeness, rendering
-from worklist.services.arrival import open_appointment, release_no_show
+from worklist.services import completeness, discontinued, rendering
+from worklist.services.arrival import open_appointment
 from worklist.services.matching import Agreement, Sent, agreement, differences
-from worklist.services.steps import make_step, move_steps, offer
+from worklist.services.steps import move_steps
 from worklist.services.support import lock_procedures, now, raise_exception, station_of
 
-WRONG_ENTRY, DID_NOT_ARRIVE = "110514", "110507"
-TRY_AGAIN = ("110501", "110516")
 STARTABLE = (
     ProcedureStatus.REQUESTED,
     ProcedureStatus.VETTING,
@@ -71,20 +69,14 @@ def start_performed_step(
     if data.status != PPSStatus.IN_PROGRESS:
         words = _("A performed step is created IN PROGRESS.")
         raise InvalidData(words, errors={"status": words})
-    if PerformedProcedureStep.objects.filter(sop_instance_uid=sop_instance_uid).exists():
-        raise _already_there()
     found = _find_steps(data.scheduled_steps or ())
-    procedures = lock_procedures(step.procedure_id for step in found)
+    rows = _locked_with_procedures(found)
     step = _new_step(sop_instance_uid, data, actor)
-    try:
-        with transaction.atomic():
-            step.save_as(actor, "Started by the modality")
-    except IntegrityError:
-        raise _already_there() from None
-    agreeing = _who_agrees(step, procedures, _sent(data), actor)
-    matched = [row for row in found if row.procedure_id in {procedure.pk for procedure in agreeing}]
-    if matched:
-        link(step, matched, actor=actor)
+    agreeing, differing = _who_agrees(rows, _sent(data))
+    _insert(step, agreeing, actor)
+    _tell_who_differs(step, differing, _sent(data), actor)
+    if agreeing:
+        _follow(step, agreeing, actor=actor)
     elif not found:
         raise_exception(
             ExceptionKind.UNSCHEDULED_STEP,
@@ -93,8 +85,34 @@ def start_performed_step(
             actor=actor,
             detail={"sop_instance_uid": sop_instance_uid},
         )
-    _tell_started(step, agreeing, actor)
+    _tell_started(step, list({row.procedure_id: row.procedure for row in agreeing}.values()), actor)
     return step
+
+
+def _locked_with_procedures(found: list[ScheduledProcedureStep]) -> list[ScheduledProcedureStep]:
+    """Orders and procedures first, then the steps, with all that rendering and matching read."""
+    if not found:
+        return []
+    lock_procedures(row.procedure_id for row in found)
+    return rendering.renderable(pk__in=[row.pk for row in found])
+
+
+def _insert(step: PerformedProcedureStep, scheduled: list[ScheduledProcedureStep], actor: Actor) -> None:
+    """The row and its links, with one row of history that knows both. Raises AlreadyExists."""
+    step.skip_history_when_saving = True  # type: ignore[attr-defined]
+    try:
+        step.save()
+    except IntegrityError:
+        raise _already_there() from None
+    del step.skip_history_when_saving  # type: ignore[attr-defined]
+    _link_rows(step, scheduled)
+    step.write_history("+", actor, "Started by the modality")
+
+
+def _link_rows(step: PerformedProcedureStep, scheduled: list[ScheduledProcedureStep]) -> None:
+    through = PerformedProcedureStep.scheduled_steps.through
+    links = [through(performedprocedurestep=step, scheduledprocedurestep=row) for row in scheduled]
+    through.objects.bulk_create(links, ignore_conflicts=True)
 
 
 def _already_there() -> AlreadyExists:
@@ -209,14 +227,22 @@ def _rank(row: ScheduledProcedureStep, order: tuple) -> int:
 
 
 def _who_agrees(
+    rows: list[ScheduledProcedureStep], sent: Sent
+) -> tuple[list[ScheduledProcedureStep], list[RequestedProcedure]]:
+    """The steps whose patient is not contradicted, and the procedures of the others."""
+    verdicts: dict[int, bool] = {}
+    for row in rows:
+        if row.procedure_id not in verdicts:
+            verdicts[row.procedure_id] = agreement(row.procedure.order.patient, sent) is not Agreement.DIFFERS
+    differing = {row.procedure_id: row.procedure for row in rows if not verdicts[row.procedure_id]}
+    return [row for row in rows if verdicts[row.procedure_id]], list(differing.values())
+
+
+def _tell_who_differs(
     step: PerformedProcedureStep, procedures: list[RequestedProcedure], sent: Sent, actor: Actor
-) -> list[RequestedProcedure]:
-    """Those whose patient is not contradicted; each other one is put before a person."""
-    agreeing = []
+) -> None:
+    """Each exam whose patient is another one is put before a person."""
     for procedure in procedures:
-        if agreement(procedure.order.patient, sent) is not Agreement.DIFFERS:
-            agreeing.append(procedure)
-            continue
         raise_exception(
             ExceptionKind.STEP_PATIENT_DIFFERS,
             performed_step=step,
@@ -225,7 +251,6 @@ def _who_agrees(
             actor=actor,
             detail={"differs": differences(procedure.order.patient, sent)},
         )
-    return agreeing
 
 
 def _tell_started(step: PerformedProcedureStep, procedures: list[RequestedProcedure], actor: Actor) -> None:
@@ -246,7 +271,11 @@ def _tell_started(step: PerformedProcedureStep, procedures: list[RequestedProced
 def link(step: PerformedProcedureStep, scheduled: list[ScheduledProcedureStep], *, actor: Actor) -> None:
     """Tie a performed step to the scheduled ones, and let them follow its status."""
     step.scheduled_steps.add(*scheduled)
-    steps = rendering.renderable(pk__in=[row.pk for row in scheduled])
+    _follow(step, rendering.renderable(pk__in=[row.pk for row in scheduled]), actor=actor)
+
+
+def _follow(step: PerformedProcedureStep, steps: list[ScheduledProcedureStep], *, actor: Actor) -> None:
+    """``steps``: locked and linked."""
     for row in steps:
         if row.is_blocked and not step.is_manual:
             raise_exception(
@@ -261,7 +290,7 @@ def link(step: PerformedProcedureStep, scheduled: list[ScheduledProcedureStep], 
             _alarm_called_off(step, row, actor)
     _start_steps(step, steps, actor)
     if step.status == PPSStatus.COMPLETED:
-        _complete_steps(step, steps, actor)
+        _complete_steps(step, rendering.renderable(pk__in=[row.pk for row in steps]), actor)
     completeness.link_studies_of(step, actor=actor)
 
 
@@ -280,24 +309,27 @@ def _alarm_called_off(step: PerformedProcedureStep, row: ScheduledProcedureStep,
 
 
 def _start_steps(step: PerformedProcedureStep, steps: list[ScheduledProcedureStep], actor: Actor) -> None:
-    for row in steps:
-        if row.procedure.status in STARTABLE and row.status not in CALLED_OFF:
-            orders.mark_started(row.procedure, at=step.started_at, actor=actor)
-            _reservation_to(row.procedure, ReservationStatus.ARRIVED, "Exam started", actor)
-    pks = [row.pk for row in steps if row.status in OFFERED or row.status == SPSStatus.COMPLETED]
-    move_steps(rendering.renderable(pk__in=pks), SPSStatus.STARTED, actor, "Started")
+    """The steps first, so that what follows the procedure finds them off the worklist already."""
+    begins = {
+        row.procedure_id: row.procedure
+        for row in steps
+        if row.procedure.status in STARTABLE and row.status not in CALLED_OFF
+    }
+    runs = [row for row in steps if row.status in OFFERED or row.status == SPSStatus.COMPLETED]
+    move_steps(runs, SPSStatus.STARTED, actor, "Started")
+    for procedure in begins.values():
+        orders.mark_started(procedure, at=step.started_at, actor=actor)
+        reservation_to(procedure, ReservationStatus.ARRIVED, "Exam started", actor)
 
 
 @service(perms.PERFORM_STEP)
 def update_performed_step(*, sop_instance_uid: str, changes: PerformedStepData, actor: Actor) -> PerformedProcedureStep:
     """N-SET. Raises NotKnown (0x0112), StepIsFinal (0x0110 with A710), InvalidData (0x0106)."""
-    known = PerformedProcedureStep.objects.filter(sop_instance_uid=sop_instance_uid).first()
-    if known is None:
+    pk = PerformedProcedureStep.objects.filter(sop_instance_uid=sop_instance_uid).values_list("pk", flat=True).first()
+    if pk is None:
         raise NotKnown(_("There is no performed step of that UID."))
-    linked = list(known.scheduled_steps.values_list("pk", "procedure_id"))
-    lock_procedures(procedure for _step, procedure in linked)
-    steps = rendering.renderable(pk__in=[pk for pk, _procedure in linked])
-    step = PerformedProcedureStep.locked(known.pk)
+    steps = _locked_with_procedures(list(ScheduledProcedureStep.objects.filter(performed_steps=pk)))
+    step = PerformedProcedureStep.locked(pk)
     status = changes.status or step.status
     if step.is_final:
         raise StepIsFinal(
@@ -323,30 +355,21 @@ def end(step: PerformedProcedureStep, status: str, steps: list[ScheduledProcedur
     if status == PPSStatus.COMPLETED:
         _complete_steps(step, steps, actor)
     elif status == PPSStatus.DISCONTINUED:
-        _discontinue_steps(step, steps, actor)
+        discontinued.follow(step, steps, actor)
     if step.is_final and steps:
         completeness.expect_images(step, actor=actor)
 
 
-def _others_run(row: ScheduledProcedureStep, step: PerformedProcedureStep) -> bool:
+def others_run(row: ScheduledProcedureStep, step: PerformedProcedureStep) -> bool:
     return row.performed_steps.filter(status=PPSStatus.IN_PROGRESS).exclude(pk=step.pk).exists()
 
 
 def _complete_steps(step: PerformedProcedureStep, steps: list[ScheduledProcedureStep], actor: Actor) -> None:
-    done = [row for row in steps if not _others_run(row, step)]
-    move_steps(
-        rendering.renderable(pk__in=[row.pk for row in done], status=SPSStatus.STARTED),
-        SPSStatus.COMPLETED,
-        actor,
-        "Completed",
-    )
-    for procedure in _procedures_of(done):
+    """``steps``: locked, and their procedures as the database has them now."""
+    done = [row for row in steps if not others_run(row, step)]
+    move_steps([row for row in done if row.status == SPSStatus.STARTED], SPSStatus.COMPLETED, actor, "Completed")
+    for procedure in {row.procedure_id: row.procedure for row in done}.values():
         finish_procedure(procedure, step.ended_at, actor)
-
-
-def _procedures_of(steps: Iterable[ScheduledProcedureStep]) -> list[RequestedProcedure]:
-    """Fresh from the database, each once; they are locked by the caller."""
-    return lock_procedures(row.procedure_id for row in steps)
 
 
 def finish_procedure(procedure: RequestedProcedure, ended_at: Any, actor: Actor) -> bool:
@@ -357,7 +380,7 @@ def finish_procedure(procedure: RequestedProcedure, ended_at: Any, actor: Actor)
         return False
     orders.mark_performed(procedure, at=ended_at, actor=actor)
     orders.draft_charges(procedure, actor=actor if actor.may(MANAGE_CHARGE) else SYSTEM)
-    _reservation_to(procedure, ReservationStatus.FULFILLED, "Exam performed", actor)
+    reservation_to(procedure, ReservationStatus.FULFILLED, "Exam performed", actor)
     publish(
         ExamPerformed(str(procedure.uuid), accession_number=procedure.accession_number, version=procedure.version),
         actor=actor,
@@ -365,102 +388,7 @@ def finish_procedure(procedure: RequestedProcedure, ended_at: Any, actor: Actor)
     return True
 
 
-# --- discontinued: the reason decides (CID 9300/9301)
-
-
-def _discontinue_steps(step: PerformedProcedureStep, steps: list[ScheduledProcedureStep], actor: Actor) -> None:
-    code = step.discontinuation_code or "110513"
-    if not steps:
-        return
-    for procedure in _procedures_of(steps):
-        own = [row for row in steps if row.procedure_id == procedure.pk and not _others_run(row, step)]
-        if not own:
-            continue
-        if code == WRONG_ENTRY:
-            _take_back(step, procedure, own, actor)
-        else:
-            _stop(step, procedure, own, code, actor)
-
-
-def _started(rows: list[ScheduledProcedureStep]) -> list[ScheduledProcedureStep]:
-    return rendering.renderable(pk__in=[row.pk for row in rows], status=SPSStatus.STARTED)
-
-
-def _take_back(
-    step: PerformedProcedureStep, procedure: RequestedProcedure, rows: list[ScheduledProcedureStep], actor: Actor
-) -> None:
-    """Somebody chose the wrong entry: the exam waits again, what was done is another one's."""
-    if procedure.status == ProcedureStatus.IN_PROGRESS and not _has_completed(procedure):
-        orders.mark_scheduled(procedure, actor=actor)
-        _reservation_to(procedure, ReservationStatus.BOOKED, "Wrong worklist entry", actor)
-    move_steps(_started(rows), SPSStatus.SCHEDULED, actor, "Wrong worklist entry")
-    step.scheduled_steps.remove(*rows)
-    raise_exception(
-        ExceptionKind.WRONG_ENTRY,
-        performed_step=step,
-        procedure=procedure,
-        station=step.station,
-        actor=actor,
-        detail={"scheduled_procedure_step_ids": [row.scheduled_procedure_step_id for row in rows]},
-    )
-
-
-def _has_completed(procedure: RequestedProcedure) -> bool:
-    return procedure.steps.filter(status=SPSStatus.COMPLETED).exists()
-
-
-def _stop(
-    step: PerformedProcedureStep,
-    procedure: RequestedProcedure,
-    rows: list[ScheduledProcedureStep],
-    code: str,
-    actor: Actor,
-) -> None:
-    move_steps(_started(rows), SPSStatus.DISCONTINUED, actor, f"Discontinued: {code}")
-    if procedure.status == ProcedureStatus.IN_PROGRESS and not _has_completed(procedure):
-        _stop_procedure(step, procedure, rows, code, actor)
-    elif procedure.status == ProcedureStatus.IN_PROGRESS:
-        finish_procedure(procedure, step.ended_at, actor)
-    raise_exception(
-        ExceptionKind.DISCONTINUED,
-        performed_step=step,
-        procedure=procedure,
-        station=step.station,
-        actor=actor,
-        detail={"code": code, "instances": step.instance_count},
-    )
-    publish(
-        ExamDiscontinued(
-            str(procedure.uuid), accession_number=procedure.accession_number, version=procedure.version, code=code
-        ),
-        actor=actor,
-    )
-
-
-def _stop_procedure(
-    step: PerformedProcedureStep,
-    procedure: RequestedProcedure,
-    rows: list[ScheduledProcedureStep],
-    code: str,
-    actor: Actor,
-) -> None:
-    if code == DID_NOT_ARRIVE:
-        orders.mark_scheduled(procedure, actor=actor)
-        release_no_show(procedure, actor)
-        orders.mark_no_show(procedure, actor=actor)
-        return
-    if code in TRY_AGAIN:
-        orders.mark_scheduled(procedure, actor=actor)
-        _reservation_to(procedure, ReservationStatus.CANCELLED, "To be done on another machine", actor)
-        again = make_step(_procedures_of(rows)[0], station=None, starts_at=now())
-        again.save_as(actor, "To be done on another machine")
-        offer(again, actor)
-        return
-    orders.mark_discontinued(procedure, code=code, text=step.discontinuation_meaning, actor=actor)
-    _reservation_to(procedure, ReservationStatus.FULFILLED, "Exam discontinued", actor)
-
-
-def _reservation_to(procedure: RequestedProcedure, status: str, reason: str, actor: Actor) -> None:
+def reservation_to(procedure: RequestedProcedure, status: str, reason: str, actor: Actor) -> None:
     """The open appointment, when it has not got there yet."""
     reservation = open_appointment(procedure)
     if reservation is not None and reservation.status != status:
