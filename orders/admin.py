@@ -127,6 +127,7 @@ class PatientAdmin(EmergencyMixin, FacilityModelAdmin):
         service_action(_("Restrict"), services.set_restricted, form=ReasonForm, is_restricted=True),
         service_action(_("Open again for all"), services.set_restricted, form=ReasonForm, is_restricted=False),
         service_action(_("Give a person access"), services.grant_access, form=GrantForm),
+        service_action(_("Take a person's access away"), services.withdraw_access, form=GrantForm),
         *IDENTITY_ACTIONS,
     )
     fieldsets = (
@@ -420,6 +421,7 @@ class CatalogueForm(forms.ModelForm):
             "needs_vetting",
             "needs_protocol",
             "needs_completion_before_reading",
+            "needs_consent",
             "rvu",
             "is_active",
         )

@@ -337,6 +337,13 @@ def grant_access(patient: Patient, *, user: User, actor: Actor) -> Patient:
 
 
 @service(perms.RESTRICT_PATIENT)
+def withdraw_access(patient: Patient, *, user: User, actor: Actor) -> Patient:
+    """Take one person's own access away; may be repeated. What the audit noted of it stays."""
+    PatientUserObjectPermission.objects.filter(user=user, content_object=patient).delete()
+    return patient
+
+
+@service(perms.RESTRICT_PATIENT)
 def set_restricted(patient: Patient, *, is_restricted: bool, reason: str, actor: Actor) -> Patient:
     """Restrict a patient, or open the record again; says why."""
     patient = Patient.locked(patient.pk)

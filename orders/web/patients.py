@@ -268,6 +268,7 @@ def patient_detail(request: HttpRequest, patient: Patient) -> HttpResponse:
         "may_merge": actor.may(perms.MERGE_PATIENTS) and patient.merged_into_id is None,
         "may_add_document": actor.may(perms.ADD_DOCUMENT) and patient.merged_into_id is None,
         "may_see_looks": actor.may("audit.view_event"),
+        "may_restrict": actor.may(perms.RESTRICT_PATIENT) and patient.merged_into_id is None,
     }
     return render(request, "orders/patient_detail.html", context)
 

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from orders.web import (
+    access,
     actions,
     catalogue,
     documents,
@@ -24,6 +25,10 @@ urlpatterns = [
     path("patients/<uuid:uuid>/identify/", identity.patient_identify, name="patient_identify"),
     path("patients/<uuid:uuid>/merge/", identity.patient_merge, name="patient_merge"),
     path("patients/<uuid:uuid>/links/<uuid:link>/end/", identity.link_end, name="link_end"),
+    path("patients/<uuid:uuid>/access/", access.patient_access, name="patient_access"),
+    path("patients/<uuid:uuid>/access/give/", access.access_give, name="access_give"),
+    path("patients/<uuid:uuid>/access/<uuid:person>/take/", access.access_take, name="access_take"),
+    path("patients/<uuid:uuid>/access/<slug:verb>/", access.patient_restrict, name="patient_restrict"),
     path("patients/<uuid:uuid>/order/", orders.order_create, name="order_create"),
     path("patients/<uuid:uuid>/alerts/", patients.alert_add, name="alert_add"),
     path("patients/<uuid:uuid>/alerts/<uuid:alert>/end/", patients.alert_end, name="alert_end"),
