@@ -426,6 +426,7 @@ def pagination(context: Context, page: Any) -> dict[str, Any]:
             last=text.thousands(page.end_index()),
             count=text.thousands(page.paginator.count),
         )
+        words = words if page.paginator.count else ""
         return {"earlier": earlier, "later": later, "words": words}
     after, before = getattr(page, "next", None), getattr(page, "previous", None)
     return {
