@@ -9,8 +9,10 @@ from ris.core.concepts import DISCONTINUATION_REASONS, Code
 __all__ = [
     "DISCONTINUATION_REASONS",
     "IDENTIFIED_BY",
+    "MISSING",
     "NOTE_CHIPS",
     "REJECT_REASONS",
+    "ROUTE_ALIASES",
     "TIME_OUT_CHECKS",
     "WORDS_OF_DISCONTINUATION",
     "Code",
@@ -58,7 +60,7 @@ WORDS_OF_DISCONTINUATION = {
 }
 
 IDENTIFIED_BY = {
-    "wristband": _("Wristband scanned"),
+    "wristband": _("Wristband read"),
     "identifier": _("Identifier read on a document"),
     "name": _("Asked: name"),
     "birth_date": _("Asked: date of birth"),
@@ -71,6 +73,30 @@ TIME_OUT_CHECKS = {
     "pregnancy": _("Pregnancy asked, or not applicable"),
     "allergy": _("Allergies seen"),
     "entry": _("Right worklist entry on the scanner"),
+    "renal": _("Kidney function seen"),
+    "consent": _("Consent is signed"),
+}
+#: What a completion asks for; the keys stay, analytics counts them.
+MISSING = {
+    "time_out": _("Time-out"),
+    "questions": _("Safety questions"),
+    "block": _("Allowance of the blocking answers"),
+    "contrast": _("Contrast given"),
+    "lot": _("Lot of the contrast"),
+    "images": _("Images"),
+    "count": _("Reason of the other image count"),
+}
+#: How other systems and people write the routes of CID 11.
+ROUTE_ALIASES = {
+    "IV": "47625008",
+    "IA": "58100008",
+    "PO": "26643006",
+    "ORAL": "26643006",
+    "PR": "37161004",
+    "RECTAL": "37161004",
+    "IM": "78421000",
+    "SC": "34206005",
+    "IT": "72607000",
 }
 NOTE_CHIPS = {
     "motion": _("Motion"),

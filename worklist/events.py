@@ -181,3 +181,77 @@ class ExceptionRaised(Event):
     name = "worklist.exception_raised"
 
     kind: str = ""
+
+
+@dataclass(frozen=True)
+class TimeOutDone(Event):
+    """``subject``: the time-out of ``procedure``."""
+
+    name = "worklist.time_out_done"
+
+    procedure: str = ""
+
+
+@dataclass(frozen=True)
+class ConsumableUsed(Event):
+    """``subject``: the use, in ``procedure``; ``product`` where it is one that the facility keeps. For stock-keeping."""
+
+    name = "worklist.consumable_used"
+
+    procedure: str = ""
+    product: str = ""
+
+
+@dataclass(frozen=True)
+class ConsumableWithdrawn(Event):
+    """``subject``: the use that was written down by mistake."""
+
+    name = "worklist.consumable_withdrawn"
+
+    procedure: str = ""
+
+
+@dataclass(frozen=True)
+class ExposureRecorded(Event):
+    """``subject``: the exposure that a person read from the machine."""
+
+    name = "worklist.exposure_recorded"
+
+    procedure: str = ""
+
+
+@dataclass(frozen=True)
+class AdverseEventRecorded(Event):
+    """``subject``: the event; ``kind`` and ``severity`` are codes."""
+
+    name = "worklist.adverse_event_recorded"
+
+    procedure: str = ""
+    kind: str = ""
+    severity: str = ""
+
+
+@dataclass(frozen=True)
+class ScreeningOverridden(Event):
+    """``subject``: the answers; somebody allowed ``procedure`` in spite of them."""
+
+    name = "worklist.screening_overridden"
+
+    procedure: str = ""
+
+
+@dataclass(frozen=True)
+class EvidenceMoved(Event):
+    """``subject``: the reconciliation; what was done for ``source`` turned out to be ``target``'s, or to be undecided.
+
+    ``was_read``: of these exams a radiologist had read the images before they were taken away.
+    """
+
+    name = "worklist.evidence_moved"
+
+    kind: str = ""
+    source: str = ""
+    target: str = ""
+    studies: tuple[str, ...] = ()
+    was_read: tuple[str, ...] = ()
+    is_undone: bool = False

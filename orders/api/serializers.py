@@ -493,6 +493,7 @@ class CatalogueSerializer(serializers.ModelSerializer):
             "needs_vetting",
             "needs_protocol",
             "needs_completion_before_reading",
+            "needs_consent",
             "rvu",
             "is_active",
             "codes",

@@ -53,6 +53,7 @@ class CatalogueProcedure(Recorded):
     needs_completion_before_reading = models.BooleanField(
         _("the technologist completes it before it is read"), default=False
     )
+    needs_consent = models.BooleanField(_("written consent is needed"), default=False)
     rvu = models.DecimalField(_("weight"), max_digits=6, decimal_places=2, default=1)
     is_active = models.BooleanField(_("active"), default=True)
 

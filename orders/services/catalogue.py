@@ -24,8 +24,15 @@ from ris.core.errors import InvalidData
 STARTER = Path(__file__).resolve().parent.parent / "data" / "catalogue.csv"
 LANGUAGES = ("en", "sw")
 SCHEMES = {"loinc": "LN", "radlex": "RADLEX", "cpt": "C4"}
-FLAGS = ("has_laterality", "uses_contrast", "needs_vetting", "needs_protocol", "needs_completion_before_reading")
-OPTIONAL = ("needs_protocol", "needs_completion_before_reading", "is_active", "radlex", "charge_codes")
+FLAGS = (
+    "has_laterality",
+    "uses_contrast",
+    "needs_vetting",
+    "needs_protocol",
+    "needs_completion_before_reading",
+    "needs_consent",
+)
+OPTIONAL = ("needs_protocol", "needs_completion_before_reading", "needs_consent", "is_active", "radlex", "charge_codes")
 COLUMNS = (
     "code",
     "name",

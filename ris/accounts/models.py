@@ -218,6 +218,7 @@ class FacilitySettings(Recorded):
     lockout_failures = models.PositiveSmallIntegerField(_("wrong passwords before a rest"), default=5)
     lockout_minutes = models.PositiveSmallIntegerField(_("length of the rest (minutes)"), default=15)
     withhold_blocked_steps = models.BooleanField(_("blocked steps are withheld from the worklist"), default=True)
+    require_time_out = models.BooleanField(_("an exam is started by hand only after the time-out"), default=True)
     images_complete_after_seconds = models.PositiveIntegerField(
         _("images are complete after so much quiet (seconds)"), default=60
     )

@@ -139,7 +139,12 @@ class ConsumableUse(PublicModel):
     unit = models.CharField(_("unit"), max_length=16, default="mL")
     kind = models.CharField(_("kind"), max_length=12, choices=ConsumableKind.choices, default=ConsumableKind.CONTRAST)
     product = models.ForeignKey(
-        "worklist.Product", null=True, blank=True, on_delete=models.PROTECT, related_name="uses", verbose_name=_("product")
+        "worklist.Product",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="uses",
+        verbose_name=_("product"),
     )
     lot = models.CharField(_("lot"), max_length=40, blank=True)
     expires_on = models.DateField(_("expires"), null=True, blank=True)

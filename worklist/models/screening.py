@@ -18,10 +18,24 @@ class Effect(models.TextChoices):
     BLOCK = "block", _("Block")
 
 
+class OverrideBy(models.TextChoices):
+    """Who may allow an exam that the answers block."""
+
+    RADIOLOGIST = "radiologist", _("A radiologist")
+    TECHNOLOGIST = "technologist", _("A technologist too")
+    NOBODY = "nobody", _("Nobody: other answers are needed")
+
+
 class Questionnaire(Recorded):
+    """One edition of a form. What has been answered is not changed: a new edition takes its place."""
+
     name = models.CharField(_("name"), max_length=64)
+    name_sw = models.CharField(_("name in Swahili"), max_length=64, blank=True)
     edition = models.PositiveSmallIntegerField(_("edition"), default=1)
     is_active = models.BooleanField(_("active"), default=True)
+    override_by = models.CharField(
+        _("a block is lifted by"), max_length=12, choices=OverrideBy.choices, default=OverrideBy.RADIOLOGIST
+    )
 
     history = HistoricalRecords()
 
@@ -39,6 +53,7 @@ class Question(PublicModel):
         YES_NO = "yes_no", _("Yes or no")
         NUMBER = "number", _("Number")
         TEXT = "text", _("Text")
+        DATE = "date", _("Date")
 
     questionnaire = models.ForeignKey(Questionnaire, on_delete=models.CASCADE, related_name="questions")
     key = models.SlugField(_("key"), max_length=40)
@@ -54,6 +69,7 @@ class Question(PublicModel):
     )
     when_below = models.DecimalField(_("when below"), max_digits=8, decimal_places=2, null=True, blank=True)
     when_above = models.DecimalField(_("when above"), max_digits=8, decimal_places=2, null=True, blank=True)
+    when_older_days = models.PositiveSmallIntegerField(_("when older than (days)"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("question")

@@ -19,16 +19,22 @@ from worklist.services.closures import (
     withdraw_reserved_time,
 )
 from worklist.services.completeness import note_images_complete
-from worklist.services.exams import (
-    complete_exam,
-    discontinue_exam,
+from worklist.services.documenting import (
+    change_adverse_event,
+    change_exposure,
+    correct_consumable,
+    count_images,
+    record_adverse_event,
     record_consumable,
+    record_exposure,
     record_reject,
-    record_time_out,
-    start_exam,
+    withdraw_adverse_event,
     withdraw_consumable,
+    withdraw_exposure,
+    withdraw_reject,
     write_note,
 )
+from worklist.services.exams import complete_exam, discontinue_exam, start_exam
 from worklist.services.exceptions import (
     link_exception,
     link_performed_step,
@@ -37,15 +43,16 @@ from worklist.services.exceptions import (
     unlink_performed_step,
     unlink_study,
 )
+from worklist.services.further import index_further_instance, recount_waiting
 from worklist.services.images import OtherContent, index_instance
 from worklist.services.loading import load_worklist_item
 from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
-from worklist.services.questionnaires import ensure_questionnaires
+from worklist.services.questionnaires import ensure_questionnaires, open_edition, publish_edition
 from worklist.services.rejection import keep_rejection_note, reject_images, restore_images
 from worklist.services.reminders import set_contact_preference
 from worklist.services.rendering import render_step
 from worklist.services.rooms import ensure_station
-from worklist.services.screening import override_screening, record_screening
+from worklist.services.screening import allow_screening, override_screening, record_screening
 from worklist.services.search import SearchResult, SlotSearch, find_slots
 from worklist.services.series import (
     SeriesRefused,
@@ -61,6 +68,7 @@ from worklist.services.shifts import change_shift, plan_shift, set_staff_profile
 from worklist.services.slots import RoomClosed, SlotTaken, TimeReserved, next_free
 from worklist.services.steps import ensure_step
 from worklist.services.tickets import call_patient, close_display, open_display, print_ticket, renew_display
+from worklist.services.time_out import record_time_out
 from worklist.services.waiting import (
     accept_offer,
     add_to_waiting_list,
@@ -83,6 +91,7 @@ __all__ = [
     "TimeReserved",
     "accept_offer",
     "add_to_waiting_list",
+    "allow_screening",
     "arrive_patient",
     "block_room",
     "book_appointment",
@@ -93,11 +102,15 @@ __all__ = [
     "cancel_appointment",
     "cancel_series",
     "cancel_step",
+    "change_adverse_event",
+    "change_exposure",
     "change_shift",
     "change_waiting_entry",
     "close_display",
     "close_time",
     "complete_exam",
+    "correct_consumable",
+    "count_images",
     "decline_offer",
     "discontinue_exam",
     "ensure_questionnaires",
@@ -107,6 +120,7 @@ __all__ = [
     "find_chain",
     "find_slots",
     "hold_slot",
+    "index_further_instance",
     "index_instance",
     "keep_rejection_note",
     "link_exception",
@@ -118,13 +132,18 @@ __all__ = [
     "note_images_complete",
     "offer_slot",
     "open_display",
+    "open_edition",
     "override_screening",
     "plan_shift",
     "print_ticket",
+    "publish_edition",
+    "record_adverse_event",
     "record_consumable",
+    "record_exposure",
     "record_reject",
     "record_screening",
     "record_time_out",
+    "recount_waiting",
     "reject_images",
     "release_hold",
     "render_step",
@@ -144,8 +163,11 @@ __all__ = [
     "unlink_performed_step",
     "unlink_study",
     "update_performed_step",
+    "withdraw_adverse_event",
     "withdraw_closure",
     "withdraw_consumable",
+    "withdraw_exposure",
+    "withdraw_reject",
     "withdraw_reserved_time",
     "withdraw_shift",
     "withdraw_waiting_entry",

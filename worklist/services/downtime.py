@@ -33,7 +33,6 @@ from worklist.models import (
 )
 from worklist.services import completeness, performed, rendering
 from worklist.services.arrival import open_appointment
-from worklist.services.exams import sign
 from worklist.services.matching import (
     Agreement,
     Sent,
@@ -44,7 +43,7 @@ from worklist.services.matching import (
     names_agree,
 )
 from worklist.services.steps import make_step, move_steps, offer, steps_of
-from worklist.services.support import lock_procedure, now, raise_exception
+from worklist.services.support import lock_procedure, now, raise_exception, sign
 
 EARLY = (ProcedureStatus.ACCEPTED, ProcedureStatus.SCHEDULED)
 

@@ -1,15 +1,23 @@
-"""The starter questionnaires. A facility changes them in the administration; nothing here overwrites what it has."""
+"""Questionnaires: the starter ones, and new editions of what a facility has.
+
+A facility changes them in the administration; nothing here overwrites what it has.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
+from ris.audit.models import Action
+from ris.audit.service import service
 from ris.core.actor import SYSTEM, Actor
+from ris.core.errors import InvalidTransition, NotKnown
+from worklist import permissions as perms
 from worklist.models import Effect, Question, Questionnaire, QuestionnaireAssignment
 
-YES_NO, NUMBER, TEXT = Question.Kind.YES_NO, Question.Kind.NUMBER, Question.Kind.TEXT
+YES_NO, NUMBER, TEXT, DATE = Question.Kind.YES_NO, Question.Kind.NUMBER, Question.Kind.TEXT, Question.Kind.DATE
 IONISING = ("CT", "DX", "CR", "RF", "XA", "MG", "NM", "PT", "BMD")
 
 
@@ -23,12 +31,14 @@ class Asked:
     kind: str = YES_NO
     unit: str = ""
     below: int | None = None
+    older_days: int | None = None
     is_required: bool = True
 
 
 @dataclass(frozen=True)
 class Form:
     name: str
+    name_sw: str
     questions: tuple[Asked, ...]
     modalities: tuple[str, ...] = ("",)
     only_with_contrast: bool = False
@@ -39,6 +49,7 @@ class Form:
 STARTER = (
     Form(
         "Pregnancy",
+        "Ujauzito",
         (
             Asked("pregnant", "Could you be pregnant?", "Je, unaweza kuwa mjamzito?", Effect.BLOCK),
             Asked(
@@ -57,6 +68,7 @@ STARTER = (
     ),
     Form(
         "Contrast",
+        "Dawa ya utofauti",
         (
             Asked(
                 "contrast_reaction",
@@ -78,6 +90,7 @@ STARTER = (
     ),
     Form(
         "Kidney function",
+        "Kazi ya figo",
         (
             Asked(
                 "egfr",
@@ -89,7 +102,16 @@ STARTER = (
                 "mL/min/1.73 m²",
                 30,
             ),
-            Asked("egfr_date", "Date of that value", "Tarehe ya kipimo hicho", kind=TEXT, when="", is_required=False),
+            Asked(
+                "egfr_date",
+                "Date of that value",
+                "Tarehe ya kipimo hicho",
+                Effect.WARN,
+                "",
+                DATE,
+                is_required=False,
+                older_days=30,
+            ),
             Asked("kidney_disease", "Known kidney disease?", "Je, una ugonjwa wa figo unaojulikana?", Effect.WARN),
         ),
         only_with_contrast=True,
@@ -97,6 +119,7 @@ STARTER = (
     ),
     Form(
         "MR safety",
+        "Usalama wa MRI",
         (
             Asked(
                 "pacemaker",
@@ -128,7 +151,7 @@ def ensure_questionnaires(*, actor: Actor = SYSTEM) -> list[Questionnaire]:
 
 
 def _make(form: Form, actor: Actor) -> Questionnaire:
-    questionnaire = Questionnaire(name=form.name)
+    questionnaire = Questionnaire(name=form.name, name_sw=form.name_sw)
     questionnaire.save_as(actor, "Starter questionnaire")
     for position, asked in enumerate(form.questions):
         Question.objects.create(
@@ -143,6 +166,7 @@ def _make(form: Form, actor: Actor) -> Questionnaire:
             effect=asked.effect,
             when_answer=asked.when,
             when_below=asked.below,
+            when_older_days=asked.older_days,
         )
     for modality in form.modalities:
         QuestionnaireAssignment.objects.create(
@@ -153,4 +177,56 @@ def _make(form: Form, actor: Actor) -> Questionnaire:
             from_age=form.ages[0],
             to_age=form.ages[1],
         )
+    return questionnaire
+
+
+def is_answered(questionnaire: Questionnaire) -> bool:
+    return questionnaire.pk is not None and questionnaire.answers.exists()
+
+
+@service(perms.MANAGE_ROOMS, action=Action.CREATE)
+def open_edition(questionnaire: Questionnaire, *, actor: Actor) -> Questionnaire:
+    """The next edition with the same questions, to be changed; nobody is asked it before it is published."""
+    newest = Questionnaire.objects.select_for_update().filter(name=questionnaire.name).order_by("-edition").first()
+    if newest is None:
+        raise NotKnown(_("There is no such questionnaire."))
+    if not newest.is_active and not is_answered(newest) and newest.edition > 1:
+        raise InvalidTransition(
+            _("There is an edition in the making."),
+            found=_("Edition %(n)s is not published yet.") % {"n": newest.edition},
+            todo=_("Change that one, then publish it."),
+        )
+    made = Questionnaire(
+        name=newest.name,
+        name_sw=questionnaire.name_sw,
+        edition=newest.edition + 1,
+        override_by=questionnaire.override_by,
+        is_active=False,
+    )
+    made.save_as(actor, f"Edition opened from {questionnaire.edition}")
+    for question in questionnaire.questions.all():
+        _copy(question, made)
+    for assignment in questionnaire.assignments.all():
+        _copy(assignment, made)
+    return made
+
+
+def _copy(row: Question | QuestionnaireAssignment, questionnaire: Questionnaire) -> None:
+    kept = ("id", "uuid", "questionnaire")
+    values = {field.name: getattr(row, field.name) for field in row._meta.fields if field.name not in kept}
+    type(row).objects.create(questionnaire=questionnaire, **values)
+
+
+@service(perms.MANAGE_ROOMS)
+def publish_edition(questionnaire: Questionnaire, *, actor: Actor) -> Questionnaire:
+    """From now on this edition is asked, and no other of its name. Answers to earlier ones count until asked anew."""
+    questionnaire = Questionnaire.locked(questionnaire.pk)
+    if not questionnaire.questions.exists():
+        raise InvalidTransition(_("It has no question."), todo=_("Write questions, then publish it."))
+    for other in Questionnaire.objects.filter(name=questionnaire.name, is_active=True).exclude(pk=questionnaire.pk):
+        other.is_active = False
+        other.save_as(actor, f"Replaced by edition {questionnaire.edition}")
+    if not questionnaire.is_active:
+        questionnaire.is_active = True
+        questionnaire.save_as(actor, "Published")
     return questionnaire

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from orders.models import RequestedProcedure
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
-from ris.core.errors import InvalidData, InvalidTransition
+from ris.core.errors import InvalidData, InvalidTransition, NotPermitted
 from ris.core.lifecycle import signed
+from ris.events.bus import publish
 from worklist import permissions as perms
-from worklist.models import OPEN_STEPS, Effect, Question, Questionnaire, QuestionnaireAssignment, ScreeningAnswer
+from worklist.events import ScreeningOverridden
+from worklist.models import (
+    OPEN_STEPS,
+    Effect,
+    OverrideBy,
+    Question,
+    Questionnaire,
+    QuestionnaireAssignment,
+    ScreeningAnswer,
+)
 from worklist.services import rendering
 from worklist.services.steps import steps_of
 from worklist.services.support import lock_procedure, now
@@ -78,12 +90,15 @@ def questionnaires_for(procedure: RequestedProcedure) -> list[Questionnaire]:
 def screening_states(procedure: RequestedProcedure) -> list[ScreeningState]:
     """What is needed, and what else has been answered; answers to an older edition count until asked anew."""
     current = {
-        row.questionnaire_id: row
+        row.questionnaire.name: row
         for row in procedure.screenings.filter(superseded_at__isnull=True)
         .select_related("questionnaire", "overridden_by", "answered_by")
         .order_by("pk")
     }
-    states = [ScreeningState(form, current.pop(form.pk, None)) for form in questionnaires_for(procedure)]
+    states = []
+    for form in questionnaires_for(procedure):
+        answered = current.pop(form.name, None)
+        states.append(ScreeningState(answered.questionnaire if answered else form, answered))
     return states + [ScreeningState(row.questionnaire, row) for row in current.values()]
 
 
@@ -117,6 +132,8 @@ def _problem_of(question: Question, given: str) -> str:
         return _("Answer yes, no or unknown.")
     if question.kind == Question.Kind.NUMBER and _number(given) is None:
         return _("Answer with a number.")
+    if question.kind == Question.Kind.DATE and not _is_past_day(given):
+        return _("Answer with a date that is not in the future.")
     return _("This is too long.") if len(given) > LONGEST_ANSWER else ""
 
 
@@ -128,6 +145,18 @@ def _number(given: str) -> Decimal | None:
     return value if value.is_finite() and abs(value) < 1_000_000 else None
 
 
+def _is_past_day(given: str) -> bool:
+    day = _day(given)
+    return day is not None and day <= timezone.localdate()
+
+
+def _day(given: str) -> date | None:
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        return None
+
+
 def effect_of(question: Question, given: str) -> str | None:
     """note, warn, block; None when the answer raises nothing. An unknown is never less than a warning of a block."""
     if question.kind == Question.Kind.NUMBER:
@@ -137,6 +166,10 @@ def effect_of(question: Question, given: str) -> str | None:
         low = question.when_below is not None and value < question.when_below
         high = question.when_above is not None and value > question.when_above
         return question.effect if low or high else None
+    if question.kind == Question.Kind.DATE:
+        day, oldest = _day(given), question.when_older_days
+        is_old = day is not None and oldest is not None and (timezone.localdate() - day).days > oldest
+        return question.effect if is_old else None
     if question.kind == Question.Kind.YES_NO:
         if given == "unknown" and question.effect != Effect.NOTE:
             return Effect.WARN
@@ -177,6 +210,32 @@ def record_screening(
 @service(perms.OVERRIDE_SCREENING)
 def override_screening(screening: ScreeningAnswer, *, reason: str, actor: Actor) -> ScreeningAnswer:
     """A radiologist allows the exam in spite of the answers, and says why."""
+    return _override(screening, reason, actor)
+
+
+@service(perms.PERFORM_STEP)
+def allow_screening(screening: ScreeningAnswer, *, reason: str, actor: Actor) -> ScreeningAnswer:
+    """A technologist allows the exam, where the questionnaire leaves that to technologists."""
+    form = screening.questionnaire
+    if form.override_by != OverrideBy.TECHNOLOGIST:
+        raise NotPermitted(
+            _("A technologist may not allow this exam."),
+            asked=_("To allow the exam."),
+            found=_("These questions leave it to: %(who)s.")
+            % {"who": form.get_override_by_display()},
+            todo=_("Call the radiologist."),
+        )
+    return _override(screening, reason, actor)
+
+
+def _override(screening: ScreeningAnswer, reason: str, actor: Actor) -> ScreeningAnswer:
+    if screening.questionnaire.override_by == OverrideBy.NOBODY:
+        raise NotPermitted(
+            _("Nobody may allow this exam."),
+            asked=_("To allow the exam."),
+            found=_("These answers are never overridden here."),
+            todo=_("Choose another exam, or correct the answers when they are wrong."),
+        )
     reason = reason.strip()
     if not reason:
         words = _("Say why the exam is safe enough.")
@@ -189,6 +248,12 @@ def override_screening(screening: ScreeningAnswer, *, reason: str, actor: Actor)
     screening.override_reason = reason[:200]
     _sign(screening, actor, "Block overridden").save()
     apply_blocks(procedure, actor)
+    publish(
+        ScreeningOverridden(
+            str(screening.uuid), accession_number=procedure.accession_number, procedure=str(procedure.uuid)
+        ),
+        actor=actor,
+    )
     return screening
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.db import models
 from django.utils import timezone
 
 from orders.models import Order, RequestedProcedure
 from ris.core.actor import Actor
 from ris.core.errors import NotKnown
+from ris.core.lifecycle import signed
 from ris.events.bus import publish
 from worklist.events import ExceptionRaised
 from worklist.models import ExceptionItem, Station
@@ -63,8 +65,15 @@ def raise_exception(kind: str, *, actor: Actor, **fields) -> ExceptionItem:
     return item
 
 
+def sign(row: models.Model, actor: Actor, reason: str) -> None:
+    """Save a row that has history but no version."""
+    row._history_user = actor.user  # type: ignore[attr-defined]
+    row._change_reason = signed(reason, actor)  # type: ignore[attr-defined]
+    row.save()
+
+
 def now() -> datetime:
     return timezone.now()
 
 
-__all__ = ["lock_procedure", "lock_procedures", "now", "raise_exception", "station_of"]
+__all__ = ["lock_procedure", "lock_procedures", "now", "raise_exception", "sign", "station_of"]
