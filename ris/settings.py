@@ -360,6 +360,11 @@ env.section = "Files"
 RIS_INSTANCE_FOLDER = env.path(
     "RIS_INSTANCE_FOLDER", RIS_STATE / "instances", "Stored DICOM instances, in one folder per facility."
 )
+RIS_INSTANCE_STORAGE = env.text(
+    "RIS_INSTANCE_STORAGE",
+    "ris.tenants.storage.FacilityFileSystemStorage",
+    "The Django storage class that keeps instances; another than this one gets no folder, but its own settings.",
+)
 RIS_MEDIA_FOLDER = env.path("RIS_MEDIA_FOLDER", RIS_STATE / "media", "Scanned and generated documents, likewise.")
 RIS_AUDIT_HEADS = env.path(
     "RIS_AUDIT_HEADS", RIS_STATE / "audit-heads", "The heads of the audit's seals, outside the database; copy it away."
@@ -373,8 +378,8 @@ MEDIA_ROOT = str(RIS_MEDIA_FOLDER)
 STORAGES = {
     "default": {"BACKEND": "ris.tenants.storage.FacilityFileSystemStorage"},
     "instances": {
-        "BACKEND": "ris.tenants.storage.FacilityFileSystemStorage",
-        "OPTIONS": {"location": str(RIS_INSTANCE_FOLDER)},
+        "BACKEND": RIS_INSTANCE_STORAGE,
+        "OPTIONS": {"location": str(RIS_INSTANCE_FOLDER)} if "FacilityFileSystem" in RIS_INSTANCE_STORAGE else {},
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
@@ -410,8 +415,15 @@ RIS_DICOM_REQUEST_SECONDS = env.number(
 RIS_DICOM_IDLE_SECONDS = env.number(
     "RIS_DICOM_IDLE_SECONDS", 600, "An association on which nothing is asked is aborted after.", low=5, high=86400
 )
-RIS_DICOM_FSYNC = env.flag(
-    "RIS_DICOM_FSYNC", True, "A stored instance is on the disk, not in its cache, before it is acknowledged."
+RIS_DICOM_FSYNC = env.choice(
+    "RIS_DICOM_FSYNC",
+    "instance",
+    ("instance", "association", "none"),
+    "When stored instances go from the cache to the disk: before each is acknowledged, at the end of the association,"
+    " or when the system likes to.",
+)
+RIS_DICOMWEB_ORIGINS = env.words(
+    "RIS_DICOMWEB_ORIGINS", (), "Web pages of these origins (https://viewer.example) may use /dicomweb/ (CORS)."
 )
 
 # --- Mail, SMS -------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class StoredInstance:
     transfer_syntax_uid: str
     path: str
     size: int
-    sha256: str
+    #: of the data set, without preamble and group 2
     dataset_sha256: str
     received_from: str = ""
     patient_id: str = ""

@@ -516,6 +516,7 @@ class Association:
         try:
             close_old_connections()
             flush_refusals()
+            dimse.ended(self.caller)
             counts: Counter = Counter()
             for study, count in self.tally.stored.values():
                 counts[study] += count

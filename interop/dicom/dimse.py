@@ -322,6 +322,20 @@ def c_get(sop_class: str, *, allowed_by: str, door: str) -> Callable[..., Any]:
     return _decorator(Field.C_GET, sop_class, allowed_by, door)
 
 
+_endings: list[Callable[[Caller], None]] = []
+
+
+def association_end(function: Callable[[Caller], None]) -> Callable[[Caller], None]:
+    """``function(caller)`` runs when an association has ended, for its facility, before it is written down."""
+    _endings.append(function)
+    return function
+
+
+def ended(caller: Caller) -> None:
+    for function in _endings:
+        function(caller)
+
+
 def allow(handler: Handler, request: Request) -> None:
     """Raises NotPermitted when the peer's row does not open this door."""
     if not getattr(request.caller.peer, handler.allowed_by, False):

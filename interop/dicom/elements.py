@@ -59,8 +59,8 @@ def vr_of(tag: int) -> bytes:
 
 
 class _Walk:
-    def __init__(self, data: bytes | memoryview, stop: int) -> None:
-        self.data, self.stop, self.count = data, stop, 0
+    def __init__(self, data: bytes | memoryview, stop: int, most: int = MAX_ELEMENTS) -> None:
+        self.data, self.stop, self.most, self.count = data, stop, most, 0
 
     def tag(self, at: int, end: int, encoding: Encoding) -> int:
         if at + 8 > end:
@@ -96,8 +96,8 @@ class _Walk:
             if delimited and tag == ITEM_END:
                 return found, start
             self.count += 1
-            if self.count > MAX_ELEMENTS:
-                raise Malformed(f"There are more than {MAX_ELEMENTS} elements.")
+            if self.count > self.most:
+                raise Malformed(f"There are more than {self.most} elements.")
             if length == UNDEFINED or vr == b"SQ":
                 element, at = self.sequence(tag, vr, length, start, end, encoding, depth)
             else:
@@ -155,6 +155,24 @@ def walk(data: bytes | memoryview, encoding: Encoding, *, stop: int = 1 << 32) -
     """The elements of an encoded data set, up to the first tag that is ``stop`` or above. Raises Malformed."""
     elements, _end = _Walk(data, stop).elements(0, len(data), encoding, 0, False)
     return elements
+
+
+def walk_until(
+    data: bytes | memoryview, encoding: Encoding, *, stop: int, most: int = MAX_ELEMENTS
+) -> tuple[list[Element], int]:
+    """As ``walk``, with the offset of the first element that is ``stop`` or above. Raises Malformed."""
+    return _Walk(data, stop, most).elements(0, len(data), encoding, 0, False)
+
+
+def element_at(data: bytes | memoryview, at: int, encoding: Encoding) -> tuple[int, bytes, int, int]:
+    """(tag, vr, length, offset of the value) of the element that begins at ``at``. Raises Malformed."""
+    return _Walk(data, 1 << 32).header(at, len(data), encoding)
+
+
+def end_of_sequence(data: bytes, start: int, tag: int, vr: bytes, length: int, encoding: Encoding) -> int:
+    """The offset after a sequence of the top level whose items begin at ``start``. Raises Malformed."""
+    _element, end = _Walk(data, 1 << 32).sequence(tag, vr, length, start, len(data), encoding, 0)
+    return end
 
 
 def padded(value: bytes, vr: bytes) -> bytes:

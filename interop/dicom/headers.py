@@ -8,9 +8,22 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from interop.dicom.charsets import TEXT_VRS, decode, terms_of
-from interop.dicom.elements import EXPLICIT, Malformed, encode, walk
+from interop.dicom.elements import (
+    EXPLICIT,
+    KNOWN_VRS,
+    LONG_VRS,
+    UNDEFINED,
+    Encoding,
+    Malformed,
+    encode,
+    end_of_sequence,
+    vr_of,
+    walk,
+)
 from interop.dicom.pdu import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from interop.dicom.sop_classes import encoding_of, is_deflated
 from interop.dicom.values import integer_of
@@ -95,6 +108,103 @@ def _require_uids(fields: dict[str, object]) -> None:
     for name in UIDS:
         if not is_valid_uid(str(fields[name])):
             raise Malformed(f"{name} is {'missing' if not fields[name] else 'not a UID'}.")
+
+
+# --- the little that a further image of a known series needs
+
+
+class Core(NamedTuple):
+    """Identity and size of an image, where all of its header is in order."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    instance_number: int | None
+    rows: int
+    columns: int
+    frames: int
+
+
+SOP_CLASS, SOP_INSTANCE, STUDY, SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+CORE = frozenset(
+    {SOP_CLASS, SOP_INSTANCE, STUDY, SERIES, *(NUMBERS[name] for name in ("instance_number", "frames"))}
+    | set(SHORTS.values())
+)
+_explicit, _implicit, _long = struct.Struct("<HH2sH"), struct.Struct("<HHL"), struct.Struct("<L")
+#: Sequences that were found to be well formed: images of a series carry the same ones.
+_sequences: dict[bytes, bytes] = {}
+SEQUENCES_KEPT, KEY_BYTES = 512, 48
+
+
+def read_core(data: bytes, transfer_syntax_uid: str) -> Core | None:
+    """A tenth of what ``read_header`` costs, with the same bounds; None where that one must look closer."""
+    encoding = encoding_of(transfer_syntax_uid)
+    if not encoding.little or is_deflated(transfer_syntax_uid):
+        return None
+    try:
+        values = _core_values(data, encoding)
+        rows, columns = values[SHORTS["rows"]], values[SHORTS["columns"]]
+        uids = [values[tag].decode("ascii").rstrip("\0 ") for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS)]
+    except (KeyError, struct.error, UnicodeDecodeError, Malformed):
+        return None
+    if len(rows) != 2 or len(columns) != 2 or not all(map(_is_uid, uids)):
+        return None
+    number = values.get(NUMBERS["instance_number"], b"").decode("latin-1").strip("\0 ")
+    frames = values.get(NUMBERS["frames"], b"").decode("latin-1").strip("\0 ")
+    return Core(
+        *uids,
+        integer_of(number) if number else None,
+        int.from_bytes(rows, "little"),
+        int.from_bytes(columns, "little"),
+        max(1, integer_of(frames) or 1) if frames else 1,
+    )
+
+
+_is_uid = lru_cache(4096)(is_valid_uid)
+
+
+def _core_values(data: bytes, encoding: Encoding) -> dict[int, bytes]:
+    """The values of CORE. Raises Malformed, struct.error."""
+    values: dict[int, bytes] = {}
+    at, end, explicit = 0, len(data), encoding.explicit
+    while True:
+        if explicit:
+            group, element, vr, length = _explicit.unpack_from(data, at)
+            at += 8
+            if vr in LONG_VRS:
+                (length,) = _long.unpack_from(data, at)
+                at += 4
+        else:
+            group, element, length = _implicit.unpack_from(data, at)
+            at += 8
+            vr = b""
+        tag = group << 16 | element
+        if tag >= AFTER_HEADER:
+            return values
+        if explicit and vr not in KNOWN_VRS:
+            raise Malformed("There is no value representation.")
+        if length == UNDEFINED or (vr or vr_of(tag)) == b"SQ":
+            at = _behind(data, at, tag, vr or vr_of(tag), length, encoding)
+            continue
+        if tag in CORE:
+            values[tag] = data[at : at + length]
+        at += length
+        if at > end:
+            raise Malformed("The header is longer.")
+
+
+def _behind(data: bytes, at: int, tag: int, vr: bytes, length: int, encoding: Encoding) -> int:
+    """The offset after a sequence, which was walked now or has been before, byte by byte the same."""
+    key = b"%d%d%d" % (tag, length, encoding.explicit) + data[at : at + KEY_BYTES]
+    known = _sequences.get(key)
+    if known is not None and data.startswith(known, at):
+        return at + len(known)
+    end = end_of_sequence(data, at, tag, vr, length, encoding)
+    if len(_sequences) >= SEQUENCES_KEPT:
+        _sequences.clear()
+    _sequences[key] = data[at:end]
+    return end
 
 
 def inflated(data: bytes | memoryview) -> bytes:

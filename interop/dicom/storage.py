@@ -1,15 +1,27 @@
-"""Storage SCP (PS3.4 Annex B): an object is acknowledged when its file is safe and its row is committed."""
+"""Storage SCP (PS3.4 Annex B): an object is acknowledged when its file is safe and its row is committed.
+
+A further image of a known series takes a short way: a look at the head of its data set, one file, one statement. All
+others, and whatever is unusual about one, take the long way, where the index makes studies and series and finds orders.
+"""
 
 from __future__ import annotations
 
-from interop.dicom.dimse import DimseError, Request, Status, c_store
+from django.conf import settings
+
+from interop.dicom.dimse import Caller, DimseError, Request, Status, association_end, c_store
+from interop.dicom.elements import Malformed
+from interop.dicom.headers import Core, Header
 from interop.dicom.sop_classes import STORAGE_CLASSES, STORAGE_SYNTAXES
-from interop.dicom.store import IncomingFile
+from interop.dicom.store import IncomingFile, Stored, sync_files
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
 from ris.core.ids import is_valid_uid
+from worklist.data import StoredInstance
 from worklist.models import ImagingInstance
-from worklist.services import index_instance
+from worklist.services import index_further_instance, index_instance, recount_waiting
+
+#: RIS_DICOM_FSYNC=association: the files of each association that are not on the disk yet.
+_unsynced: dict[int, list[str]] = {}
 
 
 @c_store(STORAGE_CLASSES, transfer_syntaxes=STORAGE_SYNTAXES, allowed_by="may_store", door="storage")
@@ -19,36 +31,82 @@ def on_store(request: Request, actor: Actor) -> ObjectSink:
     incoming = IncomingFile(
         request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, actor.ae_title
     )
-    return ObjectSink(incoming, actor)
+    if settings.RIS_DICOM_FSYNC == "association":
+        return ObjectSink(incoming, actor, is_further=True, unsynced=_unsynced.setdefault(id(request.caller), []))
+    return ObjectSink(incoming, actor, is_further=True)
+
+
+@association_end
+def settle(caller: Caller) -> None:
+    """Bring the counts up to date, and on the disk what was left for the end."""
+    recount_waiting()
+    if paths := _unsynced.pop(id(caller), None):
+        sync_files(paths)
 
 
 class ObjectSink:
-    """Takes one object into the store and into the index; after ``finish`` it is there, after ``discard`` it is not."""
+    """Takes one object into the store and into the index; after ``finish`` it is there, after ``discard`` it is not.
 
-    def __init__(self, incoming: IncomingFile, actor: Actor) -> None:
+    ``is_further``: try the short way first; counts are then right at the end of the association at the latest.
+    """
+
+    def __init__(
+        self, incoming: IncomingFile, actor: Actor, *, is_further: bool = False, unsynced: list[str] | None = None
+    ) -> None:
         self._incoming, self._actor = incoming, actor
+        self._is_further, self._unsynced = is_further, unsynced
         self.write = incoming.write
 
     def finish(self) -> ImagingInstance:
         """Raises Malformed, DimseError, OSError, or what the index refuses."""
+        incoming = self._incoming
         try:
-            header = self._incoming.header()
-            if header.sop_instance_uid != self._incoming.sop_instance_uid:
+            told = (incoming.core() if self._is_further else None) or incoming.header()
+            if told.sop_instance_uid != incoming.sop_instance_uid:
                 raise DimseError(Status.DOES_NOT_MATCH, "The SOP Instance UID differs from the command's.")
-            if header.sop_class_uid != self._incoming.sop_class_uid:
+            if told.sop_class_uid != incoming.sop_class_uid:
                 raise DimseError(Status.DOES_NOT_MATCH, "The SOP Class UID differs from the command's.")
-            stored = self._incoming.keep(header)
+            stored = incoming.keep(str(told.study_instance_uid))
         except BaseException:
-            self._incoming.discard()
+            incoming.discard()
             raise
         try:
-            row = index_instance(stored, actor=self._actor)
-        except DomainError:
-            self._incoming.withdraw()
+            row = self._index(told, stored)
+        except (DomainError, Malformed):
+            incoming.withdraw()
             raise
+        finally:
+            incoming.close()
         if row.path != stored.path:
-            self._incoming.withdraw()
+            incoming.withdraw()
+        elif self._unsynced is not None:
+            self._unsynced.append(incoming.kept_path)
         return row
+
+    def _index(self, told: Core | Header, stored: Stored) -> ImagingInstance:
+        incoming = self._incoming
+        if isinstance(told, Core):
+            row = index_further_instance(
+                **told._asdict(),
+                transfer_syntax_uid=incoming.transfer_syntax_uid,
+                path=stored.path,
+                size=stored.size,
+                dataset_sha256=stored.content_hash,
+                received_from=incoming.source[:16],
+                actor=self._actor,
+            )
+            if row is not None:
+                return row
+            told = incoming.header()
+        instance = StoredInstance(
+            **told.fields,  # type: ignore[arg-type]
+            transfer_syntax_uid=incoming.transfer_syntax_uid,
+            path=stored.path,
+            size=stored.size,
+            dataset_sha256=stored.content_hash,
+            received_from=incoming.source[:16],
+        )
+        return index_instance(instance, actor=self._actor)
 
     def discard(self) -> None:
         self._incoming.discard()

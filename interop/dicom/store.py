@@ -3,7 +3,7 @@
     <facility>/incoming/<random>.part            while it comes; locked, so that only orphans are swept
     <facility>/<ab>/<study uid>/<sop uid>.<hash>.dcm
 
-The name ends with the hash of the bytes: two associations that send one UID with two contents never meet in one file,
+The name ends with a hash of the bytes: two associations that send one UID with two contents never meet in one file,
 and two that send the same may overwrite each other without harm.
 
 Files lie behind Django's storage ``instances``: below ``RIS_INSTANCE_FOLDER``, or where ``RIS_INSTANCE_STORAGE`` puts
@@ -19,24 +19,35 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from django.conf import settings
+from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, storages
 from django.utils._os import safe_join
 
 from interop.dicom.elements import Malformed
-from interop.dicom.headers import Header, file_meta, read_header
+from interop.dicom.headers import Core, Header, file_meta, read_core, read_header
 from ris.core.ids import is_valid_uid
 from ris.tenants.context import require_schema
-from worklist.data import StoredInstance
 
 INCOMING = "incoming"
 SUFFIX = ".part"
 #: A header is looked for in so many bytes, and when it is longer, in so many.
 HEADER_BYTES = (256 * 1024, 16 * 1024 * 1024)
+#: So much of an object stays at hand for the quick look.
+HEAD_KEPT = 16 * 1024
+CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Stored(NamedTuple):
+    """A kept file: its name in the store, its size with preamble, and the hash of its data set."""
+
+    path: str
+    size: int
+    content_hash: str
 
 
 def instance_path(name: str) -> Path:
@@ -83,109 +94,162 @@ def local_path(name: str) -> Iterator[Path]:
         copy.unlink(missing_ok=True)
 
 
-def instance_name(study_instance_uid: str, sop_instance_uid: str, content_hash: str) -> str:
+def instance_name(study_instance_uid: str, sop_instance_uid: str, file_hash: str) -> str:
     if not (is_valid_uid(study_instance_uid) and is_valid_uid(sop_instance_uid)):
         raise Malformed("A UID cannot name a file.")
     first = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:2]
-    return f"{first}/{study_instance_uid}/{sop_instance_uid}.{content_hash[:12]}.dcm"
+    return f"{first}/{study_instance_uid}/{sop_instance_uid}.{file_hash[:12]}.dcm"
 
 
 class IncomingFile:
-    """One object on its way in. ``write`` its data set, then ``keep`` it, or ``discard`` it; nothing else is left."""
+    """One object on its way in. ``write`` its data set, then ``keep`` it, or ``discard`` it; nothing else is left.
+
+    Only the data set is hashed: what stands before it is ours, and the same for the same object.
+    """
+
+    __slots__ = (
+        "_data_hash", "_fd", "_head", "_kept", "_meta", "_path", "_size", "kept_path",
+        "sop_class_uid", "sop_instance_uid", "source", "transfer_syntax_uid",
+    )  # fmt: skip
 
     def __init__(self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source: str = "") -> None:
         self.sop_class_uid, self.sop_instance_uid = sop_class_uid, sop_instance_uid
         self.transfer_syntax_uid, self.source = transfer_syntax_uid, source
         self._meta = file_meta(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
-        self._file_hash, self._data_hash = hashlib.sha256(self._meta), hashlib.sha256()
-        self._size = len(self._meta)
-        self._kept: Path | None = None
-        self._path = instance_path(f"{INCOMING}/{uuid.uuid4().hex}{SUFFIX}")
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self._data_hash = hashlib.sha256()
+        self._head = b""
+        self._size = 0
+        self._kept = self.kept_path = ""
+        folder = f"{_root()}/{INCOMING}"
+        self._path = f"{folder}/{os.urandom(16).hex()}{SUFFIX}"
+        try:
+            self._fd = os.open(self._path, CREATE, 0o640)
+        except FileNotFoundError:
+            os.makedirs(folder, 0o750, exist_ok=True)
+            self._fd = os.open(self._path, CREATE, 0o640)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            self._write_all(self._meta)
         except BaseException:
             self.discard()
             raise
 
     def write(self, chunk: bytes | memoryview) -> None:
-        self._write_all(chunk)
-        self._file_hash.update(chunk)
+        """The next piece; it may be reused afterwards."""
+        if not self._size:
+            self._write_all([self._meta, chunk])
+        else:
+            self._write_all([chunk])
         self._data_hash.update(chunk)
+        if len(self._head) < HEAD_KEPT:
+            self._head += bytes(chunk[: HEAD_KEPT - len(self._head)])
         self._size += len(chunk)
 
-    def _write_all(self, chunk: bytes | memoryview) -> None:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+    def _write_all(self, parts: list[bytes | memoryview]) -> None:
+        written, whole = os.writev(self._fd, parts), sum(map(len, parts))
+        if written < whole:
+            rest = memoryview(b"".join(parts))[written:]
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+
+    def core(self) -> Core | None:
+        """What a further image of a known series must tell; None where the whole header has to be read."""
+        return read_core(self._head, self.transfer_syntax_uid)
 
     def header(self) -> Header:
         """What the object says of itself. Raises Malformed."""
-        size = self._size - len(self._meta)
-        if not size:
+        if not self._size:
             raise Malformed("The data set is empty.")
         for length in HEADER_BYTES:
             try:
                 return read_header(os.pread(self._fd, length, len(self._meta)), self.transfer_syntax_uid)
             except Malformed:
-                if size <= length or length == HEADER_BYTES[-1]:
+                if self._size <= length or length == HEADER_BYTES[-1]:
                     raise
         raise Malformed("The header is too long.")
 
-    def keep(self, header: Header) -> StoredInstance:
-        """Make the file safe and give it its name; answers what the index is to know."""
-        file_hash = self._file_hash.hexdigest()
-        name = instance_name(str(header.study_instance_uid), self.sop_instance_uid, file_hash)
-        target = instance_path(name)
-        self._make_folder(target.parent)
-        if settings.RIS_DICOM_FSYNC:
-            os.fsync(self._fd)
-        was_there = target.exists()
-        os.rename(self._path, target)
-        self._kept = None if was_there else target
-        if settings.RIS_DICOM_FSYNC:
-            _sync_folder(target.parent)
-        self._close()
-        return StoredInstance(
-            **header.fields,  # type: ignore[arg-type]
-            transfer_syntax_uid=self.transfer_syntax_uid,
-            path=name,
-            size=self._size,
-            sha256=file_hash,
-            dataset_sha256=self._data_hash.hexdigest(),
-            received_from=self.source[:16],
-        )
+    def keep(self, study_instance_uid: str) -> Stored:
+        """Make the file as safe as RIS_DICOM_FSYNC says and give it its name; it can be read until ``close``."""
+        content_hash = self._data_hash.hexdigest()
+        file_hash = hashlib.sha256(self._meta + content_hash.encode()).hexdigest()
+        name = instance_name(study_instance_uid, self.sop_instance_uid, file_hash)
+        if is_local():
+            self._rename(f"{_root()}/{name}")
+        else:
+            name = self._upload(name)
+        return Stored(name, len(self._meta) + self._size, content_hash)
 
-    @staticmethod
-    def _make_folder(folder: Path) -> None:
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-            if settings.RIS_DICOM_FSYNC:
-                _sync_folder(folder.parent)
-                _sync_folder(folder.parent.parent)
+    def _rename(self, target: str) -> None:
+        is_durable = settings.RIS_DICOM_FSYNC == "instance"
+        if is_durable:
+            os.fsync(self._fd)
+        was_there = os.path.exists(target)
+        try:
+            os.rename(self._path, target)
+        except FileNotFoundError:
+            _make_folder(os.path.dirname(target))
+            os.rename(self._path, target)
+        self.kept_path, self._kept = target, "" if was_there else target
+        if is_durable:
+            _sync(os.path.dirname(target))
+
+    def _upload(self, name: str) -> str:
+        """Hand it to a remote storage, which answers when it has it; one that is there already is left."""
+        storage = storages["instances"]
+        if not storage.exists(name):
+            with open(self._path, "rb") as source:
+                name = storage.save(name, File(source))
+            self._kept = name
+        os.unlink(self._path)
+        return name
 
     def discard(self) -> None:
         """Leave nothing of what is not kept. May be repeated."""
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
-        self._close()
+            os.unlink(self._path)
+        self.close()
 
     def withdraw(self) -> None:
         """The index refused a kept object: remove its file, unless the same bytes were there before."""
-        if self._kept is not None:
-            self._kept.unlink(missing_ok=True)
-            self._kept = None
+        kept, self._kept = self._kept, ""
+        if not kept:
+            return
+        if is_local():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(kept)
+        else:
+            storages["instances"].delete(kept)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
+def _root() -> str:
+    return f"{settings.RIS_INSTANCE_FOLDER}/{require_schema()}"
+
+
+def _make_folder(folder: str) -> None:
+    """With the names of it and of the one above on the disk, so that a power cut does not take them away."""
+    os.makedirs(folder, 0o750, exist_ok=True)
+    if settings.RIS_DICOM_FSYNC != "none":
+        _sync(os.path.dirname(folder))
+        _sync(os.path.dirname(os.path.dirname(folder)))
+
+
+def sync_files(paths: Iterable[str]) -> None:
+    """Files and then their folders, each once: what an association leaves to its end."""
+    folders = set()
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            _sync(path)
+            folders.add(os.path.dirname(path))
+    for folder in folders:
+        _sync(folder)
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

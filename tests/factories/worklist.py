@@ -118,7 +118,6 @@ def stored(procedure: RequestedProcedure | None = None, **fields: Any) -> Stored
         "transfer_syntax_uid": EXPLICIT,
         "path": f"{sop}.dcm",
         "size": 1000,
-        "sha256": digest,
         "dataset_sha256": digest,
         "received_from": "CT1",
         "modality": "CT",

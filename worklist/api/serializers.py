@@ -378,7 +378,7 @@ class InstanceSerializer(serializers.ModelSerializer):
             "columns",
             "frames",
             "size",
-            "sha256",
+            "dataset_sha256",
             "received_from",
             "received_at",
             "is_rejected",

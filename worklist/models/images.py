@@ -44,6 +44,15 @@ class ImagingStudy(Recorded):
     settle_after = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When to look next whether all images are here."
     )
+    merged_into = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="merged",
+        editable=False,
+        help_text="A person put its series into that study; what still comes under its UID goes there too.",
+    )
 
     history = HistoricalRecords(
         m2m_fields=[procedures],
@@ -92,6 +101,12 @@ class ImagingSeries(models.Model):
     station_name = models.CharField(max_length=16, blank=True)
     manufacturer = models.CharField(max_length=64, blank=True)
     instance_count = models.PositiveIntegerField(default=0)
+    acquired_study_instance_uid = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text="The Study Instance UID that its objects carry, when a person moved it to another study.",
+    )
 
     class Meta:
         verbose_name = _("series")
@@ -115,7 +130,6 @@ class ImagingInstance(models.Model):
     frames = models.PositiveIntegerField(default=1)
     path = models.CharField(max_length=255, help_text="Below the facility's instance store.")
     size = models.BigIntegerField()
-    sha256 = models.CharField(max_length=64)
     dataset_sha256 = models.CharField(max_length=64, help_text="Of the data set without group 2.")
     received_from = models.CharField(max_length=16, blank=True)
     received_at = models.DateTimeField(default=timezone.now)
@@ -142,6 +156,7 @@ class ExceptionKind(models.TextChoices):
     BLOCKED_STARTED = "blocked_started", _("Blocked exam was started")
     DISCONTINUED = "discontinued", _("Exam discontinued")
     COUNT_DIFFERS = "count_differs", _("Images missing")
+    READ_ON_OTHERS = "read_on_others", _("Read on another exam's images")
 
 
 class ExceptionItem(Recorded):

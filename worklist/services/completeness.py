@@ -27,6 +27,7 @@ from worklist.models import (
     SPSStatus,
 )
 from worklist.services import rendering
+from worklist.services.counting import lock_for_counting, recount_study
 from worklist.services.matching import Agreement, Sent, agreement
 from worklist.services.steps import move_steps
 from worklist.services.support import lock_procedures, now, raise_exception
@@ -55,7 +56,10 @@ def note_images_complete(study: ImagingStudy | int, *, actor: Actor = BEAT) -> b
         procedures = lock_procedures(
             ImagingStudy.procedures.through.objects.filter(imagingstudy=pk).values_list("requestedprocedure", flat=True)
         )
-        locked = ImagingStudy.locked(pk)
+        lock_for_counting(pk)
+        ImagingStudy.locked(pk)
+        recount_study(pk)
+        locked = ImagingStudy.objects.get(pk=pk)
         if locked.completed_at is not None or locked.instance_count == 0:
             ImagingStudy.objects.filter(pk=pk).update(settle_after=None)
             return locked.completed_at is not None

@@ -402,7 +402,7 @@ def test_what_a_killed_process_left_is_swept(scp):
     orphan = instance_path(f"{INCOMING}/dead.part")
     orphan.write_bytes(b"half of it")
     assert sweep_incoming() == 1
-    assert files_in_store() == [coming._path]
+    assert files_in_store() == [Path(coming._path)]
     coming.discard()
     assert files_in_store() == []
 
