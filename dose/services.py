@@ -27,7 +27,7 @@ from ris.core.actor import SYSTEM, Actor
 from ris.core.errors import InvalidData, NotKnown
 from ris.core.ids import is_valid_uid
 from ris.events.bus import publish
-from worklist.models import ImagingStudy, ScheduledProcedureStep, Station
+from worklist.models import ImagingInstance, ImagingStudy, ScheduledProcedureStep, Station
 
 EVENT_FIELDS = (
     "event_type", "protocol", "target_region", "ctdi_vol", "ctdi_phantom", "dlp", "scanning_length", "pitch", "kvp",
@@ -257,6 +257,22 @@ def unlink_study(study_instance_uid: str, procedure: RequestedProcedure, *, acto
         )
         for report in linked:
             _link(report, None, actor, _("Study taken from the exam"))
+            count += 1
+    return count
+
+
+def follow_study(study: ImagingStudy, *, actor: Actor = SYSTEM) -> int:
+    """The dose reports among its objects belong to the exam that its images belong to now, or to none."""
+    count = 0
+    with transaction.atomic():
+        exams = list(study.procedures.order_by("pk"))
+        objects = ImagingInstance.objects.filter(series__study=study).values("sop_instance_uid")
+        for report in DoseReport.objects.select_for_update(of=("self",)).filter(sop_instance_uid__in=objects):
+            is_right = report.procedure_id in {exam.pk for exam in exams} or (not exams and report.procedure_id is None)
+            if is_right and report.study_id == study.pk:
+                continue
+            report.study = study
+            _link(report, exams[0] if exams else None, actor, _("Follows its images"))
             count += 1
     return count
 

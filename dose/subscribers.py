@@ -9,7 +9,7 @@ from dose.rdsr import DOSE_SOP_CLASSES
 from orders.models import RequestedProcedure
 from ris.core.actor import Actor
 from ris.events.bus import subscribe
-from worklist.events import InstanceStored, StudyMatched, StudyUnlinked
+from worklist.events import EvidenceMoved, InstanceStored, StudyMatched, StudyUnlinked
 from worklist.models import ImagingStudy
 
 DOOR = Actor("storage", ae_title="DOSE")
@@ -40,3 +40,10 @@ def unlink_reports(event: StudyUnlinked) -> None:
     if study is not None and study.procedures.filter(pk=procedure.pk).exists():
         return
     services.unlink_study(event.study_instance_uid, procedure)
+
+
+@subscribe(EvidenceMoved, name="dose.follow_evidence")
+def follow_evidence(event: EvidenceMoved) -> None:
+    """Images went to another exam, or to another study: their dose reports go with them, and come back."""
+    for study in ImagingStudy.objects.filter(uuid__in=event.studies).order_by("pk"):
+        services.follow_study(study)

@@ -125,7 +125,7 @@ class StudyQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         matched = Q(procedures__in=_visible_procedures(actor))
         if actor.may("worklist.resolve_exception"):
-            matched |= Q(procedures__isnull=True)
+            matched |= Q(procedures__isnull=True, merged_into__isnull=True)
         return self.filter(matched).distinct()
 
 
@@ -143,6 +143,15 @@ class ExceptionQuerySet(models.QuerySet):
 
     def open(self) -> Self:
         return self.filter(resolved_at__isnull=True)
+
+
+class ReconciliationQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Both exams must be visible: an act on a restricted patient's exam is not told by its other side."""
+        if not actor.may("worklist.resolve_exception"):
+            return self.none()
+        seen = _visible_procedures(actor)
+        return self.filter(Q(source__isnull=True) | Q(source__in=seen), Q(target__isnull=True) | Q(target__in=seen))
 
 
 def _visible_procedures(actor: Actor) -> models.QuerySet:

@@ -28,6 +28,7 @@ from orders.services.charges import (
     draft_supply,
     reprice_charges,
     void_charge,
+    void_open_charges,
     void_supply,
 )
 from orders.services.documents import add_document, attach_document, withdraw_document
@@ -229,6 +230,7 @@ __all__ = [
     "unmerge_patients",
     "update_patient",
     "void_charge",
+    "void_open_charges",
     "void_downtime_form",
     "void_downtime_forms",
     "void_supply",

@@ -34,6 +34,9 @@ class ImageRejection(Recorded):
     rejected_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    is_hidden = models.BooleanField(
+        default=True, help_text=_("No: only archives are told; here the images were put under the right exam.")
+    )
     note_sop_instance_uid = models.CharField(
         max_length=64, blank=True, help_text=_("The rejection note, once it is written.")
     )

@@ -35,19 +35,21 @@ from worklist.services.documenting import (
     write_note,
 )
 from worklist.services.exams import complete_exam, discontinue_exam, start_exam
-from worklist.services.exceptions import (
-    link_exception,
-    link_performed_step,
-    link_study,
-    resolve_exception,
-    unlink_performed_step,
-    unlink_study,
-)
+from worklist.services.exceptions import link_exception, read_limited_study, resolve_exception
 from worklist.services.further import index_further_instance, recount_waiting
 from worklist.services.images import OtherContent, index_instance
 from worklist.services.loading import load_worklist_item
 from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
 from worklist.services.questionnaires import ensure_questionnaires, open_edition, publish_edition
+from worklist.services.reconciliation import (
+    link_performed_step,
+    link_study,
+    move_evidence,
+    undo_reconciliation,
+    unlink_performed_step,
+    unlink_study,
+)
+from worklist.services.reconciliation_studies import merge_studies, split_study
 from worklist.services.rejection import keep_rejection_note, reject_images, restore_images
 from worklist.services.reminders import set_contact_preference
 from worklist.services.rendering import render_step
@@ -128,6 +130,8 @@ __all__ = [
     "link_study",
     "load_worklist_item",
     "mark_no_show",
+    "merge_studies",
+    "move_evidence",
     "next_free",
     "note_images_complete",
     "offer_slot",
@@ -137,6 +141,7 @@ __all__ = [
     "plan_shift",
     "print_ticket",
     "publish_edition",
+    "read_limited_study",
     "record_adverse_event",
     "record_consumable",
     "record_exposure",
@@ -156,10 +161,12 @@ __all__ = [
     "set_contact_preference",
     "set_opening_hours",
     "set_staff_profile",
+    "split_study",
     "start_exam",
     "start_performed_step",
     "unblock_room",
     "undo_arrival",
+    "undo_reconciliation",
     "unlink_performed_step",
     "unlink_study",
     "update_performed_step",

@@ -88,8 +88,9 @@ def _performed_steps(procedures: list[RequestedProcedure]):
 
 
 def _stored_uids(procedures: list[RequestedProcedure], uids: set[str]) -> set[str]:
-    """Which of these instances are stored, in whatever study of these procedures."""
-    rows = ImagingInstance.objects.filter(sop_instance_uid__in=uids, series__study__procedures__in=procedures)
+    """Which of these instances are stored: in whatever study of these procedures, or moved elsewhere by a person."""
+    is_here = Q(series__study__procedures__in=procedures) | ~Q(series__acquired_study_instance_uid="")
+    rows = ImagingInstance.objects.filter(is_here, sop_instance_uid__in=uids)
     return set(rows.values_list("sop_instance_uid", flat=True))
 
 

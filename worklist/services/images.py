@@ -180,12 +180,22 @@ def _clock_is_low(study: ImagingStudy, moment: datetime, quiet: timedelta) -> bo
 def _series(instance: StoredInstance, actor: Actor) -> ImagingSeries:
     series = _known_series(instance)
     if series is None:
-        study = ImagingStudy.objects.filter(study_instance_uid=instance.study_instance_uid).first()
+        study = _known_study(instance)
         series = _make_series(study or _make_study(instance, actor), instance)
-    if series.study.study_instance_uid != instance.study_instance_uid:
+    if instance.study_instance_uid not in (series.study.study_instance_uid, series.acquired_study_instance_uid):
         words = _("That series belongs to another study.")
         raise InvalidData(words, errors={"series_instance_uid": words})
     return series
+
+
+def _known_study(instance: StoredInstance) -> ImagingStudy | None:
+    """Of that UID; where a person has merged it into another, that one."""
+    study = (
+        ImagingStudy.objects.select_related("merged_into")
+        .filter(study_instance_uid=instance.study_instance_uid)
+        .first()
+    )
+    return study.merged_into or study if study is not None else None
 
 
 def _known_series(instance: StoredInstance) -> ImagingSeries | None:
@@ -206,6 +216,8 @@ def _make_series(study: ImagingStudy, instance: StoredInstance) -> ImagingSeries
         station_name=instance.station_name[:16],
         manufacturer=instance.manufacturer[:64],
     )
+    if study.study_instance_uid != instance.study_instance_uid:
+        series.acquired_study_instance_uid = instance.study_instance_uid
     try:
         with transaction.atomic():
             series.save(force_insert=True)

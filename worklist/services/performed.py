@@ -291,7 +291,17 @@ def _follow(step: PerformedProcedureStep, steps: list[ScheduledProcedureStep], *
     _start_steps(step, steps, actor)
     if step.status == PPSStatus.COMPLETED:
         _complete_steps(step, rendering.renderable(pk__in=[row.pk for row in steps]), actor)
+    elif step.status == PPSStatus.DISCONTINUED:
+        _follow_discontinued(step, rendering.renderable(pk__in=[row.pk for row in steps]), actor)
     completeness.link_studies_of(step, actor=actor)
+
+
+def _follow_discontinued(step: PerformedProcedureStep, steps: list[ScheduledProcedureStep], actor: Actor) -> None:
+    """Linked after its end. Ended because the entry was wrong: of the right one it was done."""
+    if step.discontinuation_code == discontinued.WRONG_ENTRY:
+        _complete_steps(step, steps, actor)
+    else:
+        discontinued.follow(step, steps, actor)
 
 
 def _alarm_called_off(step: PerformedProcedureStep, row: ScheduledProcedureStep, actor: Actor) -> None:

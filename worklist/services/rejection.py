@@ -23,9 +23,11 @@ from worklist.services.support import lock_procedures, now
 
 @service(perms.REJECT_IMAGES)
 def reject_images(
-    study: ImagingStudy, *, instances: Iterable[str], code: str, reason: str, actor: Actor
+    study: ImagingStudy, *, instances: Iterable[str], code: str, reason: str, is_hidden: bool = True, actor: Actor
 ) -> ImageRejection:
     """Hide ``instances`` (SOP Instance UIDs of this study) from viewer, queries and counts.
+
+    Not ``is_hidden``: only archives are told; here the images are under the right exam already.
 
     ``code``: one of RejectionReason, the title of the rejection note that follows. What was rejected before stays with
     its first rejection. Raises NotKnown (one is no instance of the study), Conflict (all of them were rejected before).
@@ -45,8 +47,10 @@ def reject_images(
     fresh = sorted((row for row in rows if not row.is_rejected), key=lambda row: row.pk)
     if not fresh:
         raise Conflict(_("These images are rejected already."), todo=_("Nothing more is to be done."))
-    _hide(study, fresh, True)
+    if is_hidden:
+        _hide(study, fresh, True)
     rejection = ImageRejection(
+        is_hidden=is_hidden,
         study=study,
         code=code,
         reason=reason,
@@ -85,6 +89,7 @@ def restore_images(rejection: ImageRejection, *, reason: str, actor: Actor) -> I
         )
     chosen = Q(sop_instance_uid__in=rejection.instances, series__study=study, is_rejected=True)
     rows = list(ImagingInstance.objects.filter(chosen).select_for_update(of=("self",)).order_by("pk"))
+    rows = rows if rejection.is_hidden else []
     _hide(study, rows, False)
     rejection.restored_at, rejection.restored_by, rejection.restored_reason = now(), actor.user, reason
     rejection.save_as(actor, f"Restored: {reason}")
