@@ -236,6 +236,8 @@ class Association:
             event = self._next_event()
             if isinstance(event, ReleaseRequested):
                 self.tally.outcome = "released"
+                if self.caller is not None:
+                    dimse.ended(self.caller)
                 self._send(pdu.release_response())
                 return
             if isinstance(event, Aborted):

@@ -326,14 +326,20 @@ _endings: list[Callable[[Caller], None]] = []
 
 
 def association_end(function: Callable[[Caller], None]) -> Callable[[Caller], None]:
-    """``function(caller)`` runs when an association has ended, for its facility, before it is written down."""
+    """``function(caller)`` runs when an association ends: before its release is answered, or when it was lost.
+
+    It works for the facility that was called, and may run twice.
+    """
     _endings.append(function)
     return function
 
 
 def ended(caller: Caller) -> None:
     for function in _endings:
-        function(caller)
+        try:
+            function(caller)
+        except (DatabaseError, InterfaceError, OSError) as error:
+            log.error("association_not_settled", error=type(error).__name__)
 
 
 def allow(handler: Handler, request: Request) -> None:

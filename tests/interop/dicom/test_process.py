@@ -21,6 +21,7 @@ from interop.dicom.store import instance_path
 from ris.embedded import free_port
 from ris.tenants.context import use_facility
 from worklist.models import ImagingInstance, ImagingStudy
+from worklist.services.completeness import note_images_complete
 
 from .conftest import make_peer
 
@@ -123,7 +124,11 @@ def test_what_was_acknowledged_survives_kill_9(peers, tmp_path):
     assert kills >= 1
     rows = {row.sop_instance_uid: row for row in ImagingInstance.objects.all()}
     assert set(acknowledged) == set(rows) == {image.SOPInstanceUID for image in images}
-    assert ImagingStudy.objects.get().instance_count == len(images)
+    study = ImagingStudy.objects.get()
+    assert study.settle_after is not None
+    note_images_complete(study)
+    study.refresh_from_db()
+    assert study.instance_count == len(images)
     for row in rows.values():
         content = instance_path(row.path).read_bytes()
         assert len(content) == row.size
