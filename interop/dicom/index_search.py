@@ -1,0 +1,327 @@
+"""The index, asked by the keys of an identifier: one query per request at each level, rows as they stream in."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, JSONObject
+
+from interop.dicom import matching
+from interop.dicom.query_keys import Identifier, Level
+from orders.models import Patient, PatientIdentifier, RequestedProcedure
+from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
+
+CHUNK = 500
+Row = dict[str, Any]
+LINKS = ImagingStudy.procedures.through
+SCALARS_OF_STUDY = {
+    "study_instance_uid": "study_instance_uid",
+    "study_id": "study_id",
+    "study_description": "description",
+    "referring_physician": "referring_physician",
+    "study_date": "study_date",
+    "study_time": "study_time",
+    "study_series": "series_count",
+    "study_instances": "instance_count",
+    "own_accession_number": "accession_number",
+    "own_modalities": "modalities",
+    "own_patient_id": "patient_id",
+    "own_issuer": "issuer_of_patient_id",
+    "own_name": "patient_name",
+    "own_birth_date": "patient_birth_date",
+    "own_sex": "patient_sex",
+}
+SCALARS_OF_SERIES = {
+    "series_instance_uid": "series_instance_uid",
+    "modality": "modality",
+    "series_number": "number",
+    "series_description": "description",
+    "body_part": "body_part",
+    "laterality": "laterality",
+    "station_name": "station_name",
+    "manufacturer": "manufacturer",
+    "series_instances": "instance_count",
+}
+SCALARS_OF_INSTANCE = {
+    "sop_instance_uid": "sop_instance_uid",
+    "sop_class_uid": "sop_class_uid",
+    "instance_number": "number",
+    "rows": "rows",
+    "columns": "columns",
+    "frames": "frames",
+    "transfer_syntax_uid": "transfer_syntax_uid",
+}
+
+
+# --- whose study
+
+
+def _usual_first() -> Case:
+    """As ``Patient.primary_identifier`` ranks them."""
+    return Case(
+        When(use="usual", type="MR", then=Value(0)),
+        When(use="usual", then=Value(1)),
+        When(type="MR", then=Value(2)),
+        default=Value(3),
+        output_field=IntegerField(),
+    )
+
+
+def _primary(patient: str) -> QuerySet:
+    return PatientIdentifier.objects.filter(patient=OuterRef(patient)).order_by(_usual_first(), "pk")
+
+
+def _identity(study: str) -> Subquery:
+    """Who the RIS knows behind a study, as JSON; null where it is linked to no exam."""
+    number = _primary("order__patient").values(data=JSONObject(value="value", issuer="issuer"))[:1]
+    patient = "order__patient__"
+    rows = (
+        RequestedProcedure.objects.filter(studies=OuterRef(study))
+        .order_by("pk")
+        .values(
+            data=JSONObject(
+                uuid=f"{patient}uuid",
+                name=matching.dicom_name_of(patient),
+                birth_date=f"{patient}birth_date",
+                sex=f"{patient}sex",
+                accession_number="accession_number",
+                number=Subquery(number),
+            )
+        )
+    )
+    return Subquery(rows[:1])
+
+
+def _patient_condition(values: dict[str, str], study: str) -> Q:
+    """Studies (by their key at ``study``) of the patients that are meant, linked or as their objects say."""
+    asked = {name: values[name] for name in PATIENT_KEYS if not matching.is_universal(values.get(name, ""))}
+    if not asked:
+        return Q()
+    linked = LINKS.objects.filter(requestedprocedure__order__patient__in=_patients(asked)).values("imagingstudy")
+    own = ImagingStudy.objects.filter(_as_sent(asked), procedures__isnull=True).values("pk")
+    return Q(**{f"{study}__in": linked}) | Q(**{f"{study}__in": own})
+
+
+PATIENT_KEYS = ("patient_name", "patient_id", "issuer_of_patient_id", "patient_birth_date", "patient_sex")
+
+
+def _patients(asked: dict[str, str]) -> QuerySet:
+    """Patients by what the RIS knows; their number is the one that they are told under."""
+    rows = Patient.objects.all()
+    if name := asked.get("patient_name"):
+        rows = rows.filter(matching.name_matches(matching.dicom_name_of(), name))
+    for key, column in (("patient_id", "value"), ("issuer_of_patient_id", "issuer")):
+        if wanted := asked.get(key):
+            some = PatientIdentifier.objects.filter(matching.text_matches(column, wanted)).values("patient")
+            rows = rows.annotate(**{f"told_{column}": Subquery(_primary("pk").values(column)[:1])})
+            rows = rows.filter(matching.text_matches(f"told_{column}", wanted), pk__in=some)
+    if birth := asked.get("patient_birth_date"):
+        first, last = matching.date_range(birth, "(0010,0030)")
+        rows = rows.filter(**{f"birth_date__{k}": v for k, v in (("gte", first), ("lte", last)) if v is not None})
+    if sex := asked.get("patient_sex"):
+        rows = rows.filter(matching.text_matches("sex", sex))
+    return rows.order_by().values("pk")
+
+
+def _as_sent(asked: dict[str, str]) -> Q:
+    condition = Q()
+    if name := asked.get("patient_name"):
+        condition &= matching.name_matches(F("patient_name"), name)
+    for key in ("patient_id", "issuer_of_patient_id", "patient_sex"):
+        if wanted := asked.get(key):
+            condition &= matching.text_matches(key, wanted)
+    if birth := asked.get("patient_birth_date"):
+        first, last = matching.date_range(birth, "(0010,0030)")
+        for bound, lookup in ((first, "gte"), (last, "lte")):
+            condition &= Q(**{f"patient_birth_date__{lookup}": f"{bound:%Y%m%d}"}) if bound else Q()
+        condition &= ~Q(patient_birth_date="")
+    return condition
+
+
+# --- conditions of each level
+
+
+def _study_condition(values: dict[str, str], prefix: str) -> Q:
+    """``prefix``: the way from the searched rows to the study."""
+    study = prefix.removesuffix("__") or "pk"
+    condition = _patient_condition(values, study)
+    condition &= matching.uid_matches(f"{prefix}study_instance_uid", values.get("study_instance_uid", ""))
+    condition &= matching.moment_matches(
+        f"{prefix}study_date", f"{prefix}study_time", values.get("study_date", ""), values.get("study_time", "")
+    )
+    for name in ("study_id", "study_description"):
+        condition &= matching.text_matches(f"{prefix}{SCALARS_OF_STUDY[name]}", values.get(name, ""))
+    if physician := values.get("referring_physician", ""):
+        condition &= matching.name_matches(F(f"{prefix}referring_physician"), physician)
+    condition &= _accession_number(values.get("accession_number", ""), prefix, study)
+    condition &= _held(ImagingSeries.objects.filter(instance_count__gt=0), "modality", values, "modalities", study)
+    classes = ImagingInstance.objects.visible()
+    return condition & _held(classes, "sop_class_uid", values, "sop_classes", study, "series__study")
+
+
+def _accession_number(wanted: str, prefix: str, study: str) -> Q:
+    """As the objects say; where they say nothing, the exam's."""
+    if matching.is_universal(wanted):
+        return Q()
+    known = LINKS.objects.filter(matching.text_matches("requestedprocedure__accession_number", wanted))
+    missing = Q(**{f"{prefix}accession_number": "", f"{study}__in": known.values("imagingstudy")})
+    return matching.text_matches(f"{prefix}accession_number", wanted) | missing
+
+
+def _held(rows: QuerySet, column: str, values: dict[str, str], name: str, study: str, way: str = "study") -> Q:
+    """A study that holds one of the values (Modalities in Study, SOP Classes in Study)."""
+    wanted = values.get(name, "")
+    if matching.is_universal(wanted):
+        return Q()
+    condition = Q()
+    for one in filter(None, (part.strip() for part in wanted.split("\\"))):
+        condition |= matching.text_matches(column, one)
+    return Q(**{f"{study}__in": rows.filter(condition).values(way)})
+
+
+def _series_condition(values: dict[str, str], prefix: str) -> Q:
+    condition = matching.uid_matches(f"{prefix}series_instance_uid", values.get("series_instance_uid", ""))
+    condition &= matching.integer_matches(f"{prefix}number", values.get("series_number", ""), "(0020,0011)")
+    for name in ("modality", "series_description", "body_part", "laterality", "station_name", "manufacturer"):
+        condition &= matching.text_matches(f"{prefix}{SCALARS_OF_SERIES[name]}", values.get(name, ""))
+    return condition
+
+
+def _instance_condition(values: dict[str, str]) -> Q:
+    return (
+        matching.uid_matches("sop_instance_uid", values.get("sop_instance_uid", ""))
+        & matching.uid_matches("sop_class_uid", values.get("sop_class_uid", ""))
+        & matching.integer_matches("number", values.get("instance_number", ""), "(0020,0013)")
+    )
+
+
+def _not_restricted(study: str, hides_restricted: bool) -> Q:
+    if not hides_restricted:
+        return Q()
+    hidden = LINKS.objects.filter(requestedprocedure__order__patient__is_restricted=True).values("imagingstudy")
+    return ~Q(**{f"{study}__in": hidden})
+
+
+def selected(identifier: Identifier, *, hides_restricted: bool = False) -> QuerySet[ImagingInstance]:
+    """The instances that an identifier names, whatever its level; for retrieval."""
+    values = dict(identifier.values)
+    condition = _study_condition(values, "series__study__") & _not_restricted("series__study", hides_restricted)
+    if identifier.level >= Level.SERIES:
+        condition &= _series_condition(values, "series__")
+    if identifier.level >= Level.IMAGE:
+        condition &= _instance_condition(values)
+    return ImagingInstance.objects.visible().filter(condition)
+
+
+# --- rows of each level
+
+
+def _rows(
+    found: QuerySet, scalars: dict[str, str], identifier: Identifier, study: str, order: tuple[str, ...]
+) -> Iterator[Row]:
+    extra: dict[str, Any] = {"identity": _identity(study)}
+    if identifier.wants("sop_classes"):
+        classes = ImagingInstance.objects.visible().filter(series__study=OuterRef(study)).order_by()
+        told = classes.values("series__study").annotate(all=ArrayAgg("sop_class_uid", distinct=True)).values("all")
+        extra["sop_classes"] = Subquery(told)
+    named = {f"a_{name}": F(column) for name, column in scalars.items()}
+    rows = found.order_by(*order).values(**named, **extra)
+    for row in rows.iterator(chunk_size=CHUNK):
+        yield _told({key.removeprefix("a_"): value for key, value in row.items()})
+
+
+def _told(row: Row) -> Row:
+    """With the patient as known now, or as the objects say."""
+    known = row.pop("identity") or {}
+    own = {name: row.pop(f"own_{name}") for name in ("patient_id", "issuer", "name", "birth_date", "sex")}
+    number = known.get("number") or {}
+    row["patient"] = known.get("uuid")
+    row["patient_id"] = number.get("value") or own["patient_id"]
+    row["issuer_of_patient_id"] = number.get("issuer") or ("" if number else own["issuer"])
+    row["patient_name"] = _name(known["name"]) if known else own["name"]
+    row["patient_birth_date"] = _birth_date(known) if known else own["birth_date"]
+    row["patient_sex"] = _sex(known["sex"]) if known else own["sex"]
+    row["accession_number"] = row.pop("own_accession_number") or known.get("accession_number", "")
+    row["modalities"] = [value for value in row.pop("own_modalities").split("\\") if value]
+    return row
+
+
+def _name(text: str) -> str:
+    return "=".join(group.rstrip("^") for group in text.split("=")).rstrip("=")
+
+
+def _birth_date(known: dict[str, Any]) -> str:
+    return (known["birth_date"] or "").replace("-", "")
+
+
+def _sex(value: str) -> str:
+    return value if value in ("M", "F", "O") else ""
+
+
+def _of_study(way: str) -> dict[str, str]:
+    return {name: f"{way}{column}" for name, column in SCALARS_OF_STUDY.items()}
+
+
+def studies(identifier: Identifier, *, hides_restricted: bool = False) -> Iterator[Row]:
+    found = ImagingStudy.objects.filter(instance_count__gt=0).filter(
+        _study_condition(dict(identifier.values), ""), _not_restricted("pk", hides_restricted)
+    )
+    return _rows(found, SCALARS_OF_STUDY, identifier, "pk", ("-study_date", "-study_time", "-pk"))
+
+
+def series(identifier: Identifier, *, hides_restricted: bool = False) -> Iterator[Row]:
+    values = dict(identifier.values)
+    found = ImagingSeries.objects.filter(instance_count__gt=0).filter(
+        _study_condition(values, "study__"), _series_condition(values, ""), _not_restricted("study", hides_restricted)
+    )
+    scalars = {**_of_study("study__"), **SCALARS_OF_SERIES}
+    return _rows(found, scalars, identifier, "study", ("study", "number", "pk"))
+
+
+def instances(identifier: Identifier, *, hides_restricted: bool = False) -> Iterator[Row]:
+    found = selected(identifier, hides_restricted=hides_restricted)
+    of_series = {name: f"series__{column}" for name, column in SCALARS_OF_SERIES.items()}
+    scalars = {**_of_study("series__study__"), **of_series, **SCALARS_OF_INSTANCE}
+    return _rows(found, scalars, identifier, "series__study", ("series__study", "series", "number", "pk"))
+
+
+def patients(identifier: Identifier, *, hides_restricted: bool = False) -> Iterator[Row]:
+    """Each once, with all that is stored of them; what the RIS knows goes before what objects say."""
+    condition = _patient_condition(dict(identifier.values), "pk") & _not_restricted("pk", hides_restricted)
+    number = _primary("order__patient").values("value")[:1]
+    told = RequestedProcedure.objects.filter(studies=OuterRef("pk")).order_by("pk").values(told=Subquery(number))[:1]
+    found = ImagingStudy.objects.filter(instance_count__gt=0).filter(condition)
+    found = found.annotate(
+        is_linked=Exists(LINKS.objects.filter(imagingstudy=OuterRef("pk"))),
+        told_number=Coalesce(Subquery(told), F("patient_id")),
+    )
+    rows = _rows(found, SCALARS_OF_STUDY, identifier, "pk", ("told_number", "-is_linked", "-pk"))
+    for _number, group in itertools.groupby(rows, key=lambda row: row["patient_id"]):
+        yield from _merged(list(group))
+
+
+def _merged(rows: list[Row]) -> Iterator[Row]:
+    """One row per number and issuer."""
+    by_issuer: dict[str, Row] = {}
+    for row in rows:
+        kept = by_issuer.setdefault(row["issuer_of_patient_id"], row)
+        counts = {
+            "patient_studies": 1,
+            "patient_series": row["study_series"],
+            "patient_instances": row["study_instances"],
+        }
+        for name, count in counts.items():
+            kept[name] = kept.get(name, 0) + count
+    yield from by_issuer.values()
+
+
+SEARCHES: dict[Level, Callable[..., Iterator[Row]]] = {
+    Level.PATIENT: patients,
+    Level.STUDY: studies,
+    Level.SERIES: series,
+    Level.IMAGE: instances,
+}
