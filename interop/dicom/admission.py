@@ -39,11 +39,10 @@ def admit(
     request: AssociateRequest, address: str, *, certificate: str | None = None, tls: bool = False
 ) -> Caller | Refusal:
     """Decide on an association request; a refusal has been counted. Works in `public`, then in the facility."""
+    malformed = why_malformed(request)
+    if malformed is not None:
+        return Refusal(malformed)
     called, calling = request.called_ae_title.strip(" "), request.calling_ae_title.strip(" ")
-    if not request.protocol_version & 1:
-        return Refusal(Rejection.PROTOCOL_VERSION)
-    if request.application_context != APPLICATION_CONTEXT:
-        return Refusal(Rejection.APPLICATION_CONTEXT)
     facility = facility_for_called_ae(called, address, certificate, tls=tls, calling_ae=calling)
     if facility is None:
         return Refusal(Rejection.CALLED_AE_TITLE)
@@ -55,12 +54,19 @@ def admit(
     return Caller(facility, peer, calling, called, address)
 
 
+def why_malformed(request: AssociateRequest) -> Rejection | None:
+    """What is wrong with a request whoever it comes from."""
+    if not request.protocol_version & 1:
+        return Rejection.PROTOCOL_VERSION
+    return None if request.application_context == APPLICATION_CONTEXT else Rejection.APPLICATION_CONTEXT
+
+
 def peer_of(calling_ae_title: str, address: str) -> DicomPeer | None:
     """The row that says what this caller may do in the current facility, or None."""
     rows = list(DicomPeer.objects.filter(ae_title=calling_ae_title))
     if not rows:
         wild = DicomPeer.objects.filter(is_active=True, ae_title__regex=r"[*?]")
-        rows = sorted((row for row in wild if fits(row.ae_title, calling_ae_title)), key=_specificity)
+        rows = sorted((row for row in wild if fits(row.ae_title, calling_ae_title)), key=specificity)
         rows = [row for row in rows if _may_come_from(row, address)]
     peer = rows[0] if rows else None
     return peer if peer is not None and peer.is_active and _may_come_from(peer, address) else None
@@ -75,7 +81,7 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern.replace("[", "[[]")))
 
 
-def _specificity(peer: DicomPeer) -> tuple[int, str]:
+def specificity(peer: DicomPeer) -> tuple[int, str]:
     """Most letters that are no wildcard first."""
     return -sum(letter not in "*?" for letter in peer.ae_title), peer.ae_title
 

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from pydicom import charset
-from pydicom.valuerep import PersonName
+
+from interop.dicom.transliteration import transliterated
 
 UTF8 = "ISO_IR 192"
 TEXT_VRS = frozenset({b"SH", b"LO", b"ST", b"LT", b"PN", b"UC", b"UT"})
-#: Letters that decomposition does not take apart.
-LETTERS = str.maketrans(
-    {
-        "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L",
-        "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ħ": "h", "Ħ": "H", "ı": "i", "ŋ": "n",
-        "Ŋ": "N", "ŧ": "t", "Ŧ": "T", "’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "...",
-        "€": "EUR", "µ": "u", "°": " deg", "×": "x",
-    }
-)  # fmt: skip
-
-
-def transliterated(text: str, encoding: str = "ascii") -> str:
-    """The same in letters that the encoding has: accents dropped first, then '?'."""
-    out = []
-    for letter in text:
-        try:
-            letter.encode(encoding)
-            out.append(letter)
-        except UnicodeEncodeError:
-            plain = unicodedata.normalize("NFKD", letter.translate(LETTERS))
-            plain = "".join(part for part in plain if not unicodedata.combining(part))
-            out.append(plain.encode(encoding, "replace").decode(encoding) if plain else "")
-    return "".join(out)
+#: Python's codec of ISO 2022 IR 58 writes and eats no escape sequences, as pydicom believes it does.
+charset.handled_encodings = tuple(name for name in charset.handled_encodings if name != "iso_ir_58")
+#: VRs in which a backslash parts values (PS3.5 6.4)
+MANY_VALUED = frozenset({b"SH", b"LO", b"PN", b"UC"})
 
 
 @dataclass(frozen=True)
@@ -104,15 +85,33 @@ def decode(value: bytes, terms: Sequence[str]) -> str:
 
 
 def encode_text(text: str, character_set: str, vr: bytes) -> bytes:
-    """Text in a peer's character set (a value of (0008,0005)); transliterated as the last resort."""
+    """Text in a peer's character set (a value of (0008,0005)); transliterated as the last resort.
+
+    Values, and the component groups of names, are encoded one by one: each delimiter ends a code extension.
+    """
     if character_set == UTF8:
         return text.encode()
     codecs = _codecs(terms_of(character_set))
-    if vr == b"PN":
-        groups = [_encode(group, codecs) for group in text.split("=")]
-        kept = [groups[0] if groups[0] is not None else _plain(text.split("=")[0], codecs)]
-        kept += [group if group is not None else b"" for group in groups[1:]]
-        return b"=".join(kept).rstrip(b"=")
+    values = text.split("\\") if vr in MANY_VALUED else [text]
+    return b"\\".join(_encode_name(value, codecs) if vr == b"PN" else _encode_value(value, codecs) for value in values)
+
+
+def _encode_name(text: str, codecs: Sequence[str]) -> bytes:
+    """A group that the peer has no letters for is left out, the first one transliterated."""
+    first, *others = text.split("=")
+    kept = [_encode_components(first, codecs, must=True) or b""]
+    kept += [_encode_components(group, codecs, must=False) or b"" for group in others]
+    return b"=".join(kept).rstrip(b"=")
+
+
+def _encode_components(group: str, codecs: Sequence[str], *, must: bool) -> bytes | None:
+    encoded = [_encode(component, codecs) for component in group.split("^")]
+    if None not in encoded:
+        return b"^".join(component or b"" for component in encoded)
+    return _plain(group, codecs) if must else None
+
+
+def _encode_value(text: str, codecs: Sequence[str]) -> bytes:
     encoded = _encode(text, codecs)
     return encoded if encoded is not None else _plain(text, codecs)
 
@@ -121,21 +120,29 @@ def _encode(text: str, codecs: Sequence[str]) -> bytes | None:
     """None when the character set has not all of the letters."""
     if text.isascii():
         return text.encode("ascii")
-    if len(codecs) == 1:
-        name = "ascii" if codecs[0] == "iso8859" else codecs[0]
-        try:
-            return text.encode(name)
-        except UnicodeEncodeError:
-            return None
+    if not all(any(_has(codec, letter) for codec in codecs) for letter in text):
+        return None
+    if codecs[0] == charset.default_encoding and any("\x80" <= letter <= "\xff" for letter in text):
+        return b"\x1b-A" + text.encode("latin-1") if "latin_1" in codecs and _has("latin_1", text) else None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            name = PersonName(text).encode(list(codecs)) if "^" in text else charset.encode_string(text, list(codecs))
-            return bytes(name)
+            return charset.encode_string(text, list(codecs))
         except (UnicodeError, ValueError, UserWarning, LookupError):
             return None
 
 
+def _has(codec: str, text: str) -> bool:
+    """Whether a repertoire has the letters: the default one is ASCII, ISO_IR 13 has single bytes only."""
+    name = "ascii" if codec == charset.default_encoding else codec
+    try:
+        return len(text.encode(name)) == len(text) or codec != "shift_jis"
+    except UnicodeEncodeError:
+        return False
+
+
 def _plain(text: str, codecs: Sequence[str]) -> bytes:
-    name = codecs[0] if len(codecs) == 1 and codecs[0] != "iso8859" else "ascii"
+    """In the letters of the first character set; where extensions are in use, in ASCII, which all of them hold."""
+    has_letters = len(codecs) == 1 and codecs[0] not in (charset.default_encoding, *charset.custom_encoders)
+    name = codecs[0] if has_letters else "ascii"
     return transliterated(text, name).encode(name, "replace")

@@ -17,7 +17,7 @@ from ris.core.errors import InvalidData
 from tests.factories.orders import make_actor, make_catalogue, make_order, make_patient, make_practitioner
 from tests.factories.worklist import at, booked, ct_procedure, make_station, step_of
 from worklist.data import MwlPeer, MwlQuery
-from worklist.selectors import preview, read_item, worklist_items
+from worklist.selectors import read_item, worklist_items
 from worklist.services import ensure_questionnaires, ensure_step, override_screening, record_screening
 
 pytestmark = pytest.mark.usefixtures("alpha")
@@ -328,12 +328,3 @@ def test_a_blocked_step_is_withheld_when_the_facility_says_so():
     assert item_of(procedure).PregnancyStatus == 2
     override_screening(screening, reason="Shielded, vital", actor=make_actor("radiologist"))
     assert not step_of(procedure).is_blocked
-
-
-def test_preview_says_what_a_station_sees_today():
-    procedure = exam()
-    ensure_step(procedure, station=make_station(), actor=SYSTEM)
-    lines = preview(ae_title="CT1", actor=make_actor("technologist"))
-    assert [line.keys["AccessionNumber"] for line in lines] == [procedure.accession_number]
-    assert lines[0].keys["ScheduledStationAETitle"] == "CT1"
-    assert preview(ae_title="CT1", day="19000101", actor=SYSTEM) == []

@@ -1,7 +1,7 @@
 """What is asked about schedule, worklist, exams and images."""
 
 from worklist.selectors.mwl import matching_steps, read_item, worklist_items
-from worklist.selectors.preview import PreviewLine, preview
+from worklist.selectors.offering import why_withheld
 from worklist.selectors.schedule import (
     appointments,
     exceptions,
@@ -14,17 +14,16 @@ from worklist.selectors.schedule import (
 )
 
 __all__ = [
-    "PreviewLine",
     "appointments",
     "exceptions",
     "matching_steps",
     "performed_steps",
-    "preview",
     "read_item",
     "rooms",
     "screenings",
     "stations",
     "steps",
     "studies",
+    "why_withheld",
     "worklist_items",
 ]
