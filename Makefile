@@ -6,10 +6,10 @@ VENV := .venv/bin
 OFFLINE := RIS_DEMO=1 DATABASE_URL=postgresql://nobody@127.0.0.1:1/none
 CODE := manage.py ris orders worklist reporting dose peerreview interop tests
 
-.PHONY: demo walk test lint format docs lock clean venv help
+.PHONY: demo walk test lint format docs lock clean venv help chaos-dicom
 
 help: ## This list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: ## Make everything that is missing, start it all, print addresses and sign-ins
 	@$(PYTHON) manage.py demo
@@ -19,6 +19,9 @@ walk: ## Play one exam against the running demo, as scanner, sender and receiver
 
 test: ## The whole suite; brings its own database server and stops it again
 	@$(PYTHON) manage.py test $(ARGS)
+
+chaos-dicom: venv ## Break the imaging network on purpose, and print what held
+	$(VENV)/python tests/chaos/dicom.py $(ARGS)
 
 venv:
 	@$(PYTHON) manage.py venv

@@ -75,7 +75,7 @@ def parse_command(data: bytes) -> Command:
         values = {element.tag: data[element.start : element.end] for element in walk(data, IMPLICIT)}
         field = _unsigned(values[COMMAND_FIELD])
         is_reply = field == Field.C_CANCEL or field & RESPONSE
-        identifier = values[RESPONDED_ID] if is_reply else values[MESSAGE_ID]
+        identifier = _unsigned(values[RESPONDED_ID] if is_reply else values[MESSAGE_ID])
         action = _unsigned(values[ACTION_TYPE]) if values.get(ACTION_TYPE) else None
         status = _unsigned(values[STATUS]) if field & RESPONSE else None
         has_data_set = _unsigned(values[DATA_SET_TYPE]) != NO_DATA_SET
@@ -85,7 +85,7 @@ def parse_command(data: bytes) -> Command:
     pairs = struct.unpack(f"<{len(tags) // 2}H", tags[: len(tags) // 4 * 4])
     return Command(
         field=field,
-        message_id=_unsigned(identifier),
+        message_id=identifier,
         sop_class_uid=_uid(values.get(AFFECTED_SOP_CLASS) or values.get(REQUESTED_SOP_CLASS, b"")),
         sop_instance_uid=_uid(values.get(AFFECTED_INSTANCE) or values.get(REQUESTED_INSTANCE, b"")),
         has_data_set=has_data_set,
