@@ -34,11 +34,12 @@ from worklist.selectors import why_withheld, worklist_items
 NEVER = ("limit", "others")
 
 
-@dataclass(frozen=True)
 class Visitor(Caller):
     """A person who asks in a scanner's name; what is read is recorded as read by the person."""
 
-    who: Actor
+    def __init__(self, caller: Caller, who: Actor) -> None:
+        super().__init__(caller.facility, caller.peer, caller.calling_ae_title, caller.called_ae_title, caller.address)
+        self.who = who
 
     def actor(self, door: str) -> Actor:
         return self.who
@@ -108,8 +109,7 @@ def question(
 
 def told(keys: Dataset, *, caller: Caller, actor: Actor) -> tuple[Answer, list[tuple[int, Dataset]]]:
     """The final answer of the SCP and what came before it; recorded as read by ``actor``. Raises InvalidData."""
-    visitor = Visitor(caller.facility, caller.peer, caller.calling_ae_title, caller.called_ae_title, "", actor)
-    request = _request(keys, visitor)
+    request = _request(keys, Visitor(caller, actor))
     handler = handler_for(Field.C_FIND, MODALITY_WORKLIST)
     assert handler is not None
     *matches, last = list(perform(handler, request))
