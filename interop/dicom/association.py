@@ -393,7 +393,7 @@ class Association:
             for answer in dimse.perform(handler, request):
                 self._note(answer.status)
                 batch += self._encoded(message, answer)
-                if len(batch) >= SEND_BATCH:
+                if len(batch) >= SEND_BATCH or command.field in dimse.RETRIEVES:
                     self._send(bytes(batch))
                     batch.clear()
             if batch:

@@ -17,6 +17,8 @@ from pynetdicom.presentation import PresentationContext, build_context
 pynetdicom._config.LOG_HANDLER_LEVEL = "none"
 pynetdicom._config.LOG_REQUEST_IDENTIFIERS = False
 pynetdicom._config.LOG_RESPONSE_IDENTIFIERS = False
+#: A file is sent as it lies there, without being held in memory.
+pynetdicom._config.STORE_SEND_CHUNKED_DATASET = True
 
 SECONDS = 20.0
 PLAIN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from interop.dicom import mpps, query, storage, verification, worklist  # noqa: F401  handlers register themselves
+from interop.dicom import mpps, query, retrieve, storage, verification, worklist  # noqa: F401  handlers register themselves
 from interop.dicom.association import Association, Limits
 
 log = structlog.get_logger("interop.dicom")
