@@ -203,10 +203,43 @@ class FreeSlot:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """One thing that scanner and order both say something about.
+
+    ``verdict``: same, near, differs or unknown. ``words``: the verdict as a person reads it.
+    """
+
+    key: str
+    label: Any
+    verdict: str
+    words: Any
+    sent: str
+    ordered: str
+    points: float
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """A procedure that a study or performed step may belong to, and why."""
+    """A procedure that a study or performed step may belong to, how likely (0..1), and why."""
 
     procedure: Any
     score: float
-    reasons: tuple[str, ...] = ()
-    differs: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    is_certain: bool = False
+
+    @property
+    def percent(self) -> int:
+        return round(self.score * 100)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return tuple(str(fact.words) for fact in self.facts if fact.verdict in ("same", "near"))
+
+    @property
+    def differs(self) -> tuple[str, ...]:
+        return tuple(str(fact.words) for fact in self.facts if fact.verdict == "differs")
+
+    @property
+    def is_another_patient(self) -> bool:
+        who = ("identifier", "name", "birth_date")
+        return any(fact.key in who and fact.verdict == "differs" for fact in self.facts)

@@ -33,10 +33,17 @@ from worklist.models import ExceptionItem, ExceptionKind, OfferStatus, Reservati
 from worklist.services import rendering
 from worklist.services.booking import release_procedure
 from worklist.services.completeness import claim_studies, note_images_complete
+from worklist.services.discontinued import ALARMING
+from worklist.services.reconciliation_auto import LINKS_ITSELF, link_if_certain
 from worklist.services.reminders import cancel_reminders, claim_reminders, plan_reminder, send_reminder
 from worklist.services.waiting import claim_offers, close_waiting, expire_offer, note_appointment_lost, offer_slot
 
-ALARMS = (ExceptionKind.BLOCKED_STARTED, ExceptionKind.PATIENT_DIFFERS, ExceptionKind.STEP_PATIENT_DIFFERS)
+ALARMS = (
+    ExceptionKind.BLOCKED_STARTED,
+    ExceptionKind.PATIENT_DIFFERS,
+    ExceptionKind.STEP_PATIENT_DIFFERS,
+    ExceptionKind.READ_ON_OTHERS,
+)
 
 #: An exam that has begun, or will not be done, needs no other time.
 ENDS_WAITING = (CLOSED_WITHOUT_EXAM - {ProcedureStatus.NO_SHOW}) | {
@@ -154,10 +161,10 @@ def tell_desk(event: SlotOffered) -> None:
 @subscribe(ExceptionRaised, name="worklist.alarm")
 def alarm(event: ExceptionRaised) -> None:
     """What may harm a patient is told to who can act; everything else waits on the exceptions page."""
-    if event.kind not in ALARMS:
+    if event.kind not in (*ALARMS, ExceptionKind.DISCONTINUED):
         return
     item = ExceptionItem.objects.filter(uuid=event.subject, resolved_at__isnull=True).first()
-    if item is None:
+    if item is None or (event.kind not in ALARMS and item.detail.get("code") not in ALARMING):
         return
     roles = Role.objects.filter(name__in=(TECHNOLOGIST, RADIOLOGIST))
     notify_all(
@@ -168,6 +175,13 @@ def alarm(event: ExceptionRaised) -> None:
         context={"kind": event.kind, "accession_number": event.accession_number},
         dedupe_key=f"worklist.alarm:{item.uuid}",
     )
+
+
+@subscribe(ExceptionRaised, name="worklist.reconcile")
+def reconcile(event: ExceptionRaised) -> None:
+    """After the commit, so that no scanner waits for it: who could it be? One clear match links itself."""
+    if event.kind in LINKS_ITSELF:
+        link_if_certain(ExceptionItem.objects.get(uuid=event.subject), actor=SYSTEM)
 
 
 register_work("worklist.images", claim=claim_studies, run=note_images_complete)

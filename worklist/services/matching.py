@@ -1,4 +1,4 @@
-"""Whose is it: does the patient in an object agree with the patient of a procedure, and who else could it be."""
+"""Whose is it: does the patient in an object agree with the patient of a procedure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import Enum
 
-from django.db.models import Q
-
-from orders.models import Patient, PatientIdentifier, ProcedureStatus, RequestedProcedure
-from ris.core.actor import Actor
-from worklist.data import Candidate
-
-AROUND = timedelta(hours=24)
-ENOUGH = 0.25
+from orders.models import Patient, PatientIdentifier, RequestedProcedure
 
 
 class Agreement(Enum):
@@ -114,58 +106,6 @@ def differences(patient: Patient, sent: Sent) -> list[str]:
     if sent.sex and patient.sex != "U" and sent.sex != patient.sex:
         found.append("sex")
     return found
-
-
-OPEN_TO_IMAGES = (
-    ProcedureStatus.ACCEPTED,
-    ProcedureStatus.SCHEDULED,
-    ProcedureStatus.ARRIVED,
-    ProcedureStatus.IN_PROGRESS,
-    ProcedureStatus.PERFORMED,
-    ProcedureStatus.READY_TO_READ,
-    ProcedureStatus.READING,
-    ProcedureStatus.DISCONTINUED,
-)
-
-
-def candidates(
-    sent: Sent, *, modality: str, at, accession_number: str = "", actor: Actor, limit: int = 6
-) -> list[Candidate]:
-    """Procedures that it may belong to, best first, each with its reasons."""
-    parts = sorted(name_parts(sent.name), key=len, reverse=True)[:4]
-    who = Q(order__patient__identifiers__value=sent.patient_id.strip()) if sent.patient_id.strip() else Q(pk__in=[])
-    for part in parts:
-        who |= Q(order__patient__family_name__iexact=part) | Q(order__patient__given_name__iexact=part)
-    if accession_number:
-        who |= Q(accession_number=accession_number)
-    near = Q(steps__starts_at__range=(at - AROUND, at + AROUND)) & Q(modality=modality) if modality else Q(pk__in=[])
-    rows = (
-        RequestedProcedure.objects.visible_to(actor)
-        .filter(who | near, status__in=OPEN_TO_IMAGES)
-        .for_display()
-        .prefetch_related("steps__station")
-        .distinct()
-        .order_by("-pk")[:60]
-    )
-    scored = (score(row, sent, modality=modality, at=at, accession_number=accession_number) for row in rows)
-    return sorted((row for row in scored if row.score >= ENOUGH), key=lambda row: -row.score)[:limit]
-
-
-def score(procedure: RequestedProcedure, sent: Sent, *, modality: str, at, accession_number: str) -> Candidate:
-    patient = procedure.order.patient
-    points = [
-        (0.35, "identifier", bool(sent.patient_id) and identifier_agrees(patient, sent.patient_id, sent.issuer)),
-        (0.2, "name", names_agree(patient, sent.name)),
-        (0.15, "birth_date", birth_dates_agree(patient, sent.birth_date) is True),
-        (0.1, "modality", bool(modality) and procedure.modality == modality),
-        (0.1, "time", any(step.starts_at and abs(step.starts_at - at) <= AROUND for step in procedure.steps.all())),
-        (0.1, "accession_number", bool(accession_number) and procedure.accession_number == accession_number),
-    ]
-    if not points[1][2] and name_parts(sent.name) & all_parts_of(patient):
-        points.append((0.1, "name_part", True))
-    reasons = tuple(name for _weight, name, holds in points if holds)
-    total = sum(weight for weight, _name, holds in points if holds)
-    return Candidate(procedure, round(total, 2), reasons, tuple(differences(patient, sent)))
 
 
 def same_patient(procedures: Iterable[RequestedProcedure]) -> bool:
