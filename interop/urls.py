@@ -9,5 +9,6 @@ from interop.dicom import pages as dicom_pages
 urlpatterns = [
     path("", include("interop.web.urls")),
     path("", include("interop.imaging.urls")),
+    path("dicomweb/", include("interop.dicomweb.urls")),
     *dicom_pages.urlpatterns,
 ]

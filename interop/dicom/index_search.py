@@ -16,6 +16,7 @@ from orders.models import Patient, PatientIdentifier, RequestedProcedure
 from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
 
 CHUNK = 500
+ALL, EVERYTHING = slice(None), Q()
 Row = dict[str, Any]
 LINKS = ImagingStudy.procedures.through
 SCALARS_OF_STUDY = {
@@ -221,7 +222,12 @@ def selected(identifier: Identifier, *, hides_restricted: bool = False) -> Query
 
 
 def _rows(
-    found: QuerySet, scalars: dict[str, str], identifier: Identifier, study: str, order: tuple[str, ...]
+    found: QuerySet,
+    scalars: dict[str, str],
+    identifier: Identifier,
+    study: str,
+    order: tuple[str, ...],
+    window: slice = ALL,
 ) -> Iterator[Row]:
     extra: dict[str, Any] = {"identity": _identity(study)}
     if identifier.wants("sop_classes"):
@@ -229,7 +235,7 @@ def _rows(
         told = classes.values("series__study").annotate(all=ArrayAgg("sop_class_uid", distinct=True)).values("all")
         extra["sop_classes"] = Subquery(told)
     named = {f"a_{name}": F(column) for name, column in scalars.items()}
-    rows = found.order_by(*order).values(**named, **extra)
+    rows = found.order_by(*order).values(**named, **extra)[window]
     for row in rows.iterator(chunk_size=CHUNK):
         yield _told({key.removeprefix("a_"): value for key, value in row.items()})
 
@@ -266,27 +272,34 @@ def _of_study(way: str) -> dict[str, str]:
     return {name: f"{way}{column}" for name, column in SCALARS_OF_STUDY.items()}
 
 
-def studies(identifier: Identifier, *, hides_restricted: bool = False) -> Iterator[Row]:
-    found = ImagingStudy.objects.filter(instance_count__gt=0).filter(
+def studies(
+    identifier: Identifier, *, hides_restricted: bool = False, within: Q = EVERYTHING, window: slice = ALL
+) -> Iterator[Row]:
+    """``within``: what the caller may see at all; ``window``: which of the rows."""
+    found = ImagingStudy.objects.filter(within, instance_count__gt=0).filter(
         _study_condition(dict(identifier.values), ""), _not_restricted("pk", hides_restricted)
     )
-    return _rows(found, SCALARS_OF_STUDY, identifier, "pk", ("-study_date", "-study_time", "-pk"))
+    return _rows(found, SCALARS_OF_STUDY, identifier, "pk", ("-study_date", "-study_time", "-pk"), window)
 
 
-def series(identifier: Identifier, *, hides_restricted: bool = False) -> Iterator[Row]:
+def series(
+    identifier: Identifier, *, hides_restricted: bool = False, within: Q = EVERYTHING, window: slice = ALL
+) -> Iterator[Row]:
     values = dict(identifier.values)
-    found = ImagingSeries.objects.filter(instance_count__gt=0).filter(
+    found = ImagingSeries.objects.filter(within, instance_count__gt=0).filter(
         _study_condition(values, "study__"), _series_condition(values, ""), _not_restricted("study", hides_restricted)
     )
     scalars = {**_of_study("study__"), **SCALARS_OF_SERIES}
-    return _rows(found, scalars, identifier, "study", ("study", "number", "pk"))
+    return _rows(found, scalars, identifier, "study", ("study", "number", "pk"), window)
 
 
-def instances(identifier: Identifier, *, hides_restricted: bool = False) -> Iterator[Row]:
-    found = selected(identifier, hides_restricted=hides_restricted)
+def instances(
+    identifier: Identifier, *, hides_restricted: bool = False, within: Q = EVERYTHING, window: slice = ALL
+) -> Iterator[Row]:
+    found = selected(identifier, hides_restricted=hides_restricted).filter(within)
     of_series = {name: f"series__{column}" for name, column in SCALARS_OF_SERIES.items()}
     scalars = {**_of_study("series__study__"), **of_series, **SCALARS_OF_INSTANCE}
-    return _rows(found, scalars, identifier, "series__study", ("series__study", "series", "number", "pk"))
+    return _rows(found, scalars, identifier, "series__study", ("series__study", "series", "number", "pk"), window)
 
 
 def patients(identifier: Identifier, *, hides_restricted: bool = False) -> Iterator[Row]:
