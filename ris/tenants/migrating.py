@@ -69,21 +69,29 @@ def migrate_schema(schema: str, *, verbosity: int = 0, **options: object) -> Non
 
 @contextmanager
 def new_models_rendered_alone() -> Iterator[None]:
-    """Halves the time of a first migration.
+    """Takes two thirds off the time of a first migration.
 
-    For every CreateModel Django renders anew all models that are related to the new one, however remotely: with history
-    tables that is all of them, every time. Nothing that exists can hold an outdated picture of a model that did not
-    exist, so the new one is rendered alone; changes of existing models go Django's way.
+    For every CreateModel, AddConstraint and AddIndex Django renders anew all models that are related to that one,
+    however remotely: with history tables that is all of them, every time. Nothing that exists can hold an outdated
+    picture of a model that did not exist, so a new one is rendered alone; a constraint or an index changes no other
+    model's picture, so it is written on the model as it stands. Changes of fields go Django's way.
     """
-    original = ProjectState._find_reload_model
+    find_original, append_original = ProjectState._find_reload_model, ProjectState._append_option
 
     def find(state: ProjectState, app_label: str, model_name: str, delay: bool = False) -> set[tuple[str, str]]:
         if model_name in state.apps.all_models[app_label]:
-            return original(state, app_label, model_name, delay)
+            return find_original(state, app_label, model_name, delay)
         return {(app_label, model_name)}
 
-    ProjectState._find_reload_model = find
+    def append(state: ProjectState, app_label: str, model_name: str, option_name: str, obj: object) -> None:
+        options = state.models[app_label, model_name].options
+        options[option_name] = [*options[option_name], obj]
+        if "apps" in state.__dict__:  # they have been rendered
+            meta = state.apps.get_model(app_label, model_name)._meta
+            setattr(meta, option_name, [*getattr(meta, option_name), obj])
+
+    ProjectState._find_reload_model, ProjectState._append_option = find, append
     try:
         yield
     finally:
-        ProjectState._find_reload_model = original
+        ProjectState._find_reload_model, ProjectState._append_option = find_original, append_original
