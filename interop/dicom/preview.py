@@ -24,7 +24,6 @@ from interop.dicom.messages import Field
 from interop.dicom.worklist import MODALITY_WORKLIST, parse_identifier
 from interop.models import DicomPeer
 from ris.core.actor import Actor
-from ris.core.errors import InvalidData
 from ris.tenants.context import require_facility
 from worklist.data import MwlPeer, MwlQuery, MwlScope
 from worklist.models import ScheduledProcedureStep
@@ -108,7 +107,7 @@ def question(
 
 
 def told(keys: Dataset, *, caller: Caller, actor: Actor) -> tuple[Answer, list[tuple[int, Dataset]]]:
-    """The final answer of the SCP and what came before it; recorded as read by ``actor``. Raises InvalidData."""
+    """The final answer of the SCP and what came before it; recorded as read by ``actor``."""
     request = _request(keys, Visitor(caller, actor))
     handler = handler_for(Field.C_FIND, MODALITY_WORKLIST)
     assert handler is not None
@@ -130,10 +129,7 @@ def ask(keys: Dataset, *, caller: Caller, actor: Actor) -> Answered:
 
 def _request(keys: Dataset, caller: Caller) -> Request:
     request = Request(caller, 1, MODALITY_WORKLIST, "", str(ImplicitVRLittleEndian))
-    try:
-        return replace(request, data=request.encoded(keys))
-    except (ValueError, TypeError, AttributeError) as wrong:
-        raise InvalidData(_("These keys cannot be written: %(why)s") % {"why": wrong}) from None
+    return replace(request, data=request.encoded(keys))
 
 
 def _step_id(dataset: Dataset) -> str:
@@ -232,10 +228,10 @@ def _by_keys(step: ScheduledProcedureStep, query: MwlQuery) -> Iterator[str]:
     """Each key of the query, tried alone; date and time are one interval."""
     moment = {"start_date": query.start_date, "start_time": query.start_time}
     if any(moment.values()) and not _is_found(step, MwlQuery(**moment)):
-        asked = " ".join(value for value in moment.values() if value)
+        when = " ".join(value for value in moment.values() if value)
         planned = f"{step.key_date:%Y%m%d} {step.key_time:%H%M%S}"
         yield _("The query asks for %(asked)s; this step is planned for %(found)s.") % {
-            "asked": asked,
+            "asked": when,
             "found": planned,
         }
     found = {"station_ae_title": station_of(step), "modality": step.modality}
@@ -249,7 +245,8 @@ def _by_keys(step: ScheduledProcedureStep, query: MwlQuery) -> Iterator[str]:
                 "asked": value if isinstance(value, str) else ", ".join(value),
                 "found": f", {found[part.name]}" if part.name in found else "",
             }
-    if query.accession_number and not _is_found(step, MwlQuery()):
+    asked = MwlQuery(accession_number=query.accession_number)
+    if query.accession_number and all(pk != step.pk for pk, _item in worklist_items(asked)):
         yield _("The query's accession number is another one.")
     for key, value in query.others.items():
         if not _is_found(step, MwlQuery(others={key: value})):
