@@ -1,3 +1,4 @@
 """What the interfaces hear, and what falls due for them. Loaded by every process."""
 
+import interop.dicom.subscribers
 import interop.hl7.subscribers  # noqa: F401

@@ -12,6 +12,7 @@ import pynetdicom
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
 pynetdicom._config.LOG_HANDLER_LEVEL = "none"
@@ -28,6 +29,10 @@ class CallFailed(Exception):
     """The other side cannot be reached, lets us not in, or breaks off; the words can be shown."""
 
 
+class NotTaken(CallFailed):
+    """The other side is there, and takes nothing of what is offered."""
+
+
 def contexts_for(
     abstract_syntaxes: Iterable[str], transfer_syntaxes: Sequence[str] = PLAIN
 ) -> list[PresentationContext]:
@@ -42,6 +47,7 @@ def association(
     called_ae_title: str,
     calling_ae_title: str,
     contexts: Sequence[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
     tls: ssl.SSLContext | None = None,
     seconds: float = SECONDS,
 ) -> Iterator[Association]:
@@ -56,13 +62,15 @@ def association(
             contexts=list(contexts),
             ae_title=called_ae_title,
             max_pdu=131072,
+            ext_neg=list(roles),
             evt_handlers=handlers,
             tls_args=(tls, host) if tls else None,
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise CallFailed(str(error)) from None
     if not established.is_established:
-        raise CallFailed(_why_not(established))
+        is_there = established.rejected_contexts and not established.is_rejected
+        raise NotTaken("The other side does not take this service.") if is_there else CallFailed(_why_not(established))
     try:
         yield established
     finally:

@@ -1,28 +1,47 @@
-"""The DICOM listeners: a thread per association, counted, with limits in all and per address."""
+"""The DICOM listeners: one event loop for all associations, with limits in all, per address and per AE title.
+
+uvloop drives it where it is installed. Threads beside it do what waits (``work``).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import hashlib
 import socket
 import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from django.conf import settings
 
-from interop.dicom import mpps, query, retrieve, storage, verification, worklist  # noqa: F401  handlers register themselves
+from interop.dicom import mpps, query, retrieve, storage, storage_commitment, verification, worklist  # noqa: F401  handlers register themselves
 from interop.dicom.association import Association, Limits
+from interop.dicom.doorkeeper import Admitted, Doorkeeper
+from interop.dicom.intake import Budget, Storing
+from interop.dicom.logbook import LEAVES_NOTHING, Logbook, line_of, settle
+from interop.dicom.statements import Lines
+from interop.dicom.work import Pool
+
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop
+
+__all__ = ["Limits", "Server", "ServerSettings", "fingerprint_of", "tls_context"]
 
 log = structlog.get_logger("interop.dicom")
 
-BACKLOG = 256
+BACKLOG = 512
 #: Connections that have not asked for an association yet; of more, the oldest is closed.
 MAX_PENDING = 256
+TICK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -32,7 +51,14 @@ class ServerSettings:
     tls_port: int | None = None
     max_associations: int = 200
     max_per_address: int = 100
+    max_per_title: int = 100
     reuse_port: bool = False
+    #: threads for requests, threads for retrieves (they last), connections for worklist queries
+    workers: int = 8
+    retrievers: int = 4
+    lines: int = 4
+    #: bytes of data sets that have come and are not in a file yet
+    max_held: int = 128 * 1024 * 1024
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -45,9 +71,139 @@ class ServerSettings:
         return cls(
             max_associations=settings.RIS_DICOM_ASSOCIATIONS,
             max_per_address=settings.RIS_DICOM_ASSOCIATIONS_PER_ADDRESS,
+            max_per_title=settings.RIS_DICOM_ASSOCIATIONS_PER_ADDRESS,
             limits=limits,
             **given,
         )
+
+
+class Hub:
+    """What all associations share. On the loop, but for what says otherwise."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, chosen: ServerSettings) -> None:
+        self.loop, self.settings = loop, chosen
+        self.pool, self.long_pool = Pool(chosen.workers, "dicom"), Pool(chosen.retrievers, "dicom-retrieve")
+        self.lines = Lines(loop, self.pool.put, chosen.lines)
+        self.doorkeeper = Doorkeeper(loop, self.pool, self.lines)
+        self.logbook = Logbook(loop, self.pool)
+        self.budget = Budget(chosen.max_held)
+        self.is_stopping = False
+        #: Set while nobody is connected and nothing is left to write down.
+        self.is_quiet = threading.Event()
+        self.is_quiet.set()
+        self._pending: dict[Association, None] = {}
+        self._live: set[Association] = set()
+        self._by_address: Counter[str] = Counter()
+        self._by_title: Counter[tuple[str, str]] = Counter()
+        self._winding_up = 0
+        self._opened = 0
+        self._ticking: asyncio.TimerHandle | None = None
+
+    # --- associations come and go
+
+    def connected(self, association: Association) -> None:
+        self.is_quiet.clear()
+        while len(self._pending) >= MAX_PENDING:
+            oldest = next(iter(self._pending))
+            del self._pending[oldest]
+            oldest.transport.abort()
+        self._live.add(association)
+        self._pending[association] = None
+        if self._ticking is None:
+            self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
+        if self.is_stopping:
+            association.stop()
+
+    def may_open(self, association: Association) -> bool:
+        """Whether one more association is taken; counts it when it is."""
+        self._pending.pop(association, None)
+        address = association.address
+        if (
+            self.is_stopping
+            or self._opened >= self.settings.max_associations
+            or self._by_address[address] >= self.settings.max_per_address
+        ):
+            return False
+        association.has_opened = True
+        self._opened += 1
+        self._by_address[address] += 1
+        return True
+
+    def may_open_for(self, association: Association, admitted: Admitted) -> bool:
+        title = (admitted.facility.schema_name, admitted.knock.calling)
+        if self._by_title[title] >= self.settings.max_per_title:
+            return False
+        self._by_title[title] += 1
+        association.title = title
+        return True
+
+    def disconnected(self, association: Association) -> None:
+        self._pending.pop(association, None)
+        if association.has_opened:
+            self._opened -= 1
+            _count_down(self._by_address, association.address)
+        if association.title is not None:
+            _count_down(self._by_title, association.title)
+
+    def wind_up(self, association: Association, unfinished: Storing | None) -> None:
+        """Write an association down when all that it left to do is done."""
+        caller, tally = association.caller, association.tally
+        if caller is None:
+            self._forget(association)
+        elif unfinished is None and tally.counts.keys() <= LEAVES_NOTHING:
+            self.logbook.put(line_of(caller, tally))
+            self._forget(association)
+        else:
+            assert association.lane is not None
+
+            def work() -> None:
+                try:
+                    if unfinished is not None:
+                        unfinished.drop()
+                    settle(caller, tally)
+                finally:
+                    self.loop.call_soon_threadsafe(self._settled, association)
+
+            association.lane.put(work)
+
+    def _settled(self, association: Association) -> None:
+        assert association.caller is not None
+        self.logbook.put(line_of(association.caller, association.tally))
+        self._forget(association)
+
+    def _forget(self, association: Association) -> None:
+        self._live.discard(association)
+        if not self._live:
+            self.is_quiet.set()
+
+    def certificate_of(self, transport: asyncio.Transport) -> tuple[str | None, bool]:
+        """(fingerprint of the client's certificate, whether this is TLS)"""
+        tls = transport.get_extra_info("ssl_object")
+        return (fingerprint_of(tls), True) if tls is not None else (None, False)
+
+    def _tick(self) -> None:
+        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick) if self._live else None
+        now = self.loop.time()
+        for association in tuple(self._live):
+            association.tick(now)
+        self.lines.tick()
+
+    # --- the end
+
+    def stop(self) -> None:
+        self.is_stopping = True
+        for association in tuple(self._live):
+            association.stop()
+
+    def cut(self) -> None:
+        for association in tuple(self._live):
+            association.transport.abort()
+
+
+def _count_down(counter: Counter[Any], key: Any) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]
 
 
 class Server:
@@ -55,143 +211,136 @@ class Server:
 
     def __init__(self, chosen: ServerSettings) -> None:
         self.settings = chosen
-        self._listeners: list[socket.socket] = []
-        self._lock = threading.Lock()
-        self._open: Counter[str] = Counter()
-        self._threads: set[threading.Thread] = set()
-        self._pending: dict[threading.Thread, socket.socket] = {}
-        self._is_stopping = threading.Event()
+        self._sockets: list[socket.socket] = []
+        self._listeners: list[asyncio.AbstractServer] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handshaking = 0
+        self._loop = new_event_loop()
+        self._hub = Hub(self._loop, chosen)
+        self._thread = threading.Thread(target=self._run, name="dicom-loop", daemon=True)
 
     @property
     def port(self) -> int:
-        return self._listeners[0].getsockname()[1]
+        return self._sockets[0].getsockname()[1]
 
     @property
     def tls_port(self) -> int:
-        return self._listeners[1].getsockname()[1]
+        return self._sockets[1].getsockname()[1]
 
     def start(self) -> None:
-        self._listen(self.settings.port, None)
-        if self.settings.tls_port is not None:
-            self._listen(self.settings.tls_port, tls_context())
+        try:
+            self._bind(self.settings.port)
+            context = None
+            if self.settings.tls_port is not None:
+                context = tls_context()
+                self._bind(self.settings.tls_port)
+        except OSError:
+            for listener in self._sockets:
+                listener.close()
+            raise
+        self._thread.start()
+        self._on_loop(self._listen(context))
 
-    def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
+    def _bind(self, port: int) -> None:
         family = socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
+        self._sockets.append(listener)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.settings.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            listener.bind((self.settings.host, port))
-            listener.listen(BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-        self._listeners.append(listener)
-        name = "dicom-tls" if context else "dicom"
-        threading.Thread(target=self._accept, args=(listener, context), name=name, daemon=True).start()
+        listener.bind((self.settings.host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
 
-    def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
-        while not self._is_stopping.is_set():
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    def _on_loop(self, coroutine: Coroutine[Any, Any, None], seconds: float | None = None) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
+
+    async def _listen(self, context: ssl.SSLContext | None) -> None:
+        factory = functools.partial(Association, self._hub)
+        self._listeners.append(await self._loop.create_server(factory, sock=self._sockets[0], backlog=BACKLOG))
+        if context is not None:
+            task = self._loop.create_task(self._accept_tls(self._sockets[1], context))
+            self._tasks.add(task)
+
+    async def _accept_tls(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        """Accept by hand: handshakes that do not end are counted, too."""
+        while True:
             try:
-                sock, remote = listener.accept()
+                sock, remote = await self._loop.sock_accept(listener)
             except OSError as error:
-                if self._is_stopping.is_set():
-                    return
                 log.warning("accept_failed", error=type(error).__name__)
-                time.sleep(0.1)  # out of descriptors: the ones in use come back
+                await asyncio.sleep(0.1)  # out of descriptors: the ones in use come back
                 continue
-            thread = threading.Thread(target=self._serve, args=(sock, remote[0], context), daemon=True)
-            with self._lock:
-                self._make_room()
-                self._threads.add(thread)
-                self._pending[thread] = sock
-            thread.start()
+            if self._handshaking >= MAX_PENDING:
+                sock.close()
+                continue
+            self._handshaking += 1
+            task = self._loop.create_task(self._shake_hands(sock, remote[0], context))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _make_room(self) -> None:
-        """Close the connections that have been silent for longest, when there are too many."""
-        while len(self._pending) >= MAX_PENDING:
-            oldest = self._pending.pop(next(iter(self._pending)))
-            with contextlib.suppress(OSError):
-                oldest.shutdown(socket.SHUT_RDWR)
-
-    def _serve(self, sock: socket.socket, address: str, context: ssl.SSLContext | None) -> None:
-        thread = threading.current_thread()
+    async def _shake_hands(self, sock: socket.socket, address: str, context: ssl.SSLContext) -> None:
+        seconds = self.settings.limits.request_seconds
         try:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            certificate = None
-            if context is not None:
-                wrapped = self._handshake(sock, address, context)
-                if wrapped is None:
-                    return
-                sock, certificate = wrapped, fingerprint_of(wrapped)
-                with self._lock:
-                    if thread in self._pending:
-                        self._pending[thread] = sock
-            limits = self.settings.limits
-            self._run(
-                Association(
-                    sock,
-                    address,
-                    limits,
-                    may_open=self._may_open,
-                    stopping=self._is_stopping,
-                    certificate=certificate,
-                )
+            await self._loop.connect_accepted_socket(
+                functools.partial(Association, self._hub), sock, ssl=context, ssl_handshake_timeout=seconds
             )
-        except Exception:
-            log.exception("association_failed", address=address)
-        finally:
-            with self._lock:
-                self._threads.discard(thread)
-                self._pending.pop(thread, None)
-
-    def _handshake(self, sock: socket.socket, address: str, context: ssl.SSLContext) -> ssl.SSLSocket | None:
-        sock.settimeout(self.settings.limits.request_seconds)
-        try:
-            return context.wrap_socket(sock, server_side=True)
-        except OSError as error:
+        except (TimeoutError, OSError, ssl.SSLError) as error:
             log.info("tls_refused", address=address, error=type(error).__name__)
             sock.close()
-            return None
-
-    def _run(self, association: Association) -> None:
-        try:
-            association.run()
         finally:
-            with self._lock:
-                if association.has_opened:
-                    self._open[association.address] -= 1
-                    if not self._open[association.address]:
-                        del self._open[association.address]
-
-    def _may_open(self, address: str) -> bool:
-        """Whether one more association is taken; counts it when it is."""
-        with self._lock:
-            self._pending.pop(threading.current_thread(), None)
-            if (
-                self._is_stopping.is_set()
-                or self._open.total() >= self.settings.max_associations
-                or self._open[address] >= self.settings.max_per_address
-            ):
-                return False
-            self._open[address] += 1
-            return True
+            self._handshaking -= 1
 
     def stop(self, seconds: float = 8) -> None:
-        """Stop listening, let running requests end, abort what is idle."""
-        self._is_stopping.set()
-        for listener in self._listeners:
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
-        with self._lock:
-            threads = list(self._threads)
+        """Stop listening, let running requests end, abort what is idle; then write down what there was."""
+        if not self._thread.is_alive():
+            return
         deadline = time.monotonic() + seconds
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+
+        def left() -> float:
+            return max(0.05, deadline - time.monotonic())
+
+        with contextlib.suppress(TimeoutError):
+            self._on_loop(self._begin_to_stop(), left())
+        self._hub.is_quiet.wait(left())
+        with contextlib.suppress(TimeoutError):
+            self._on_loop(self._cut(), left())
+        self._hub.is_quiet.wait(min(left(), 0.5))
+        self._write_the_rest(left())
+        self._hub.pool.stop()
+        self._hub.long_pool.stop()
+        self._hub.pool.join(left)
+        self._hub.long_pool.join(left)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(left())
+
+    async def _begin_to_stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for listener in self._listeners:
+            listener.close()
+        for sock in self._sockets:
+            sock.close()
+        self._hub.stop()
+
+    async def _cut(self) -> None:
+        self._hub.cut()
+        self._hub.lines.close()
+
+    def _write_the_rest(self, seconds: float) -> None:
+        written = threading.Event()
+
+        def flush() -> None:
+            self._hub.logbook.flush()
+            written.set()
+
+        self._hub.pool.put(flush)
+        written.wait(seconds)
 
 
 def tls_context() -> ssl.SSLContext:
@@ -206,7 +355,7 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def fingerprint_of(sock: ssl.SSLSocket) -> str | None:
+def fingerprint_of(tls: ssl.SSLObject | ssl.SSLSocket) -> str | None:
     """SHA-256 of the verified client certificate, when one was shown."""
-    certificate = sock.getpeercert(binary_form=True)
+    certificate = tls.getpeercert(binary_form=True)
     return hashlib.sha256(certificate).hexdigest() if certificate else None

@@ -1,10 +1,13 @@
 """Who we speak with, and every message."""
 
+from interop.models.commitment import CommitmentStatus, StorageCommitment
 from interop.models.messages import Hl7Destination, InboundMessage, MessageStatus, OutboundMessage, OutboundStatus
+from interop.models.outgoing import OutgoingDicom, OutgoingKind, OutgoingStatus
 from interop.models.peers import AssociationLog, DicomPeer, NameGroups
 
 __all__ = [
     "AssociationLog",
+    "CommitmentStatus",
     "DicomPeer",
     "Hl7Destination",
     "InboundMessage",
@@ -12,4 +15,8 @@ __all__ = [
     "NameGroups",
     "OutboundMessage",
     "OutboundStatus",
+    "OutgoingDicom",
+    "OutgoingKind",
+    "OutgoingStatus",
+    "StorageCommitment",
 ]

@@ -18,7 +18,7 @@ from worklist.services.closures import (
     withdraw_closure,
     withdraw_reserved_time,
 )
-from worklist.services.completeness import note_images_complete
+from worklist.services.completeness import note_images_committed, note_images_complete
 from worklist.services.documenting import (
     change_adverse_event,
     change_exposure,
@@ -40,6 +40,7 @@ from worklist.services.further import index_further_instance, recount_waiting
 from worklist.services.images import OtherContent, index_instance
 from worklist.services.loading import load_worklist_item
 from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
+from worklist.services.products import save_product
 from worklist.services.questionnaires import ensure_questionnaires, open_edition, publish_edition
 from worklist.services.reconciliation import (
     link_performed_step,
@@ -133,6 +134,7 @@ __all__ = [
     "merge_studies",
     "move_evidence",
     "next_free",
+    "note_images_committed",
     "note_images_complete",
     "offer_slot",
     "open_display",
@@ -158,6 +160,7 @@ __all__ = [
     "reserve_time",
     "resolve_exception",
     "restore_images",
+    "save_product",
     "set_contact_preference",
     "set_opening_hours",
     "set_staff_profile",

@@ -49,8 +49,11 @@ def claim_studies(limit: int) -> list[int]:
     return claimed
 
 
-def note_images_complete(study: ImagingStudy | int, *, actor: Actor = BEAT) -> bool:
-    """Look whether the study is complete, and let its procedures follow; True when it is."""
+def note_images_complete(study: ImagingStudy | int, *, actor: Actor = BEAT, is_committed: bool = False) -> bool:
+    """Look whether the study is complete, and let its procedures follow; True when it is.
+
+    ``is_committed``: who sent the images has asked us to answer for all of them.
+    """
     pk = study if isinstance(study, int) else study.pk
     with transaction.atomic():
         procedures = lock_procedures(
@@ -63,10 +66,22 @@ def note_images_complete(study: ImagingStudy | int, *, actor: Actor = BEAT) -> b
         if locked.completed_at is not None or locked.instance_count == 0:
             ImagingStudy.objects.filter(pk=pk).update(settle_after=None)
             return locked.completed_at is not None
-        return _settle(locked, procedures, actor)
+        return _settle(locked, procedures, actor, is_committed)
 
 
-def _settle(study: ImagingStudy, procedures: list[RequestedProcedure], actor: Actor) -> bool:
+def note_images_committed(sop_instance_uids: set[str], *, actor: Actor) -> None:
+    """These instances are stored and answered for: studies that consist of nothing else are complete by that."""
+    named = ImagingInstance.objects.filter(sop_instance_uid__in=sop_instance_uids)
+    open_studies = ImagingStudy.objects.filter(completed_at__isnull=True)
+    for study in open_studies.filter(pk__in=named.values("series__study")).order_by("pk"):
+        stored = set(ImagingInstance.objects.filter(series__study=study).values_list("sop_instance_uid", flat=True))
+        if stored <= sop_instance_uids:
+            note_images_complete(study, actor=actor, is_committed=True)
+
+
+def _settle(
+    study: ImagingStudy, procedures: list[RequestedProcedure], actor: Actor, is_committed: bool = False
+) -> bool:
     steps = list(_performed_steps(procedures))
     expected = {uid for step in steps for uid in step.instance_uids}
     is_quiet = study.last_received_at + quiet_time() <= now()
@@ -74,7 +89,7 @@ def _settle(study: ImagingStudy, procedures: list[RequestedProcedure], actor: Ac
     runs = any(step.status == PPSStatus.IN_PROGRESS for step in steps) and not is_declared
     missing = expected - _stored_uids(procedures, expected) if expected else set()
     all_named_are_here = bool(expected) and not missing
-    if runs or not (all_named_are_here or is_quiet or (is_declared and not missing)):
+    if runs or not (all_named_are_here or is_quiet or ((is_declared or is_committed) and not missing)):
         return _look_again(study)
     if missing and not _is_accepted(study, procedures):
         _miss_images(study, procedures, expected, missing, actor)
