@@ -15,6 +15,7 @@ from interop.hl7.tls import server_context
 
 class Command(BaseCommand):
     help = "Receive HL7 v2 messages over MLLP."
+    requires_system_checks = ()  # they would load every page of the house before the first connection
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=settings.RIS_BIND)

@@ -22,6 +22,7 @@ STOPS = {signal.SIGTERM, signal.SIGINT}
 
 class Command(BaseCommand):
     help = "Serve scanners: Verification, Modality Worklist, MPPS and Storage."
+    requires_system_checks = ()  # they would load every page of the house before the first connection
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=settings.RIS_BIND)

@@ -9,6 +9,7 @@ from ris.events.dispatcher import Dispatcher, start_companions
 
 class Command(BaseCommand):
     help = "Hand out due deliveries, messages and escalations to the workers (or do them, when the broker is away)."
+    requires_system_checks = ()  # they would load every page of the house first
 
     def add_arguments(self, parser):
         parser.add_argument("--once", action="store_true", help="Do what is due now, then stop.")
