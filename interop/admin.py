@@ -1,4 +1,5 @@
 """The interfaces in the administration; each protocol brings its own."""
 
+import interop.admin_commitment
 import interop.admin_dicom
 import interop.admin_hl7  # noqa: F401

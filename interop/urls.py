@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+from interop.dicom import commitments
 from interop.dicom import pages as dicom_pages
 
 urlpatterns = [
@@ -11,4 +12,5 @@ urlpatterns = [
     path("", include("interop.imaging.urls")),
     path("dicomweb/", include("interop.dicomweb.urls")),
     *dicom_pages.urlpatterns,
+    *commitments.urlpatterns,
 ]

@@ -1,9 +1,11 @@
 from rest_framework.routers import BaseRouter
 
+from interop.api.commitments import CommitmentViewSet
 from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSet
 
 
 def register(router: BaseRouter) -> None:
+    router.register("storage-commitments", CommitmentViewSet, basename="storage-commitment")
     router.register("messages", MessageViewSet, basename="message")
     router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")
     router.register("hl7-receivers", ReceiverViewSet, basename="hl7-receiver")
