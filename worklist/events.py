@@ -85,6 +85,15 @@ class StepStarted(Event):
 
 
 @dataclass(frozen=True)
+class StepUpdated(Event):
+    """``subject``: the performed step; the scanner, or a person in its place, has said more of it, or ended it."""
+
+    name = "worklist.step_updated"
+
+    status: str = ""
+
+
+@dataclass(frozen=True)
 class ExamPerformed(Event):
     """``subject``: the procedure; the scanner, or a person in its place, says that acquisition has ended."""
 
@@ -194,7 +203,7 @@ class TimeOutDone(Event):
 
 @dataclass(frozen=True)
 class ConsumableUsed(Event):
-    """``subject``: the use, in ``procedure``; ``product`` where it is one that the facility keeps. For stock-keeping."""
+    """``subject``: the use, in ``procedure``; ``product`` where the facility keeps it. For stock-keeping."""
 
     name = "worklist.consumable_used"
 

@@ -22,7 +22,7 @@ from ris.core.ids import is_valid_uid
 from ris.events.bus import publish
 from worklist import permissions as perms
 from worklist.data import PerformedStepData, ScheduledStepReference
-from worklist.events import ExamPerformed, StepStarted
+from worklist.events import ExamPerformed, StepStarted, StepUpdated
 from worklist.models import (
     OFFERED,
     ExceptionKind,
@@ -362,6 +362,10 @@ def end(step: PerformedProcedureStep, status: str, steps: list[ScheduledProcedur
     if step.is_final and step.ended_at is None:
         step.ended_at = now()
     step.save_as(actor, f"Set to {status}")
+    publish(
+        StepUpdated(str(step.uuid), accession_number=step.accession_number, version=step.version, status=status),
+        actor=actor,
+    )
     if status == PPSStatus.COMPLETED:
         _complete_steps(step, steps, actor)
     elif status == PPSStatus.DISCONTINUED:

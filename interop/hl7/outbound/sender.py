@@ -93,7 +93,7 @@ def run(pk: int) -> bool:
     key = OutboundMessage.objects.filter(pk=pk).values_list("destination_id", "ordering_key").first()
     if key is None:
         return False
-    with _alone(f"hl7:{key[0]}:{key[1]}") as is_alone:
+    with alone(f"hl7:{key[0]}:{key[1]}") as is_alone:
         shipment = _begin(pk) if is_alone else None
         if shipment is None:
             return False
@@ -114,7 +114,7 @@ def _try(shipment: Shipment) -> bool:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[bool]:
+def alone(name: str) -> Iterator[bool]:
     """A lock of this session (never of a transaction) on one destination's messages about one patient."""
     arguments = [f"{require_schema()}:{name}"]
     with connection.cursor() as cursor:
