@@ -11,6 +11,7 @@ from django.urls import NoReverseMatch, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from interop.dicom import preview_pages
 from interop.dicom.peers import echo_peer, peer_lines, refused_connections
 from interop.models import DicomPeer
 from interop.permissions import MANAGE_INTERFACES, VIEW_INTERFACES
@@ -22,8 +23,10 @@ from ris.tenants.context import require_facility
 
 
 def dicom_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any]:
+    lines = peer_lines()
     return {
-        "peer_lines": peer_lines(),
+        "peer_lines": lines,
+        "known_titles": {line.peer.ae_title for line in lines},
         "refused_connections": refused_connections(),
         "called_ae_titles": [door.ae_title for door in require_facility().called_ae_titles.all()],
         "may_manage_peers": actor_of(request).may(MANAGE_INTERFACES),
@@ -51,4 +54,4 @@ def register() -> None:
     )
 
 
-urlpatterns = [path("integrations/dicom/<uuid:peer>/echo/", dicom_echo, name="dicom_echo")]
+urlpatterns = [*preview_pages.urlpatterns, path("integrations/dicom/<uuid:peer>/echo/", dicom_echo, name="dicom_echo")]

@@ -132,6 +132,11 @@ class PeerLine:
         return [name for name, flag in RIGHTS.items() if getattr(self.peer, flag)]
 
     @property
+    def can_be_asked_for(self) -> bool:
+        """One scanner, whose worklist can be looked at."""
+        return self.peer.may_query_worklist and not set("*?") & set(self.peer.ae_title)
+
+    @property
     def can_be_called(self) -> bool:
         return bool(self.peer.host and self.peer.port) and not set("*?") & set(self.peer.ae_title)
 

@@ -154,10 +154,12 @@ def test_the_administration_saves_through_the_service(alpha, tclient):
     form = {
         "ae_title": "XA1", "description": "Angio", "allowed_addresses": "10.0.0.0/8", "max_results": "50",
         "character_set": "ISO_IR 100", "may_echo": "on", "is_active": "on", "host": "", "port": "",
+        "name_groups": "all", "shown_modalities": "CT,XA", "days_back": "1",
     }  # fmt: skip
     assert tclient.post("/admin/interop/dicompeer/add/", form).status_code == 302
     peer = DicomPeer.objects.get(ae_title="XA1")
     assert (peer.max_results, peer.may_store) == (50, False)
+    assert (peer.scope.modalities, peer.scope.days_back, peer.name_with_affixes) == (("CT", "XA"), 1, False)
     refused = tclient.post("/admin/interop/dicompeer/add/", {**form, "ae_title": "XA2", "allowed_addresses": "nowhere"})
     assert refused.status_code == 400
     assert not DicomPeer.objects.filter(ae_title="XA2").exists()
