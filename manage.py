@@ -76,7 +76,9 @@ def run_tests(arguments: list[str]) -> int:
     # The whole suite on all cores, a file at a time, the slow ones first; what is asked for by name in one process.
     everything = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
     spread = [] if arguments else everything
-    return int(pytest.main(["--rootdir", str(ROOT), *spread, *arguments]))
+    # Plugins that our packages bring along and no test asks for: each process would load them.
+    without = ["-p", "no:anyio", "-p", "no:faker", "-p", "no:valkey"]
+    return int(pytest.main(["--rootdir", str(ROOT), *without, *spread, *arguments]))
 
 
 def main() -> None:

@@ -43,3 +43,5 @@ CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
 CELERY_BROKER_URL = "memory://"
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# A test client loads the middleware anew: without this, each one lists all static files again.
+WHITENOISE_AUTOREFRESH = True
