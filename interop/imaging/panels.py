@@ -51,6 +51,7 @@ SLOTS = {
     "peerreview.images": images_panel,
     "console.images": small_images_panel,
     "order.images": small_images_panel,
+    "exception.images": small_images_panel,
 }
 
 

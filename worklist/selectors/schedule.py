@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from orders.models import PatientIdentifier, RequestedProcedure
 from ris.core.actor import Actor
@@ -13,6 +13,7 @@ from worklist.models import (
     ExceptionItem,
     ImagingStudy,
     PerformedProcedureStep,
+    Reconciliation,
     Reservation,
     Room,
     ScheduledProcedureStep,
@@ -84,6 +85,22 @@ def exceptions(*, actor: Actor) -> QuerySet[ExceptionItem]:
     return ExceptionItem.objects.visible_to(actor).select_related(
         "study", "performed_step", "procedure__order__patient", "station", "resolved_by"
     )
+
+
+def reconciliations(*, actor: Actor) -> QuerySet[Reconciliation]:
+    return Reconciliation.objects.visible_to(actor).select_related(
+        "source__order__patient",
+        "target__order__patient",
+        "study__merged_into",
+        "performed_step",
+        "done_by",
+        "undone_by",
+    )
+
+
+def reconciliations_of(procedure: RequestedProcedure, *, actor: Actor) -> QuerySet[Reconciliation]:
+    """What was decided about this exam's evidence, newest first."""
+    return reconciliations(actor=actor).filter(Q(source=procedure) | Q(target=procedure))
 
 
 def screenings(*, actor: Actor) -> QuerySet[ScreeningAnswer]:
