@@ -1,4 +1,5 @@
 """What the interfaces hear, and what falls due for them. Loaded by every process."""
 
+import interop.dicom.forwarding_subscribers
 import interop.dicom.subscribers
 import interop.hl7.subscribers  # noqa: F401

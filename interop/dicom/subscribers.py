@@ -1,77 +1,20 @@
-"""What DICOM peers are to hear of. Loaded by every process; a house without such peers pays one query for it."""
+"""Loaded by every process: what falls due on the imaging network."""
 
 from __future__ import annotations
 
-from interop.models import OutgoingKind
-from ris.core.actor import Actor
-from ris.events.bus import subscribe
 from ris.events.dispatcher import register_work
-from worklist.events import ImagesRejected, ImagesRestored, StepStarted, StepUpdated, StudyCompleted
-from worklist.models import ImageRejection, ImagingStudy, PerformedProcedureStep
-
-WRITER = Actor("dicom")
 
 
-@subscribe(StepStarted, name="interop.forward_step", in_transaction=True)
-def forward_step(event: StepStarted) -> None:
-    _forward(event.subject, OutgoingKind.MPPS_CREATE)
+def claim_commitments(limit: int) -> list[int]:
+    from interop.dicom import commitment_reports
+
+    return commitment_reports.claim(limit)
 
 
-@subscribe(StepUpdated, name="interop.forward_step_update", in_transaction=True)
-def forward_step_update(event: StepUpdated) -> None:
-    _forward(event.subject, OutgoingKind.MPPS_SET)
+def report_commitment(pk: int) -> bool:
+    from interop.dicom import commitment_reports
+
+    return commitment_reports.run(pk)
 
 
-def _forward(step: str, kind: OutgoingKind) -> None:
-    from interop.dicom import forwarding
-
-    if forwarding.peers_that(forward_mpps=True):
-        forwarding.plan_step(PerformedProcedureStep.objects.get(uuid=step), kind)
-
-
-@subscribe(StudyCompleted, name="interop.forward_study", in_transaction=True)
-def forward_study(event: StudyCompleted) -> None:
-    """The images go before the news of them, where one peer gets both."""
-    from interop.dicom import forwarding
-
-    study = ImagingStudy.objects.get(uuid=event.subject)
-    forwarding.plan_images(study, f"complete:{event.version}")
-    forwarding.plan_availability(study, f"complete:{event.version}")
-
-
-@subscribe(ImagesRejected, name="interop.write_rejection_note")
-def write_rejection_note(event: ImagesRejected) -> None:
-    """Into our own store first. Heard again it does nothing."""
-    from interop.dicom import forwarding
-    from interop.dicom.rejection_notes import write_note
-
-    rejection = ImageRejection.objects.select_related("study").get(uuid=event.rejection)
-    rejection = write_note(rejection, actor=WRITER)
-    forwarding.plan_rejection_note(rejection)
-    forwarding.plan_availability(rejection.study, f"rejected:{rejection.uuid}", rejection.instances)
-
-
-@subscribe(ImagesRestored, name="interop.announce_restored", in_transaction=True)
-def announce_restored(event: ImagesRestored) -> None:
-    """There is no note that takes a note back: the images are sent again, and told to be there."""
-    from interop.dicom import forwarding
-
-    study = ImagingStudy.objects.get(uuid=event.subject)
-    forwarding.plan_images(study, f"restored:{event.rejection}", list(event.instances))
-    forwarding.plan_availability(study, f"restored:{event.rejection}", list(event.instances))
-
-
-def claim_outgoing(limit: int) -> list[int]:
-    from interop.dicom import outgoing_queue
-
-    return outgoing_queue.claim(limit)
-
-
-def send_outgoing(pk: int) -> bool:
-    import interop.dicom.forwarding  # noqa: F401  its workers register themselves
-    from interop.dicom import outgoing_queue
-
-    return outgoing_queue.run(pk)
-
-
-register_work("interop.send_dicom", claim=claim_outgoing, run=send_outgoing)
+register_work("interop.commitment", claim=claim_commitments, run=report_commitment)
