@@ -24,11 +24,16 @@ from ris.audit.models import Action
 from ris.audit.service import record
 from ris.core.actor import Actor
 from ris.core.errors import NotKnown
-from worklist import admin_arrivals, admin_planning, services  # noqa: F401  others register themselves
+from worklist import (  # noqa: F401  others register themselves
+    admin_arrivals,
+    admin_console,
+    admin_planning,
+    admin_reconciliation,
+    services,
+)
 from worklist import permissions as perms
 from worklist.codes import WORDS_OF_DISCONTINUATION
 from worklist.models import (
-    ConsumableUse,
     ExceptionItem,
     ImagingInstance,
     ImagingSeries,
@@ -38,7 +43,6 @@ from worklist.models import (
     Question,
     Questionnaire,
     QuestionnaireAssignment,
-    RejectedExposure,
     Reservation,
     ReservationKind,
     Room,
@@ -46,9 +50,8 @@ from worklist.models import (
     ScheduledProcedureStep,
     ScreeningAnswer,
     Station,
-    TechnologistNote,
-    TimeOut,
 )
+from worklist.services.questionnaires import is_answered
 from worklist.services.rooms import refresh_station
 from worklist.services.steps import BOOKABLE
 
@@ -235,7 +238,7 @@ def note_no_show_of_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
 
 
 def start_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
-    return services.start_exam(step.procedure, actor=actor)
+    return services.start_exam(step.procedure, needs_time_out=True, actor=actor)
 
 
 def complete_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
@@ -288,41 +291,6 @@ class PerformedProcedureStepAdmin(ReadOnlyAdmin):
     )
 
 
-class OfExamAdmin(ReadOnlyAdmin):
-    """A row that hangs on an exam: visible as far as the exam is."""
-
-    view_code = perms.VIEW_STEP
-    search_fields = PATIENT_SEARCH
-    list_select_related = ("procedure",)
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        exams = visible(RequestedProcedure, actor_of(request)).values("pk")
-        return super().get_queryset(request).filter(procedure__in=exams)
-
-
-@admin.register(ConsumableUse)
-class ConsumableUseAdmin(OfExamAdmin):
-    list_display = ("procedure", "label", "quantity", "unit", "lot", "used_at", "withdrawn_at")
-    list_filter = ("has_extravasated", "used_at")
-
-
-@admin.register(RejectedExposure)
-class RejectedExposureAdmin(OfExamAdmin):
-    list_display = ("procedure", "station", "reason_code", "view", "count", "recorded_at")
-    list_filter = ("reason_code", "station")
-
-
-@admin.register(TimeOut)
-class TimeOutAdmin(OfExamAdmin):
-    list_display = ("procedure", "done_at", "done_by")
-
-
-@admin.register(TechnologistNote)
-class TechnologistNoteAdmin(OfExamAdmin):
-    list_display = ("procedure", "is_as_protocolled", "written_at", "written_by")
-    list_filter = ("is_as_protocolled",)
-
-
 # --- safety questions
 
 
@@ -342,7 +310,14 @@ class QuestionInline(FacilityInline):
         "when_answer",
         "when_below",
         "when_above",
+        "when_older_days",
     )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj is not None and is_answered(obj)) and super().has_change_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj is not None and is_answered(obj)) and super().has_add_permission(request, obj)
 
 
 class AssignmentInline(FacilityInline):
@@ -356,14 +331,26 @@ class AssignmentInline(FacilityInline):
 class QuestionnaireAdmin(FacilityModelAdmin):
     view_code = perms.VIEW_ROOM
     add_code = change_code = perms.MANAGE_ROOMS
-    list_display = ("name", "edition", "is_active")
+    list_display = ("name", "edition", "is_active", "override_by")
     list_filter = ("is_active",)
     search_fields = ("name",)
     inlines = (QuestionInline, AssignmentInline)
+    actions = (
+        service_action(_("Open the next edition"), services.open_edition),
+        service_action(_("Publish this edition"), services.publish_edition),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """The next edition is opened and published by its actions; what was answered keeps its words."""
+        fixed = super().get_readonly_fields(request, obj)
+        if obj is None:
+            return fixed
+        answered = ("override_by", "name_sw") if is_answered(obj) else ()
+        return (*fixed, "name", "edition", *answered)
 
 
 @admin.register(ScreeningAnswer)
-class ScreeningAnswerAdmin(OfExamAdmin):
+class ScreeningAnswerAdmin(admin_console.OfExamAdmin):
     list_display = (
         "procedure",
         "questionnaire",
@@ -374,7 +361,10 @@ class ScreeningAnswerAdmin(OfExamAdmin):
         "superseded_at",
     )
     list_filter = ("effect", "questionnaire")
-    actions = (service_action(_("Allow the exam"), services.override_screening, form=ReasonForm),)
+    actions = (
+        service_action(_("Allow the exam"), services.override_screening, form=ReasonForm),
+        service_action(_("Allow the exam, as a technologist"), services.allow_screening, form=ReasonForm),
+    )
 
 
 # --- images

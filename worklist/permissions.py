@@ -29,6 +29,13 @@ PLAN_STAFF = declare("worklist.plan_staff", _("Plan shifts and skills"), CLERK, 
 MANAGE_ROOMS = declare(
     "worklist.manage_rooms", _("Manage rooms, stations and questionnaires"), IT_ADMIN, clinical=False
 )
+MANAGE_PRODUCTS = declare(
+    "worklist.manage_products",
+    _("Keep the list of contrast media, medicines and supplies"),
+    TECHNOLOGIST,
+    IT_ADMIN,
+    clinical=False,
+)
 VIEW_ROOM = declare("worklist.view_room", _("See rooms and stations"), *DEPARTMENT, IT_ADMIN, clinical=False)
 
 VIEW_STEP = declare("worklist.view_step", _("See scheduled and performed steps"), *DEPARTMENT)

@@ -22,6 +22,7 @@ from ris.events.bus import subscribe
 from ris.events.dispatcher import register_work
 from ris.notifications.services import notify_all
 from worklist.events import (
+    AdverseEventRecorded,
     AppointmentBooked,
     AppointmentCancelled,
     ExceptionRaised,
@@ -29,7 +30,16 @@ from worklist.events import (
     SlotFreed,
     SlotOffered,
 )
-from worklist.models import ExceptionItem, ExceptionKind, OfferStatus, Reservation, Room, SlotOffer, WaitingEntry
+from worklist.models import (
+    ExceptionItem,
+    ExceptionKind,
+    OfferStatus,
+    Reservation,
+    Room,
+    Severity,
+    SlotOffer,
+    WaitingEntry,
+)
 from worklist.services import rendering
 from worklist.services.booking import release_procedure
 from worklist.services.completeness import claim_studies, note_images_complete
@@ -182,6 +192,21 @@ def reconcile(event: ExceptionRaised) -> None:
     """After the commit, so that no scanner waits for it: who could it be? One clear match links itself."""
     if event.kind in LINKS_ITSELF:
         link_if_certain(ExceptionItem.objects.get(uuid=event.subject), actor=SYSTEM)
+
+
+@subscribe(AdverseEventRecorded, name="worklist.tell_radiologists")
+def tell_radiologists(event: AdverseEventRecorded) -> None:
+    """A reaction that is worse than mild is told to radiologists at once."""
+    if event.severity == Severity.MILD:
+        return
+    notify_all(
+        User.objects.filter(is_active=True, is_service=False, roles__name=RADIOLOGIST).distinct().order_by("pk"),
+        template="worklist.adverse_event",
+        url=f"/console/{event.procedure}/",
+        subject=event.subject,
+        context={"severity": event.severity, "accession_number": event.accession_number},
+        dedupe_key=f"worklist.adverse_event:{event.subject}",
+    )
 
 
 register_work("worklist.images", claim=claim_studies, run=note_images_complete)

@@ -325,17 +325,19 @@
     if (/^<tr[\s>]/i.test(text)) text = "<table><tbody>" + text + "</tbody></table>";
     var parsed = new DOMParser().parseFromString(text, "text/html");
     var source = (node.id && parsed.getElementById(node.id)) || $("tbody", parsed) || parsed.body;
-    var old = $$(":scope > tr[id], :scope > [data-row][id]", node), coming = {};
+    var deep = node.hasAttribute("data-deep"), which = deep ? "[data-row][id]" : ":scope > tr[id], :scope > [data-row][id]";
+    var old = $$(which, node), coming = {};
+    $$("[data-live][id]", source).forEach(function (part) { var shown = doc.getElementById(part.id); if (shown && shown.outerHTML !== part.outerHTML) shown.replaceWith(doc.importNode(part, true)); });
     if (node.dataset.pollMode === "replace" || !old.length) {
       if (node.contains(doc.activeElement) && typing(doc.activeElement)) return;
       node.innerHTML = source.innerHTML;
       arm(node);
       return;
     }
-    $$(":scope > tr[id], :scope > [data-row][id]", source).forEach(function (row) { coming[row.id] = row; });
+    $$(which, source).forEach(function (row) { coming[row.id] = row; });
     old.forEach(function (row) {
       var next = coming[row.id];
-      delete coming[row.id];
+      if (next && deep && next.parentNode.id !== row.parentNode.id) next = null; else delete coming[row.id];
       if (!next) { row.classList.add("gone"); return; }
       if ($("details[open]", row) || (row.contains(doc.activeElement) && typing(doc.activeElement))) return;
       ["aria-selected", "tabindex"].forEach(function (name) { if (row.hasAttribute(name)) next.setAttribute(name, row.getAttribute(name)); });

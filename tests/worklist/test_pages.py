@@ -200,7 +200,7 @@ def test_the_console_from_time_out_to_completion(sign_in):
     page = client.get(url).content
     assert b"Iohexol" in page and b"Moved a little" in page and b"Positioning" in page
     use = procedure.consumables.get()
-    assert post("withdraw", None, use.uuid).status_code == 302
+    assert post("withdraw", None, "used", use.uuid).status_code == 302
     assert post("complete").status_code == 302
     procedure.refresh_from_db()
     assert procedure.completed_by_technologist_at and procedure.status == "ready_to_read"

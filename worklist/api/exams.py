@@ -53,6 +53,8 @@ class StepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     serializer_class = shapes.StepSerializer
     serializer_classes = {
         "start": shapes.StartExamSerializer,
+        "complete": shapes.CompleteSerializer,
+        "image_count": shapes.ImageCountCreateSerializer,
         "discontinue": shapes.DiscontinueSerializer,
         "time_out": shapes.TimeOutSerializer,
         "consumables": shapes.ConsumableSerializer,
@@ -71,6 +73,7 @@ class StepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         "consumables": perms.PERFORM_STEP,
         "rejects": perms.PERFORM_STEP,
         "note": perms.PERFORM_STEP,
+        "image_count": perms.PERFORM_STEP,
         "cancel": perms.BOOK_APPOINTMENT,
     }
 
@@ -83,18 +86,22 @@ class StepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     @extend_schema(request=shapes.StartExamSerializer, responses=shapes.StepSerializer)
     @action(detail=True, methods=["post"])
     def start(self, request: Request, uuid: str | None = None) -> Response:
-        """Start by hand, where the scanner sends no MPPS. Refused while safety answers block or lack."""
+        """Start by hand, where the scanner sends no MPPS. Refused while safety answers block or lack, and without the
+        time-out where the facility asks for it.
+        """
         step = self.get_object()
         station = station_named(self.validated().get("station"))
-        services.start_exam(step.procedure, station=station, actor=self.actor)
+        services.start_exam(step.procedure, station=station, needs_time_out=True, actor=self.actor)
         return self._again(step)
 
-    @extend_schema(request=None, responses=shapes.StepSerializer)
+    @extend_schema(request=shapes.CompleteSerializer, responses=shapes.StepSerializer)
     @action(detail=True, methods=["post"])
     def complete(self, request: Request, uuid: str | None = None) -> Response:
-        """The technologist has done all there is to do."""
+        """The technologist has done all there is to do. With ``asks_for_all`` it is refused while something is missing
+        that the explanation does not explain.
+        """
         step = self.get_object()
-        services.complete_exam(step.procedure, actor=self.actor)
+        services.complete_exam(step.procedure, **self.validated(), actor=self.actor)
         return self._again(step)
 
     @extend_schema(request=shapes.DiscontinueSerializer, responses=shapes.StepSerializer)
@@ -143,6 +150,14 @@ class StepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         services.write_note(step.procedure, **self.validated(), actor=self.actor)
         return self._again(step, status.HTTP_201_CREATED)
 
+    @extend_schema(request=shapes.ImageCountCreateSerializer, responses={201: shapes.StepSerializer})
+    @action(detail=True, methods=["post"], url_path="image-count")
+    def image_count(self, request: Request, uuid: str | None = None) -> Response:
+        """How many images the technologist made."""
+        step = self.get_object()
+        services.count_images(step.procedure, **self.validated(), actor=self.actor)
+        return self._again(step, status.HTTP_201_CREATED)
+
 
 class PerformedStepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     """Modality performed procedure steps, matched or not."""
@@ -184,13 +199,18 @@ class ScreeningViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
 
     queryset = ScreeningAnswer.objects.none()
     serializer_class = shapes.ScreeningSerializer
-    serializer_classes = {"create": shapes.ScreeningCreateSerializer, "override": shapes.WorklistReasonSerializer}
+    serializer_classes = {
+        "create": shapes.ScreeningCreateSerializer,
+        "override": shapes.WorklistReasonSerializer,
+        "allow": shapes.WorklistReasonSerializer,
+    }
     filterset_class = filters.ScreeningFilter
     permission_codes = {
         "list": perms.VIEW_STEP,
         "retrieve": perms.VIEW_STEP,
         "create": perms.SCREEN_PATIENT,
         "override": perms.OVERRIDE_SCREENING,
+        "allow": perms.PERFORM_STEP,
     }
 
     def get_queryset(self) -> QuerySet[ScreeningAnswer]:
@@ -214,6 +234,12 @@ class ScreeningViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     def override(self, request: Request, uuid: str | None = None) -> Response:
         """A radiologist allows the exam in spite of the answers."""
         return self.answer(services.override_screening(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.WorklistReasonSerializer, responses=shapes.ScreeningSerializer)
+    @action(detail=True, methods=["post"])
+    def allow(self, request: Request, uuid: str | None = None) -> Response:
+        """A technologist allows the exam, where the questionnaire leaves that to technologists."""
+        return self.answer(services.allow_screening(self.get_object(), **self.validated(), actor=self.actor))
 
 
 class WorklistItemViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
@@ -267,7 +293,7 @@ class WorklistItemViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Fa
             case SPSStatus.SCHEDULED:
                 services.undo_arrival(procedure, actor=actor)
             case SPSStatus.STARTED:
-                services.start_exam(procedure, actor=actor)
+                services.start_exam(procedure, needs_time_out=True, actor=actor)
             case SPSStatus.COMPLETED:
                 services.complete_exam(procedure, actor=actor)
             case SPSStatus.DISCONTINUED:

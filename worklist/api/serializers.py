@@ -12,6 +12,7 @@ from ris.core.concepts import DISCONTINUATION_REASONS
 from worklist.codes import IDENTIFIED_BY, NOTE_CHIPS, REJECT_REASONS, TIME_OUT_CHECKS
 from worklist.models import (
     ConsumableUse,
+    DeviationReason,
     ExceptionItem,
     ImagingInstance,
     ImagingSeries,
@@ -234,9 +235,21 @@ class DiscontinueSerializer(serializers.Serializer):
 
 class TimeOutSerializer(serializers.Serializer):
     identifiers = serializers.ListField(
-        child=serializers.ChoiceField(choices=list(IDENTIFIED_BY.items())), min_length=2
+        child=serializers.ChoiceField(choices=list(IDENTIFIED_BY.items())), min_length=1
     )
     checks = serializers.ListField(child=serializers.ChoiceField(choices=list(TIME_OUT_CHECKS.items())))
+    wristband = serializers.CharField(
+        required=False, allow_blank=True, default="", max_length=128, help_text="As the scanner read it."
+    )
+
+
+class CompleteSerializer(serializers.Serializer):
+    explanation = serializers.CharField(required=False, allow_blank=True, default="", max_length=200)
+    asks_for_all = serializers.BooleanField(default=False, help_text="Refuse while something is missing.")
+
+
+class ImageCountCreateSerializer(serializers.Serializer):
+    count = serializers.IntegerField(min_value=0, max_value=100_000)
 
 
 class ConsumableSerializer(serializers.ModelSerializer):
@@ -244,7 +257,20 @@ class ConsumableSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ConsumableUse
-        fields = ("id", "label", "code", "quantity", "unit", "lot", "route", "has_extravasated", "used_at")
+        fields = (
+            "id",
+            "label",
+            "code",
+            "kind",
+            "quantity",
+            "unit",
+            "rate",
+            "lot",
+            "expires_on",
+            "route",
+            "has_extravasated",
+            "used_at",
+        )
         extra_kwargs = {"used_at": {"required": False}}
 
 
@@ -254,7 +280,7 @@ class RejectSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = RejectedExposure
-        fields = ("id", "reason_code", "view", "note", "count", "recorded_at")
+        fields = ("id", "reason_code", "view", "note", "count", "is_repeated", "recorded_at")
         read_only_fields = ("recorded_at",)
 
 
@@ -264,6 +290,10 @@ class NoteSerializer(serializers.Serializer):
         child=serializers.ChoiceField(choices=list(NOTE_CHIPS.items())), required=False, default=list
     )
     is_as_protocolled = serializers.BooleanField(default=True)
+    protocol_used = serializers.CharField(required=False, allow_blank=True, default="", max_length=64)
+    deviation_reason = serializers.ChoiceField(
+        choices=DeviationReason.choices, required=False, allow_blank=True, default=""
+    )
     deviation = serializers.CharField(required=False, allow_blank=True, default="", max_length=200)
 
 

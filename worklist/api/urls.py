@@ -1,3 +1,4 @@
+from django.urls import path
 from rest_framework.routers import BaseRouter
 
 from worklist.api.arrivals import (
@@ -8,6 +9,18 @@ from worklist.api.arrivals import (
 )
 from worklist.api.exams import PerformedStepViewSet, ScreeningViewSet, StepViewSet, WorklistItemViewSet
 from worklist.api.images import ExceptionViewSet, StudyViewSet
+from worklist.api.papers import (
+    AdverseEventViewSet,
+    CompletionViewSet,
+    ConsumableViewSet,
+    ExposureViewSet,
+    ImageCountViewSet,
+    ProductViewSet,
+    QuestionnaireViewSet,
+    RejectViewSet,
+    ScanView,
+    TimeOutViewSet,
+)
 from worklist.api.planning import (
     ClosureViewSet,
     OfferViewSet,
@@ -19,6 +32,7 @@ from worklist.api.planning import (
     StaffViewSet,
     WaitingViewSet,
 )
+from worklist.api.reconciliation import ReconciliationViewSet
 from worklist.api.schedule import AppointmentViewSet, RoomViewSet, StationViewSet
 
 
@@ -45,3 +59,16 @@ def register(router: BaseRouter) -> None:
     router.register("worklist-items", WorklistItemViewSet, basename="worklist-item")
     router.register("studies", StudyViewSet, basename="study")
     router.register("exceptions", ExceptionViewSet, basename="exception")
+    router.register("reconciliations", ReconciliationViewSet, basename="reconciliation")
+    router.register("time-outs", TimeOutViewSet, basename="time-out")
+    router.register("consumables", ConsumableViewSet, basename="consumable")
+    router.register("exposures", ExposureViewSet, basename="exposure")
+    router.register("rejects", RejectViewSet, basename="reject")
+    router.register("adverse-events", AdverseEventViewSet, basename="adverse-event")
+    router.register("image-counts", ImageCountViewSet, basename="image-count")
+    router.register("completions", CompletionViewSet, basename="completion")
+    router.register("products", ProductViewSet, basename="product")
+    router.register("questionnaires", QuestionnaireViewSet, basename="questionnaire")
+
+
+urlpatterns = [path("scan/", ScanView.as_view(), name="scan")]

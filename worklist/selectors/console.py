@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from orders.models import ProcedureStatus, RequestedProcedure
+from ris.core import text
 from ris.core.actor import Actor
 from worklist import permissions as perms
-from worklist.codes import IDENTIFIED_BY, NOTE_CHIPS, REJECT_REASONS, TIME_OUT_CHECKS
+from worklist.codes import IDENTIFIED_BY, MISSING, NOTE_CHIPS, REJECT_REASONS, TIME_OUT_CHECKS
 from worklist.models import (
     ImagingStudy,
     PerformedProcedureStep,
@@ -21,13 +22,26 @@ from worklist.models import (
     ScheduledProcedureStep,
     SPSStatus,
 )
+from worklist.services.completion import announced_images, counted_images, missing_of
+from worklist.services.documenting import is_locked
 from worklist.services.screening import ScreeningState, screening_states
+from worklist.services.time_out import checks_needed
 
 TABS = ("today", "done", "undocumented")
 S = ProcedureStatus
 WAITING = (S.SCHEDULED, S.ARRIVED, S.IN_PROGRESS)
 DONE = (S.PERFORMED, S.READY_TO_READ, S.READING, S.PRELIMINARY, S.FINAL, S.AMENDED, S.DISTRIBUTED, S.DISCONTINUED)
 LIST_AT_MOST = 100
+#: Where on the card each missing thing is written down.
+MISSING_AT = {
+    "time_out": "time-out",
+    "questions": "questions",
+    "block": "questions",
+    "contrast": "used",
+    "lot": "used",
+    "images": "images",
+    "count": "images",
+}
 UNDOCUMENTED_DAYS = 30
 
 
@@ -39,14 +53,14 @@ def exams(*, actor: Actor) -> QuerySet[RequestedProcedure]:
     return RequestedProcedure.objects.visible_to(actor).for_display().prefetch_related(Prefetch("steps", steps))
 
 
-def _day(day: Any) -> tuple[datetime, datetime]:
+def day_bounds(day: Any) -> tuple[datetime, datetime]:
     begin = timezone.make_aware(datetime.combine(day, datetime.min.time()))
     return begin, begin + timedelta(days=1)
 
 
 def tab_condition(tab: str, day: Any) -> Q:
     """Steps of the day that wait or run; exams of the day that are done; what was done and never written up."""
-    begin, end = _day(day)
+    begin, end = day_bounds(day)
     if tab == "done":
         return Q(status__in=DONE, performed_at__gte=begin, performed_at__lt=end) | Q(
             status=S.DISCONTINUED, status_changed_at__gte=begin, status_changed_at__lt=end
@@ -76,6 +90,11 @@ def console_list(*, tab: str, day: Any, room: str = "", modality: str = "", acto
     rows = list(exams(actor=actor).filter(pk__in=keys)[:LIST_AT_MOST])
     for row in rows:
         row.step = next(iter(row.steps.all()), None)  # type: ignore[attr-defined]
+    return in_list_order(rows)
+
+
+def in_list_order(rows: list[Any]) -> list[Any]:
+    """STAT first, then by time."""
     return sorted(rows, key=_place_in_list)
 
 
@@ -120,17 +139,36 @@ class ExamCard:
     note: Any
     consumables: list[Any]
     rejects: list[Any]
+    exposures: list[Any]
+    adverse_events: list[Any]
+    completion: Any
+    counted: int | None
     appointment: Reservation | None
+    missing: list[str] = field(default_factory=list)
+    checks: list[TimeOutLine] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def announced(self) -> int:
         """What the scanner says it made."""
-        return len({uid for row in self.performed for uid in row.instance_uids})
+        return announced_images(self.performed)
 
     @property
     def stored(self) -> int:
         return sum(study.instance_count for study in self.studies)
+
+    @property
+    def needs_time_out(self) -> bool:
+        """Nobody has looked, or what was looked at has changed since."""
+        return self.time_out is None or not self.time_out.still_holds
+
+    @property
+    def is_locked(self) -> bool:
+        return is_locked(self.procedure)
+
+    @property
+    def what_is_missing(self) -> list[Any]:
+        return [(key, MISSING[key], f"#{MISSING_AT[key]}") for key in self.missing]
 
     @property
     def verdict(self) -> str:
@@ -184,7 +222,7 @@ def exam_card(procedure: RequestedProcedure) -> ExamCard:
         .select_related("station", "performed_by")
         .distinct()
     )
-    rejects = list(procedure.rejects.select_related("recorded_by").order_by("-pk"))
+    rejects = list(procedure.rejects.filter(withdrawn_at__isnull=True).select_related("made_by").order_by("-pk"))
     for row in rejects:
         row.reason = REJECT_REASONS.get(row.reason_code, row.reason_code)
     card = ExamCard(
@@ -195,15 +233,67 @@ def exam_card(procedure: RequestedProcedure) -> ExamCard:
         states=screening_states(procedure),
         time_out=procedure.time_outs.select_related("done_by").first(),
         note=procedure.technologist_notes.select_related("written_by").first(),
-        consumables=list(procedure.consumables.filter(withdrawn_at__isnull=True).order_by("-pk")),
+        consumables=list(
+            procedure.consumables.filter(withdrawn_at__isnull=True).select_related("given_by").order_by("-pk")
+        ),
         rejects=rejects,
+        exposures=list(procedure.exposures.filter(withdrawn_at__isnull=True)),
+        adverse_events=list(procedure.adverse_events.filter(withdrawn_at__isnull=True).select_related("recorded_by")),
+        completion=procedure.completions.select_related("recorded_by").first(),
+        counted=counted_images(procedure),
         appointment=procedure.appointments.exclude(status="cancelled")
         .select_related("room", "station")
         .order_by("-pk")
         .first(),
     )
     card.findings = check_images(card)
+    if card.may_complete:
+        card.missing = missing_of(procedure)
+    card.checks = time_out_lines(card)
     return card
+
+
+@dataclass(frozen=True)
+class TimeOutLine:
+    """One check of the time-out: what to confirm, and what is known of it."""
+
+    key: str
+    words: Any
+    known: str
+    tone: str = ""
+
+
+def time_out_lines(card: ExamCard) -> list[TimeOutLine]:
+    """What is asked at the last look, beside what the papers say."""
+    procedure = card.procedure
+    answers = {key: value for state in card.states if state.screening for key, value in state.screening.answers.items()}
+    alerts = [row.text for row in procedure.order.patient.alert_rows.all() if row.is_active and row.kind == "allergy"]
+    said = {"no": _("Said: no"), "yes": _("Said: yes"), "unknown": _("Said: not known")}
+    pregnant = answers.get("pregnant", "")
+    known = {
+        "exam": (procedure.description_with_side, ""),
+        "side": (str(procedure.get_laterality_display()) if procedure.laterality else _("No side was ordered"), ""),
+        "pregnancy": (said.get(pregnant, _("Not asked yet")), "" if pregnant == "no" else "amber"),
+        "allergy": (", ".join(alerts) or _("None known"), "red" if alerts else ""),
+        "renal": (_egfr(answers), "" if answers.get("egfr") else "amber"),
+        "consent": (_("Look at the signature"), ""),
+        "entry": (procedure.accession_number, ""),
+    }
+    return [TimeOutLine(key, TIME_OUT_CHECKS[key], *known[key]) for key in checks_needed(procedure)]
+
+
+def _egfr(answers: dict[str, Any]) -> str:
+    if not answers.get("egfr"):
+        return _("No eGFR here")
+    return " ".join(filter(None, (f"eGFR {answers['egfr']}", _day_words(answers.get("egfr_date", "")))))
+
+
+def _day_words(value: str) -> str:
+    """A date as people read it; what was written in words stays."""
+    try:
+        return text.day(date.fromisoformat(value))
+    except ValueError:
+        return value
 
 
 def _open_exceptions() -> Count:
@@ -227,6 +317,13 @@ def check_images(card: ExamCard) -> list[Finding]:
         found.append(Finding("amber", "alert-triangle", words))
     elif card.announced:
         found.append(Finding("green", "circle-check", _("All images that the scanner names are stored.")))
+    told = card.announced or card.stored
+    if card.counted is not None and card.counted != told:
+        words = _("You counted %(counted)d images, the machine says %(told)d.") % {
+            "counted": card.counted,
+            "told": told,
+        }
+        found.append(Finding("amber", "alert-triangle", words))
     sides = {row.laterality for row in series if row.laterality} - {"U"}
     if procedure.laterality in ("L", "R") and sides and procedure.laterality not in sides:
         words = _("The images say side %(side)s, the order says %(ordered)s.") % {

@@ -101,7 +101,7 @@ def record_consumable(
     procedure: RequestedProcedure,
     *,
     label: str = "",
-    quantity: Any,
+    quantity: Any = None,
     unit: str = "",
     kind: str = "",
     product: Product | None = None,
@@ -117,6 +117,8 @@ def record_consumable(
 ) -> ConsumableUse:
     """``rate``: mL/s. ``route``: of CID 11, or as it is commonly written (IV). A product tells what is not given."""
     errors: dict[str, str] = {}
+    if product is not None and not str(quantity if quantity is not None else "").strip():
+        quantity = product.usual_quantity
     amount = number(quantity, "quantity", errors, places="0.01", required=True)
     speed = number(rate, "rate", errors, places="0.1", most=100)
     label = label.strip() or (product.name if product else "")

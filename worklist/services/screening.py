@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -63,28 +62,46 @@ def has_contrast(procedure: RequestedProcedure) -> bool:
     return bool(procedure.contrast) or bool(procedure.catalogue and procedure.catalogue.uses_contrast)
 
 
-def questionnaires_for(procedure: RequestedProcedure) -> list[Questionnaire]:
+def assignments() -> list[QuestionnaireAssignment]:
+    """Of the questionnaires that are asked here."""
+    rows = QuestionnaireAssignment.objects.filter(questionnaire__is_active=True)
+    return list(rows.select_related("questionnaire").order_by("questionnaire__name", "pk"))
+
+
+def questionnaires_for(
+    procedure: RequestedProcedure, among: Iterable[QuestionnaireAssignment] | None = None
+) -> list[Questionnaire]:
     """Those that the exam, its modality, its contrast and its patient ask for; each once."""
+    rows = assignments() if among is None else among
+    return list({row.questionnaire_id: row.questionnaire for row in rows if _applies(row, procedure)}.values())
+
+
+def _applies(row: QuestionnaireAssignment, procedure: RequestedProcedure) -> bool:
     patient = procedure.order.patient
-    wanted = Q(catalogue__isnull=True, modality="") | Q(modality=procedure.modality, catalogue__isnull=True)
-    if procedure.catalogue_id:
-        wanted |= Q(catalogue=procedure.catalogue_id)
-    rows = (
-        QuestionnaireAssignment.objects.filter(wanted, questionnaire__is_active=True)
-        .select_related("questionnaire")
-        .order_by("questionnaire__name", "pk")
+    if row.catalogue_id is not None:
+        if row.catalogue_id != procedure.catalogue_id:
+            return False
+    elif row.modality and row.modality != procedure.modality:
+        return False
+    if row.only_with_contrast and not has_contrast(procedure):
+        return False
+    if row.only_sex and patient.sex in ("F", "M") and patient.sex != row.only_sex:
+        return False
+    return patient.age is None or (row.from_age or 0) <= patient.age <= (row.to_age or 200)
+
+
+def open_questions(procedures: Iterable[RequestedProcedure]) -> dict[int, list[Questionnaire]]:
+    """By procedure key: what is still to be asked. Two queries, however many exams."""
+    rows, exams = assignments(), list(procedures)
+    answered = set(
+        ScreeningAnswer.objects.filter(procedure__in=[row.pk for row in exams], superseded_at__isnull=True).values_list(
+            "procedure_id", "questionnaire__name"
+        )
     )
-    contrast, age = has_contrast(procedure), patient.age
-    found: dict[int, Questionnaire] = {}
-    for row in rows:
-        if row.only_with_contrast and not contrast:
-            continue
-        if row.only_sex and patient.sex in ("F", "M") and patient.sex != row.only_sex:
-            continue
-        if age is not None and ((row.from_age or 0) > age or age > (row.to_age or 200)):
-            continue
-        found[row.questionnaire_id] = row.questionnaire
-    return list(found.values())
+    return {
+        exam.pk: [form for form in questionnaires_for(exam, rows) if (exam.pk, form.name) not in answered]
+        for exam in exams
+    }
 
 
 def screening_states(procedure: RequestedProcedure) -> list[ScreeningState]:
@@ -221,8 +238,7 @@ def allow_screening(screening: ScreeningAnswer, *, reason: str, actor: Actor) ->
         raise NotPermitted(
             _("A technologist may not allow this exam."),
             asked=_("To allow the exam."),
-            found=_("These questions leave it to: %(who)s.")
-            % {"who": form.get_override_by_display()},
+            found=_("These questions leave it to: %(who)s.") % {"who": form.get_override_by_display()},
             todo=_("Call the radiologist."),
         )
     return _override(screening, reason, actor)

@@ -10,7 +10,6 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ris.core.errors import DomainError
-from worklist.codes import IDENTIFIED_BY, NOTE_CHIPS, REJECT_REASONS, TIME_OUT_CHECKS, WORDS_OF_DISCONTINUATION
 
 
 def add_refusal(form: forms.Form, refusal: DomainError) -> None:
@@ -86,59 +85,6 @@ class BlockForm(forms.Form):
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(label=_("Reason"), max_length=200)
-
-
-class TimeOutForm(forms.Form):
-    identifiers = forms.MultipleChoiceField(
-        label=_("Patient identified by (two)"),
-        choices=list(IDENTIFIED_BY.items()),
-        widget=forms.CheckboxSelectMultiple,
-        required=False,
-    )
-    checks = forms.MultipleChoiceField(
-        label=_("Confirmed"),
-        choices=list(TIME_OUT_CHECKS.items()),
-        widget=forms.CheckboxSelectMultiple,
-        required=False,
-    )
-
-
-class ConsumableForm(forms.Form):
-    label = forms.CharField(label=_("What"), max_length=100)
-    quantity = forms.CharField(label=_("Amount"), max_length=12, widget=forms.TextInput(attrs={"inputmode": "decimal"}))
-    unit = forms.CharField(label=_("Unit"), max_length=16, initial="mL")
-    lot = forms.CharField(label=_("Lot"), max_length=40, required=False)
-    has_extravasated = forms.BooleanField(label=_("Leaked into tissue"), required=False)
-
-
-class RejectForm(forms.Form):
-    reason_code = forms.ChoiceField(label=_("Why"), choices=list(REJECT_REASONS.items()), initial="111209")
-    view = forms.CharField(label=_("View"), max_length=64, required=False)
-    count = forms.IntegerField(label=_("How many"), min_value=1, max_value=999, initial=1)
-
-
-class NoteForm(forms.Form):
-    is_as_protocolled = forms.TypedChoiceField(
-        label=_("Protocol"),
-        choices=[("1", _("As written")), ("0", _("Changed, why"))],
-        coerce=lambda value: value == "1",
-        initial="1",
-        widget=forms.RadioSelect,
-    )
-    deviation = forms.CharField(label=_("What was changed, and why"), max_length=200, required=False)
-    chips = forms.MultipleChoiceField(
-        label=_("In short"), choices=list(NOTE_CHIPS.items()), widget=forms.CheckboxSelectMultiple, required=False
-    )
-    text = forms.CharField(
-        label=_("Note to the radiologist"), max_length=4000, widget=forms.Textarea(attrs={"rows": 2}), required=False
-    )
-
-
-class StopForm(forms.Form):
-    code = forms.ChoiceField(
-        label=_("Why is it stopped?"), choices=[("", _("Choose")), *WORDS_OF_DISCONTINUATION.items()]
-    )
-    text = forms.CharField(label=_("In words"), max_length=64, required=False)
 
 
 class LinkForm(forms.Form):

@@ -78,6 +78,17 @@ def shortcut_groups() -> list[tuple[str, list[tuple[str, str]]]]:
             ],
         ),
         (
+            _("Console"),
+            [
+                ("s", _("Scan or type a code")),
+                ("Alt T", _("Time-out")),
+                ("Alt Q", _("Safety questions")),
+                ("Alt U", _("What was used")),
+                ("Alt N", _("Note to the radiologist")),
+                ("Ctrl Enter", _("Start, or complete")),
+            ],
+        ),
+        (
             _("Report"),
             [
                 ("Ctrl Enter", _("Preliminary")),
