@@ -16,6 +16,7 @@ from worklist import permissions as perms
 from worklist import selectors, services
 from worklist.api import filters
 from worklist.api import serializers as shapes
+from worklist.api.reconciliation import CandidateSearchSerializer, CandidatesMixin
 from worklist.api.schedule import procedure_named
 from worklist.models import ExceptionItem, ImagingInstance, ImagingStudy
 
@@ -84,14 +85,21 @@ class StudyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         return self.answer(services.unlink_study(study, procedure=procedure, reason=data["reason"], actor=self.actor))
 
 
-class ExceptionViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
+class ExceptionViewSet(CandidatesMixin, ListMixin, RetrieveMixin, FacilityViewSet):
     """What a person must look at."""
 
     queryset = ExceptionItem.objects.none()
     serializer_class = shapes.ExceptionSerializer
-    serializer_classes = {"resolve": shapes.ResolutionSerializer, "link": shapes.LinkToExamSerializer}
+    serializer_classes = {
+        "resolve": shapes.ResolutionSerializer,
+        "read_limited": shapes.ResolutionSerializer,
+        "link": shapes.LinkToExamSerializer,
+        "search": CandidateSearchSerializer,
+    }
     filterset_class = filters.ExceptionFilter
-    permission_codes = dict.fromkeys(("list", "retrieve", "resolve", "link"), perms.RESOLVE_EXCEPTION)
+    permission_codes = dict.fromkeys(
+        ("list", "retrieve", "resolve", "read_limited", "link", "candidates", "search"), perms.RESOLVE_EXCEPTION
+    )
 
     def get_queryset(self) -> QuerySet[ExceptionItem]:
         return selectors.exceptions(actor=self.actor)
@@ -101,6 +109,13 @@ class ExceptionViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     def resolve(self, request: Request, uuid: str | None = None) -> Response:
         """Settle it with a sentence."""
         return self.answer(services.resolve_exception(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.ResolutionSerializer, responses=shapes.ExceptionSerializer)
+    @action(detail=True, methods=["post"], url_path="read-limited")
+    def read_limited(self, request: Request, uuid: str | None = None) -> Response:
+        """The exam was discontinued; what there is of images shall be read."""
+        item, words = self.get_object(), self.validated()["resolution"]
+        return self.answer(services.read_limited_study(item, reason=words, actor=self.actor))
 
     @extend_schema(request=shapes.LinkToExamSerializer, responses=shapes.ExceptionSerializer)
     @action(detail=True, methods=["post"])
