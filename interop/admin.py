@@ -2,4 +2,5 @@
 
 import interop.admin_commitment
 import interop.admin_dicom
-import interop.admin_hl7  # noqa: F401
+import interop.admin_hl7
+import interop.admin_outgoing  # noqa: F401

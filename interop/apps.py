@@ -7,10 +7,11 @@ class InteropConfig(AppConfig):
     verbose_name = _("Interfaces")
 
     def ready(self) -> None:
-        from interop.dicom import commitments
+        from interop.dicom import commitments, outgoing_pages
         from interop.dicom import pages as dicom_pages
         from interop.imaging import panels as image_panels
 
         dicom_pages.register()
+        outgoing_pages.register()
         commitments.register()
         image_panels.register()

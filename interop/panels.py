@@ -11,9 +11,10 @@ from ris.core.panels import NavItem, Panel, register_nav, register_panel
 
 
 def waiting_for_a_person(request: HttpRequest) -> int:
+    from interop.dicom.outgoing import parked_work
     from interop.hl7.selectors import parked_count
 
-    return parked_count()
+    return parked_count() + parked_work()
 
 
 register_nav(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from interop.dicom import commitments
+from interop.dicom import commitments, outgoing_pages
 from interop.dicom import pages as dicom_pages
 
 urlpatterns = [
@@ -13,4 +13,5 @@ urlpatterns = [
     path("dicomweb/", include("interop.dicomweb.urls")),
     *dicom_pages.urlpatterns,
     *commitments.urlpatterns,
+    *outgoing_pages.urlpatterns,
 ]

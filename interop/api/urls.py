@@ -1,11 +1,13 @@
 from rest_framework.routers import BaseRouter
 
 from interop.api.commitments import CommitmentViewSet
+from interop.api.outgoing import OutgoingViewSet
 from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSet
 
 
 def register(router: BaseRouter) -> None:
     router.register("storage-commitments", CommitmentViewSet, basename="storage-commitment")
+    router.register("outgoing-dicom", OutgoingViewSet, basename="outgoing-dicom")
     router.register("messages", MessageViewSet, basename="message")
     router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")
     router.register("hl7-receivers", ReceiverViewSet, basename="hl7-receiver")
