@@ -37,6 +37,7 @@ from interop.dicomweb.multipart import BrokenMultipart, new_boundary, written
 from interop.dicomweb.resources import Addresses, Target
 from interop.dicomweb.xml import native_model
 from ris.accounts.api.base import FacilityViewMixin
+from ris.accounts.api.openapi import HouseAutoSchema
 from ris.audit.service import record_read
 from ris.core.errors import DomainError
 from worklist.models import ImagingInstance, ImagingStudy
@@ -68,9 +69,18 @@ class AnyForm(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+class AddressSchema(HouseAutoSchema):
+    """Operations named by the whole address: ``/studies`` and ``/studies/{study}`` are two."""
+
+    def get_operation_id(self) -> str:
+        parts = [part.strip("{}") for part in self.path.split("/") if part]
+        return "_".join([*parts, self.method.lower()])
+
+
 class DicomWebView(FacilityViewMixin):
     """One resource of DICOMweb. The address names ``study``, ``series`` and ``instance``."""
 
+    schema = AddressSchema()
     content_negotiation_class = AnyForm
     permission_codes = {"get": VIEW_STUDY, "retrieve": VIEW_STUDY, "options": VIEW_STUDY, "post": STORE_STUDY}
 
