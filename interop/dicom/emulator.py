@@ -28,7 +28,16 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from interop.dicom import scu
 from interop.dicom.dose_report import Irradiation, ct_dose_report
-from interop.dicom.emulated_images import IMAGE_CLASSES, equipment, image, patient_and_study, with_file_meta
+from interop.dicom.emulated_images import (
+    AGD,
+    IMAGE_CLASSES,
+    MAMMOGRAMS,
+    equipment,
+    image,
+    patient_and_study,
+    with_file_meta,
+)
+from interop.dicom.projection_dose_report import Exposure, projection_dose_report
 from ris.core.ids import new_uid
 
 PENDING = (0xFF00, 0xFF01)
@@ -112,16 +121,18 @@ class ModalityEmulator:
         """One series of ``count`` images; the status of each."""
         return self._store([self._image(number, count) for number in range(count)])
 
+    @property
+    def irradiates(self) -> bool:
+        """CT, radiography and mammography write dose reports."""
+        return self.modality in ("CT", "DX", "MG")
+
     def store_dose_report(self) -> int:
-        assert self.started_at is not None
+        """The dose report of the exam; of MR and ultrasound there is none."""
+        assert self.started_at is not None and self.irradiates
         base = patient_and_study(self.items[0], self.started_at)
         base.update(equipment(self.ae_title, self.modality))
         base.ReferencedPerformedProcedureStepSequence = [self._step_reference()]
-        events = [
-            Irradiation("Topogram", None, 4.2, exposure_time=3.1, tube_current=35, is_localizer=True),
-            Irradiation("CTA chest", 7.8, 268.4),
-        ]
-        report = ct_dose_report(base, events, started_at=self.started_at, device_uid=self.device_uid)
+        report = dose_report_of(self.modality, base, self.started_at, self.device_uid)
         return self._store([with_file_meta(report)], kind="non-image")[0]
 
     def store_wrong_patient(self, item: Dataset) -> int:
@@ -132,6 +143,10 @@ class ModalityEmulator:
         wrong.StudyInstanceUID = new_uid()
         self.items, self.series, self.started_at = [wrong], [], self.started_at or datetime.now().astimezone()
         return self.store_images(1)[0]
+
+    def take_again(self) -> int:
+        """A further performed step of the same exam: more images in the same study (the append case)."""
+        return self.start(*self.items)
 
     def complete(self) -> int:
         """N-SET COMPLETED with the series that were made."""
@@ -249,6 +264,27 @@ class ModalityEmulator:
         ended.PerformedProcedureStepEndDate, ended.PerformedProcedureStepEndTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
         ended.PerformedSeriesSequence = list(self.series)
         return ended
+
+
+def dose_report_of(modality: str, base: Dataset, started_at: datetime, device_uid: str) -> Dataset:
+    """What such a machine reports of a usual exam."""
+    if modality == "CT":
+        scans = [
+            Irradiation("Topogram", None, 4.2, exposure_time=3.1, tube_current=35, is_localizer=True),
+            Irradiation("CTA chest", 7.8, 268.4),
+        ]
+        return ct_dose_report(base, scans, started_at=started_at, device_uid=device_uid)
+    if modality == "MG":
+        exposures = [
+            Exposure(f"{side} {view}", kvp=29, charge=80_000, milliseconds=800, agd=AGD, side=side)
+            for side, view, _code, _orientation in MAMMOGRAMS
+        ]
+    else:
+        exposures = [
+            Exposure("Chest PA", dap=9e-6, exposure_index=412),
+            Exposure("Chest lateral", dap=2.4e-5, kvp=120, charge=6_300, milliseconds=22, exposure_index=395),
+        ]
+    return projection_dose_report(base, exposures, started_at=started_at, device_uid=device_uid)
 
 
 def worklist_keys(station_ae_title: str, modality: str, date: str) -> Dataset:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils import timezone
 from pydicom import Dataset
 
-from interop.dicom.dose_report import code_item
+from interop.dicom.sr_content import code_item
 from ris.core.concepts import Code
 from worklist.models import PerformedProcedureStep, PPSStatus
 

@@ -76,3 +76,30 @@ def chest_film(*, size: int = 512, seed: int = 0) -> np.ndarray:
     """A projection through the same chest, 12 bits, bright bone: for radiography."""
     grain = np.random.default_rng(seed).normal(0, 0.006, (size, size))
     return (np.clip(_projection(size) + grain, 0, 1) * 4000).astype(np.uint16)
+
+
+def mammogram(*, size: int = 512, seed: int = 0, is_left: bool = False) -> np.ndarray:
+    """A breast against the chest wall, 12 bits, bright tissue: glandular strands in fat."""
+    y, x = np.mgrid[-1 : 1 : size * 1j, 0 : 2 : size * 1j].astype(np.float32)
+    random = np.random.default_rng(seed)
+    breast = np.clip(1.4 - np.hypot(x / 1.15, y / 0.85) * 1.4, 0, 1)
+    strands = np.zeros_like(breast)
+    for _strand in range(40):
+        cx, cy, turn = random.uniform(0.1, 0.8), random.uniform(-0.5, 0.5), random.uniform(-0.6, 0.6)
+        along = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
+        across = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+        strands += np.exp(-((along / 0.25) ** 2) - (across / 0.03) ** 2)
+    film = np.sqrt(breast) * (1700 + 700 * np.clip(strands, 0, 2)) + random.normal(0, 25, breast.shape)
+    film = np.where(breast > 0, film, 60 + random.normal(0, 10, breast.shape))
+    return np.clip(film if is_left else film[:, ::-1], 0, 4000).astype(np.uint16)
+
+
+def fan(*, size: int = 512, seed: int = 0) -> np.ndarray:
+    """A sector of ultrasound with a cyst that moves with ``seed``, 8 bits."""
+    y, x = np.mgrid[0 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    distance, angle = np.hypot(x, y), np.arctan2(x, y + 1e-6)
+    speckle = np.random.default_rng(seed).rayleigh(38, (size, size)).astype(np.float32)
+    echo = speckle * (1.3 - distance) + 90 * (np.abs(distance - 0.55) < 0.02)
+    echo = np.where((np.hypot(x - 0.1 - 0.01 * seed, y - 0.45) < 0.12), 6, echo)
+    sector = (np.abs(angle) < 0.62) & (distance > 0.08) & (distance < 0.98)
+    return np.clip(np.where(sector, echo, 0), 0, 255).astype(np.uint8)

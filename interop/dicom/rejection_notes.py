@@ -12,7 +12,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from interop.dicom.availability import uid_of
-from interop.dicom.dose_report import code_item
+from interop.dicom.sr_content import code_item
 from interop.dicom.store import IncomingFile
 from ris.core.actor import Actor
 from ris.core.concepts import Code

@@ -106,11 +106,8 @@ def test_who_was_turned_away_is_added_with_a_filled_form(tclient):
 def test_the_command_says_the_same():
     procedure = schedule("CT1")
     make_peer("CT*", shown_modalities=["MR"])
-    told = json.loads(
-        call_command(
-            "preview_mwl", facility="alpha", peer="CT1", station="CT1", date="all", why_not=procedure.accession_number
-        )
-    )
+    asked = {"facility": "alpha", "station": "CT1", "date": "all"}
+    told = json.loads(call_command("preview_mwl", peer="CT1", why_not=procedure.accession_number, **asked))
     assert (told["peer"], told["status"], told["count"]) == ("CT*", "0000", 0)
     [reason] = told["why_not"]
     assert reason["reasons"] == ["The peer sees only the modalities MR; this step is CT."]
