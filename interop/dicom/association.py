@@ -1,57 +1,48 @@
-"""One association on its socket: reads with deadlines, lets handlers answer, writes down what happened.
+"""One association on the event loop: bytes in and out, timers, one request at a time; whatever waits goes to a thread.
 
-The thread works for the facility that was called. Its database connection is given back whenever the line is silent,
-so that a hundred idle scanners hold no connection.
+What comes while a request runs is a C-CANCEL, the answer to a C-STORE of ours, a release, or something for later. The
+peer's rights are looked at again before each request.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import select
 import socket
-import ssl
-import threading
-import time
-import uuid
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
-from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from interop.dicom import admission, dimse, pdu
-from interop.dicom.dimse import Answer, Caller, Handler, Lost, Request, Status
-from interop.dicom.elements import Malformed
-from interop.dicom.headers import MAX_META, read_file_start
-from interop.dicom.messages import (
-    RESPONSE,
-    Command,
-    Field,
-    Message,
-    MessageReader,
-    Sink,
-    encode_response,
-    encode_store_request,
-)
-from interop.dicom.upper_layer import Aborted, Data, Event, ReleaseRequested, Requested, UpperLayer
-from interop.models import AssociationLog
-from ris.audit.models import Action
-from ris.audit.service import correlation_id, flush_refusals, record
-from ris.tenants.context import use_facility
-from worklist.permissions import STORE_STUDY
+from interop.dicom.dimse import Answer, Caller, Handler, Request, Status
+from interop.dicom.doorkeeper import Admitted, Decision, Knock
+from interop.dicom.intake import MOST_QUEUED, Budget, DiscardSink, MemorySink, StoreIntake, Storing
+from interop.dicom.logbook import LEAVES_NOTHING, settle
+from interop.dicom.messages import RESPONSE, Command, Field, Message, MessageReader, Sink, encode_response
+from interop.dicom.requests import SEND_BATCH, Running, chunks_of
+from interop.dicom.statements import Statement, StatementFailed
+from interop.dicom.upper_layer import Aborted, Data, Requested, State, UpperLayer
+from interop.dicom.work import Lane
+from ris.audit.service import correlation_id
+
+if TYPE_CHECKING:
+    from interop.dicom.server import Hub
 
 log = structlog.get_logger("interop.dicom")
 
-SEND_BATCH = 64 * 1024
 QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
-STATUSES_COUNTED = 20
 #: Seconds in which the peer may close after the last word.
 LINGER = 1.0
+#: Bytes that are kept of what a peer sends before it was answered.
+MOST_AHEAD = 256 * 1024
+_scrap = bytearray(64 * 1024)
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,6 @@ class Limits:
     request_seconds: float = 30
     idle_seconds: float = 300
     pdu_seconds: float = 60
-    quiet_seconds: float = 1
 
 
 @dataclass
@@ -76,280 +66,339 @@ class Tally:
     stored: dict[int, list[Any]] = field(default_factory=dict)
     outcome: str = "lost"
 
+    def note(self, status: int) -> None:
+        if status not in (Status.SUCCESS, Status.PENDING, Status.PENDING_WARNING):
+            self.refused[f"{status:04X}"] += 1
 
-class DiscardSink:
-    """Swallows the data set of a request that is refused anyway; answers with the refusal afterwards."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-
-    def write(self, chunk: memoryview) -> None:
-        """Not kept."""
-
-
-class MemorySink:
-    """Keeps an identifier or an attribute list, and no more than one of those can be long."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.is_too_long = False
-
-    def write(self, chunk: memoryview) -> None:
-        if len(self.data) + len(chunk) > dimse.MAX_DATA_SET:
-            self.is_too_long = True
-            self.data.clear()
-        if not self.is_too_long:
-            self.data += chunk
+    def note_stored(self, instance: Any) -> None:
+        kept = self.stored.get(instance.series_id)
+        if kept is None:
+            kept = self.stored[instance.series_id] = [instance.series.study, 0]
+        kept[1] += 1
 
 
-class StoreSinkGuard:
-    """A C-STORE on its way: after an error in the middle the rest is swallowed, and the answer comes at the end."""
+@dataclass(frozen=True)
+class Terms:
+    """What was agreed upon in answer to one association request."""
 
-    def __init__(self, sink: dimse.StoreSink, handler: Handler, request: Request) -> None:
-        self.sink, self.handler, self.request = sink, handler, request
-        self.failure: Answer | None = None
-
-    def write(self, chunk: memoryview) -> None:
-        if self.failure is None:
-            try:
-                self.sink.write(chunk)
-            except Exception as error:
-                self.sink.discard()
-                self.failure = dimse.answer_to(error, Field.C_STORE, self.request)
-
-    def finish(self) -> tuple[Answer, Any]:
-        """The answer, and what was stored."""
-        if self.failure is not None:
-            return self.failure, None
-        try:
-            stored = self.sink.finish()
-        except Exception as error:
-            return dimse.answer_to(error, Field.C_STORE, self.request), None
-        return Answer(Status.SUCCESS, sop_instance_uid=self.request.sop_instance_uid), stored
+    contexts: dict[int, pdu.ContextAnswer]
+    taken_back: frozenset[str]
+    accept: bytes
 
 
-class Association:
-    """``run`` from accept to close, in a thread of its own."""
+@lru_cache(256)
+def terms_for(request: pdu.AssociateRequest, max_length: int, _registered: int) -> Terms:
+    answers = admission.negotiate(request.contexts)
+    sent_back = admission.sent_back()
+    return Terms(
+        {answer.id: answer for answer in answers if answer.result == 0},
+        frozenset(uid for uid, (_scu, scp) in request.roles.items() if scp and uid in sent_back),
+        pdu.associate_accept(request, answers, max_length=max_length, scp_of=sent_back),
+    )
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        address: str,
-        limits: Limits,
-        *,
-        may_open: Callable[[str], bool],
-        stopping: threading.Event,
-        certificate: str | None = None,
-    ) -> None:
-        self.sock, self.address, self.limits = sock, address, limits
-        self.certificate, self.is_tls = certificate, isinstance(sock, ssl.SSLSocket)
-        self._may_open, self._stopping = may_open, stopping
-        self.layer = UpperLayer(max_length=limits.max_length)
+
+class Association(asyncio.BufferedProtocol):
+    """From connect to close. Every method runs on the loop."""
+
+    transport: asyncio.Transport
+    request: pdu.AssociateRequest
+    knock: Knock
+    admitted: Admitted
+    terms: Terms
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub, self.loop, self.limits = hub, hub.loop, hub.settings.limits
+        self.budget: Budget = hub.budget
+        self.layer = UpperLayer(max_length=self.limits.max_length)
         self.reader = MessageReader(self._open_sink)
-        self.contexts: dict[int, pdu.ContextAnswer] = {}
-        self.peer_length = 0
-        self.taken_back: set[str] = set()
-        self._stores = 0
         self.caller: Caller | None = None
-        self.has_opened = False
+        self.lane: Lane | None = None
         self.tally = Tally()
+        self.address, self.token = "", ""
+        self.since = self.loop.time()
+        #: Empty while it lives; afterwards why it does not.
+        self.gone = ""
+        #: (facility, calling AE title), once it is counted under them
+        self.title: tuple[str, str] | None = None
+        self.has_opened = self.is_busy = self.is_held = False
+        self.closing_at: float | None = None
+        self.blocked_at: float | None = None
+        self.running: Running | None = None
+        self._wants_release = self._is_working = self._is_draining = self.is_disconnected = False
+        self._queued = 0
+        self._outgoing: Iterator[tuple[bytes, bool]] | None = None
         self._later: deque[tuple[int, int, bytes]] = deque()
-        self._cancelled: set[int] = set()
-        self._replies: dict[int, int] = {}
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._ahead = 0
 
-    # --- the life of an association
+    # --- the transport's calls
 
-    def run(self) -> None:
-        token = correlation_id.set(f"dicom-{uuid.uuid4().hex[:16]}")
-        close_old_connections()
-        try:
-            request = self._await_request()
-            decision = self._decide(request)
-            if isinstance(decision, admission.Refusal):
-                self._send(pdu.associate_reject(decision.rejection))
-                self.layer.closed()
-                return
-            self.caller = decision
-            with use_facility(decision.facility):
-                self._serve(request)
-        except Lost as lost:
-            log.info("connection_lost", outcome=lost.outcome, address=self.address)
-        except pdu.ProtocolError as wrong:
-            self._abort(wrong)
-        except (OSError, ssl.SSLError) as error:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=SEND_BATCH)
+        self.sock = transport.get_extra_info("socket")
+        self.address = (transport.get_extra_info("peername") or ("",))[0]
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.hub.connected(self)
+
+    def get_buffer(self, _sizehint: int) -> Any:
+        return self.layer.free_space() if self.layer.state is not State.CLOSED else memoryview(_scrap)
+
+    def buffer_updated(self, count: int) -> None:
+        if self.layer.state is State.CLOSED:
+            return
+        self.layer.received(count)
+        self._read_on()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.gone:
+            self.gone = self.tally.outcome
+        if self.layer.state is not State.CLOSED:
+            self.layer.closed()
+        if error is not None:
             log.info("connection_lost", error=type(error).__name__, address=self.address)
-        finally:
-            correlation_id.reset(token)
-            self._close()
-            connection.close()
+        self.is_disconnected = True
+        self.hub.disconnected(self)
+        if self.running is not None:
+            self.running.lost()
+        self._outgoing = None
+        if not self._is_working:
+            self._wind_up()
 
-    def _await_request(self) -> pdu.AssociateRequest:
-        deadline = time.monotonic() + self.limits.request_seconds
-        while True:
-            event = self.layer.next_event()
-            if isinstance(event, Requested):
-                return event.request
-            if event is not None:
-                raise Lost("aborted")
-            self._receive(deadline)
+    def pause_writing(self) -> None:
+        self.blocked_at = self.loop.time()
 
-    def _decide(self, request: pdu.AssociateRequest) -> Caller | admission.Refusal:
-        self.has_opened = self._may_open(self.address)
-        if not self.has_opened:
-            return admission.Refusal(pdu.Rejection.LOCAL_LIMIT)
+    def resume_writing(self) -> None:
+        self.blocked_at = None
+        if self.running is not None:
+            self.running.resume()
+        if self._outgoing is not None:
+            self._pump()
+
+    def tick(self, now: float) -> None:
+        """Look at the timers."""
+        if self.closing_at is not None:
+            if now > self.closing_at:
+                self.transport.abort()
+        elif self.caller is None:
+            if now > self.since + self.limits.request_seconds and not self.is_held:
+                self._hang_up("silent")
+        elif self.blocked_at is not None and now > self.blocked_at + self.limits.pdu_seconds:
+            self._hang_up("stalled")
+        elif not self.is_busy:
+            is_idle = self.layer.is_between_units and self.reader.is_idle
+            if now > self.since + (self.limits.idle_seconds if is_idle else self.limits.pdu_seconds):
+                self.abort("idle" if is_idle else "stalled")
+
+    # --- the end
+
+    def write(self, data: bytes) -> None:
+        if not self.is_disconnected:
+            self.transport.write(data)
+
+    def abort(self, outcome: str, reason: pdu.Abort = pdu.Abort.NOT_SPECIFIED) -> None:
+        """A-ABORT, with which the association ends."""
+        if self.gone:
+            return
+        self.tally.outcome = self.gone = outcome
+        self.write(pdu.abort(reason))
+        self._last_word()
+
+    def _hang_up(self, outcome: str) -> None:
+        self.tally.outcome = self.gone = outcome
+        self.layer.closed()
+        if not self.is_disconnected:
+            self.transport.abort()
+
+    def _last_word(self) -> None:
+        """PS3.8: the requestor closes after a release or a rejection; it gets a moment to do so."""
+        self.layer.closed()
+        if self.is_disconnected:
+            return
+        self.closing_at = self.loop.time() + LINGER
+        self._hold(False)
+        if self.hub.is_stopping:
+            self.transport.close()
+        elif self.transport.can_write_eof():
+            with contextlib.suppress(OSError, RuntimeError):
+                self.transport.write_eof()
+
+    def _wind_up(self) -> None:
+        """Nothing comes any more and nothing runs: clean up, and write down what happened."""
+        waiting = self.reader.waiting_sink
+        if waiting is not None:
+            waiting.release()  # type: ignore[attr-defined]
+        self.hub.wind_up(self, waiting.storing if isinstance(waiting, StoreIntake) else None)
+
+    def stop(self) -> None:
+        """The server stops: a running request may end."""
+        if self.closing_at is not None:
+            self.transport.close()
+        elif self.caller is None:
+            self._hang_up("stopped")
+        elif not self.is_busy:
+            self.abort("stopped")
+
+    # --- opening
+
+    def _read_on(self) -> None:
         try:
-            return admission.admit(request, self.address, certificate=self.certificate, tls=self.is_tls)
-        except (DatabaseError, InterfaceError) as error:
-            log.warning("database_unavailable", error=type(error).__name__)
-            connection.close()
-            return admission.Refusal(pdu.Rejection.CONGESTION)
-
-    def _serve(self, request: pdu.AssociateRequest) -> None:
-        try:
-            answers = admission.negotiate(request.contexts)
-            self.contexts = {answer.id: answer for answer in answers if answer.result == 0}
-            sent_back = admission.sent_back()
-            self.taken_back = {uid for uid, (_scu, scp) in request.roles.items() if scp and uid in sent_back}
-            self.peer_length = request.max_length
-            if 0 < self.peer_length < 64:
-                raise pdu.ProtocolError(pdu.Abort.INVALID_PARAMETER, "The peer takes no data.")
-            self.layer.accepted()
-            self._send(pdu.associate_accept(request, answers, max_length=self.limits.max_length, scp_of=sent_back))
-            self._converse()
+            while not self.is_held and (event := self.layer.next_event()) is not None:
+                self.since = self.loop.time()
+                if isinstance(event, Data):
+                    for unit in pdu.pdvs(event.body):
+                        self._take(*unit)
+                elif isinstance(event, Requested):
+                    self._decide(event.request)
+                elif isinstance(event, Aborted):
+                    self._hang_up("aborted")
+                elif self.is_busy:
+                    self._wants_release = True
+                else:
+                    self._release()
         except pdu.ProtocolError as wrong:
-            self.tally.outcome = "protocol_error"
-            self._abort(wrong)
-        except Lost as lost:
-            self.tally.outcome = lost.outcome
-            if lost.outcome in ("idle", "stalled", "stopped"):
-                self._abort(None)
-        except (OSError, ssl.SSLError):
-            self.tally.outcome = "lost"
-        finally:
-            self._drop_unfinished()
-            self._write_down()
+            self._break(wrong)
+            return
+        if QUICK_ACK is not None and not (self.layer.is_between_units and self.reader.is_idle):
+            with contextlib.suppress(OSError):
+                self.sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
-    def _converse(self) -> None:
-        while True:
-            event = self._next_event()
-            if isinstance(event, ReleaseRequested):
-                self.tally.outcome = "released"
-                if self.caller is not None:
-                    dimse.ended(self.caller)
-                self._send(pdu.release_response())
-                return
-            if isinstance(event, Aborted):
-                raise Lost("aborted")
-            if isinstance(event, Data):
-                for unit in _units(event.body):
-                    self._take(*unit)
-                    while self._later:
-                        self._take(*self._later.popleft())
+    def _break(self, wrong: pdu.ProtocolError) -> None:
+        log.info("protocol_error", reason=wrong.reason.name, words=str(wrong), address=self.address)
+        self.abort("protocol_error", wrong.reason)
 
-    def _take(self, context_id: int, control: int, content: memoryview | bytes) -> None:
-        if context_id not in self.contexts:
+    def _release(self) -> None:
+        """Answered when what handlers leave for the end of an association is done."""
+        self.tally.outcome = "released"
+        caller, lane = self.caller, self.lane
+        if caller is None or lane is None or self.tally.counts.keys() <= LEAVES_NOTHING:
+            self._released()
+            return
+        self.is_busy = self._is_working = True
+
+        def work() -> None:
+            try:
+                settle(caller, self.tally)
+            finally:
+                self.loop.call_soon_threadsafe(self._released)
+
+        lane.put(work)
+
+    def _released(self) -> None:
+        self.is_busy = self._is_working = False
+        self.gone = self.gone or "released"
+        if self.is_disconnected:
+            self._wind_up()
+            return
+        self.write(pdu.release_response())
+        self.layer.closed()
+        self.closing_at = self.loop.time() + LINGER
+
+    def _decide(self, request: pdu.AssociateRequest) -> None:
+        self.request = request
+        malformed = admission.why_malformed(request)
+        if not self.hub.may_open(self):
+            self._reject(pdu.Rejection.LOCAL_LIMIT)
+        elif malformed is not None:
+            self._reject(malformed)
+        else:
+            certificate, is_tls = self.hub.certificate_of(self.transport)
+            called, calling = request.called_ae_title.strip(" "), request.calling_ae_title.strip(" ")
+            self.knock = Knock(called, calling, self.address, certificate, is_tls)
+            self.is_held = True
+            self.hub.doorkeeper.ask(self.knock, request, self._decided)
+            if self.is_held:
+                self.transport.pause_reading()
+
+    def _reject(self, rejection: pdu.Rejection) -> None:
+        self.write(pdu.associate_reject(rejection))
+        self._last_word()
+
+    def _decided(self, decision: Decision) -> None:
+        was_paused, self.is_held = not self.transport.is_reading(), False
+        if self.gone:
+            return
+        if was_paused:
+            self.transport.resume_reading()
+        if isinstance(decision, admission.Refusal):
+            self._reject(decision.rejection)
+        elif isinstance(decision, Exception):
+            _note_failure(decision)
+            self._reject(pdu.Rejection.CONGESTION)
+        elif not self.hub.may_open_for(self, decision):
+            self._reject(pdu.Rejection.LOCAL_LIMIT)
+        elif 0 < self.request.max_length < 64:
+            self._break(pdu.ProtocolError(pdu.Abort.INVALID_PARAMETER, "The peer takes no data."))
+        else:
+            self._accept(decision)
+            if was_paused:
+                self._read_on()
+
+    def _accept(self, admitted: Admitted) -> None:
+        knock = self.knock
+        self.admitted = admitted
+        self.caller = Caller(
+            admitted.facility, admitted.peer, knock.calling, knock.called, knock.address, admitted.plans
+        )
+        self.token = f"dicom-{os.urandom(8).hex()}"
+        self.lane = Lane(self.hub.pool, admitted.facility, self.token)
+        self.terms = terms_for(self.request, self.limits.max_length, dimse.registrations())
+        self.layer.accepted()
+        self.write(self.terms.accept)
+        if self.hub.is_stopping:
+            self.abort("stopped")
+
+    # --- messages
+
+    def _take(self, context_id: int, control: int, content: memoryview) -> None:
+        if self.gone:
+            return
+        if context_id not in self.terms.contexts:
             raise pdu.ProtocolError(pdu.Abort.UNEXPECTED_PARAMETER, "A presentation context was not accepted.")
-        message = self.reader.take(context_id, control, content)  # type: ignore[arg-type]
+        if self.is_busy:
+            self._take_aside(context_id, control, content)
+            return
+        message = self.reader.take(context_id, control, content)
         if message is not None:
             self._answer(message)
 
-    # --- bytes
+    def _take_aside(self, context_id: int, control: int, content: memoryview) -> None:
+        """What comes while a request runs."""
+        if control == 3 and not self._later and self.running is not None:
+            message = MessageReader(self._open_sink).take(context_id, control, content)
+            if message is not None and self.running.hears(message.command):
+                return
+        self._later.append((context_id, control, bytes(content)))
+        self._ahead += len(content)
+        if self._ahead > MOST_AHEAD:
+            self._hold(True)
 
-    def _next_event(self) -> Event:
-        begun = time.monotonic()
-        while True:
-            event = self.layer.next_event()
-            if event is not None:
-                return event
-            is_idle = self.layer.is_between_units and self.reader.is_idle
-            seconds = self.limits.idle_seconds if is_idle else self.limits.pdu_seconds
-            if not is_idle and QUICK_ACK is not None:
-                with contextlib.suppress(OSError):
-                    self.sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
-            self._receive(begun + seconds, outcome="idle" if is_idle else "stalled")
-
-    def _receive(self, deadline: float, outcome: str = "silent") -> None:
-        """Take what has come; give the database connection back while nothing comes."""
-        while True:
-            wait = min(deadline - time.monotonic(), self.limits.quiet_seconds)
-            if wait <= 0:
-                raise Lost(outcome)
-            if self._stopping.is_set() and outcome != "stalled":
-                raise Lost("stopped")
-            self.sock.settimeout(wait)
-            try:
-                count = self.sock.recv_into(self.layer.free_space())
-            except TimeoutError:
-                connection.close()
-                continue
-            if not count:
-                raise Lost("lost")
-            self.layer.received(count)
-            return
-
-    def _send(self, data: bytes) -> None:
-        self.sock.settimeout(self.limits.pdu_seconds)
-        self.sock.sendall(data)
-
-    def _abort(self, wrong: pdu.ProtocolError | None) -> None:
-        if wrong is not None:
-            log.info("protocol_error", reason=wrong.reason.name, words=str(wrong), address=self.address)
-        self.layer.closed()
-        with contextlib.suppress(OSError, ssl.SSLError):
-            self._send(pdu.abort(wrong.reason if wrong else pdu.Abort.NOT_SPECIFIED))
-
-    def _close(self) -> None:
-        """PS3.8: the requestor closes after a release or a rejection; it gets a moment to do so."""
-        with contextlib.suppress(OSError, ssl.SSLError, ValueError):
-            deadline = time.monotonic() + LINGER
-            self.sock.settimeout(LINGER)
-            if isinstance(self.sock, ssl.SSLSocket):
-                self.sock.unwrap()
-            else:
-                self.sock.shutdown(socket.SHUT_WR)
-                while time.monotonic() < deadline and self.sock.recv(65536):
-                    continue
-        with contextlib.suppress(OSError):
-            self.sock.close()
-
-    # --- requests
-
-    def _request(self, context_id: int, command: Command, data: bytes = b"") -> Request:
-        assert self.caller is not None
-        return Request(
-            caller=self.caller,
-            message_id=command.message_id,
-            sop_class_uid=command.sop_class_uid,
-            sop_instance_uid=command.sop_instance_uid,
-            transfer_syntax_uid=self.contexts[context_id].transfer_syntax,
-            data=data,
-            attribute_tags=command.attribute_tags,
-            is_cancelled=lambda: self._is_cancelled(command.message_id),
-            move_destination=command.move_destination,
-            action_type_id=command.action_type_id,
-            suboperations=self if command.field == Field.C_GET else dimse.NoSuboperations(),
-        )
+    def _hold(self, hold: bool) -> None:
+        """Read on, or let the peer wait."""
+        if hold == self.transport.is_reading():
+            if hold:
+                self.transport.pause_reading()
+            elif not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def _open_sink(self, context_id: int, command: Command) -> Sink:
         """Where the data set that follows this command goes."""
         if command.field != Field.C_STORE:
-            return MemorySink()
-        request = self._request(context_id, command)
+            return MemorySink(self.budget)
         handler, refusal = self._handler(context_id, command)
         if handler is None:
             return DiscardSink(refusal)
-        try:
-            dimse.allow(handler, request)
-            sink = handler.function(request, request.caller.actor(handler.door))
-        except Exception as error:
-            return DiscardSink(dimse.answer_to(error, Field.C_STORE, request))
-        return StoreSinkGuard(sink, handler, request)
+        if not self.hub.doorkeeper.is_fresh(self.admitted):
+            self.hub.doorkeeper.ask(self.knock, self.request, self._refreshed)
+        return StoreIntake(self, Storing(handler, self._request(context_id, command)))
 
     def _handler(self, context_id: int, command: Command) -> tuple[Handler | None, Answer]:
         """The handler of a command on a context, or None and why not."""
-        abstract = self.contexts[context_id].abstract_syntax
+        abstract = self.terms.contexts[context_id].abstract_syntax
         handler = dimse.handler_for(command.field, abstract)
         if handler is None:
             return None, Answer(Status.UNRECOGNIZED_OPERATION, comment="The context has no such operation.")
@@ -358,56 +407,168 @@ class Association:
             return None, Answer(status, comment="The SOP class is not the context's.")
         return handler, Answer(Status.SUCCESS)
 
+    def _request(self, context_id: int, command: Command, data: bytes = b"") -> Request:
+        assert self.caller is not None
+        running = self.running
+        return Request(
+            caller=self.caller,
+            message_id=command.message_id,
+            sop_class_uid=command.sop_class_uid,
+            sop_instance_uid=command.sop_instance_uid,
+            transfer_syntax_uid=self.terms.contexts[context_id].transfer_syntax,
+            data=data,
+            attribute_tags=command.attribute_tags,
+            is_cancelled=running.is_cancelled if running is not None else _never,
+            move_destination=command.move_destination,
+            action_type_id=command.action_type_id,
+            suboperations=running if running is not None and command.field == Field.C_GET else dimse.NO_SUBOPERATIONS,
+        )
+
     def _answer(self, message: Message) -> None:
-        command, sink = message.command, message.sink
+        command = message.command
         if command.field == Field.C_CANCEL:
             return  # the operation has ended before
-        if command.field & 0x8000:
+        if command.field & RESPONSE:
             raise pdu.ProtocolError(pdu.Abort.UNEXPECTED_PARAMETER, "A response came without a request.")
         self.tally.counts[_name(command.field)] += 1
-        close_old_connections()
-        if isinstance(sink, DiscardSink):
-            self._respond(message, sink.answer)
-        elif isinstance(sink, StoreSinkGuard):
-            answer, stored = sink.finish()
-            if stored is not None:
-                self._note_stored(stored)
-            self._respond(message, answer)
+        self.is_busy = True
+        self.running = Running(self, message)
+        if isinstance(message.sink, DiscardSink):
+            self._respond(message, message.sink.answer)
+        elif isinstance(message.sink, StoreIntake):
+            self._finish_storing(message, message.sink)
+        elif self.hub.doorkeeper.is_fresh(self.admitted):
+            self._perform(message)
         else:
-            self._perform(message, sink)
-        self._cancelled.discard(command.message_id)
-        self._flush_refusals()
 
-    def _perform(self, message: Message, sink: Any) -> None:
-        command = message.command
-        data = bytes(sink.data) if sink is not None else b""
+            def then(decision: Decision) -> None:
+                self._refreshed(decision)
+                if self.gone:
+                    self._done()
+                else:
+                    self._perform(message)
+
+            self._is_working = True
+            self.hub.doorkeeper.ask(self.knock, self.request, then)
+
+    def _refreshed(self, decision: Decision) -> None:
+        """The peer's rights as they are now. When PostgreSQL is away, the request itself will find out."""
+        assert self.caller is not None
+        if isinstance(decision, Admitted):
+            self.admitted = decision
+            self.caller.peer, self.caller.plans = decision.peer, decision.plans
+        elif isinstance(decision, admission.Refusal):
+            self.caller.is_withdrawn = True
+        else:
+            _note_failure(decision)
+
+    def _perform(self, message: Message) -> None:
+        command, sink = message.command, message.sink
+        data, refused = b"", None
+        if isinstance(sink, MemorySink):
+            data, refused = bytes(sink.data), sink.refusal
+            sink.release()
         request = self._request(message.context_id, command, data)
         handler, refusal = self._handler(message.context_id, command)
         if handler is None:
             self._respond(message, refusal)
-        elif sink is not None and sink.is_too_long:
-            too_long = Malformed(f"More than {dimse.MAX_DATA_SET} bytes are no request.")
-            self._respond(message, dimse.answer_to(too_long, command.field, request))
+        elif refused is not None:
+            self._respond(message, dimse.answer_to(refused, command.field, request))
+        elif handler.field == Field.C_ECHO:
+            self._respond(message, *dimse.perform(handler, request))
+        elif handler.asks is not None:
+            self._ask(message, handler, request)
         else:
-            batch = bytearray()
-            for answer in dimse.perform(handler, request):
-                self._note(answer.status)
-                batch += self._encoded(message, answer)
-                if len(batch) >= SEND_BATCH or command.field in dimse.RETRIEVES:
-                    self._send(bytes(batch))
-                    batch.clear()
-            if batch:
-                self._send(bytes(batch))
+            self._in_lane(message, handler, request)
 
-    def _respond(self, message: Message, answer: Answer) -> None:
-        self._note(answer.status)
-        self._send(self._encoded(message, answer))
+    def _in_lane(self, message: Message, handler: Handler, request: Request) -> None:
+        assert self.running is not None and self.lane is not None
+        running, self._is_working = self.running, True
+        pool = self.hub.long_pool if handler.field in dimse.RETRIEVES else None
+        self.lane.put(lambda: running.perform(handler, request), pool)
 
-    def _note(self, status: int) -> None:
-        if status not in (Status.SUCCESS, Status.PENDING, Status.PENDING_WARNING):
-            self.tally.refused[f"{status:04X}"] += 1
+    def _ask(self, message: Message, handler: Handler, request: Request) -> None:
+        """A query that is one statement: nothing waits for it but its association."""
+        try:
+            dimse.allow(handler, request)
+            assert handler.asks is not None
+            reset = correlation_id.set(self.token)
+            try:
+                question = handler.asks(request, request.caller.actor(handler.door))
+            finally:
+                correlation_id.reset(reset)
+        except Exception as error:
+            self._respond(message, dimse.answer_to(error, handler.field, request))
+            return
+        if question is None:
+            self._in_lane(message, handler, request)
+            return
 
-    def _encoded(self, message: Message, answer: Answer) -> bytes:
+        def then(result: Any, error: Exception | None) -> None:
+            if self.gone:
+                self._done()
+            elif isinstance(error, StatementFailed):
+                log.warning("statement_failed", sqlstate=str(error))
+                self._in_lane(message, handler, request)
+            elif error is not None:
+                self._respond(message, dimse.answer_to(error, handler.field, request))
+            else:
+                column = (result.get_value(row, 0) for row in range(result.ntuples))
+                self._send(message, question.answers(column))
+
+        self._is_working = True
+        self.hub.lines.run(Statement(question.sql, question.parameters), then)
+
+    # --- a C-STORE on its way
+
+    def hand_over(self, job: Callable[[], None], size: int) -> None:
+        assert self.lane is not None
+
+        def work() -> None:
+            try:
+                job()
+            finally:
+                self.loop.call_soon_threadsafe(self._took, size)
+
+        self._queued += size
+        if self._queued > MOST_QUEUED or self.budget.is_spent:
+            self._hold(True)
+        self.lane.put(work)
+
+    def _took(self, size: int) -> None:
+        self.budget.held -= size
+        self._queued -= size
+        if self._queued <= MOST_QUEUED // 2 and not self.gone:
+            self._hold(False)
+
+    def _finish_storing(self, message: Message, intake: StoreIntake) -> None:
+        assert self.lane is not None
+        pieces, size = intake.taken()
+        storing, self._is_working = intake.storing, True
+
+        def work() -> None:
+            storing.take(pieces)
+            answer, stored = storing.finish()
+            try:
+                if stored is not None:
+                    self.tally.note_stored(stored)
+            except Exception as error:
+                answer = dimse.answer_to(error, Field.C_STORE, storing.request)
+            self.loop.call_soon_threadsafe(self._stored, message, answer, size)
+
+        self._queued += size
+        self.lane.put(work)
+
+    def _stored(self, message: Message, answer: Answer, size: int) -> None:
+        self._took(size)
+        if self.gone:
+            self._done()
+        else:
+            self._respond(message, answer)
+
+    # --- answers
+
+    def encoded(self, message: Message, answer: Answer) -> bytes:
         command = encode_response(
             message.command,
             answer.status,
@@ -417,134 +578,94 @@ class Association:
             error_id=answer.error_id,
             counts=answer.counts,
         )
-        units = pdu.p_data(message.context_id, command, is_command=True, max_length=self.peer_length)
+        room = self.request.max_length
+        units = pdu.p_data(message.context_id, command, is_command=True, max_length=room)
         if answer.data:
-            units += pdu.p_data(message.context_id, answer.data, is_command=False, max_length=self.peer_length)
+            units += pdu.p_data(message.context_id, answer.data, is_command=False, max_length=room)
         return b"".join(units)
 
-    # --- C-STORE back to who asks with C-GET
+    def _respond(self, message: Message, answer: Answer) -> None:
+        self.tally.note(answer.status)
+        self.write(self.encoded(message, answer))
+        self._done()
 
-    def accepts(self, sop_class_uid: str) -> tuple[str, ...]:
-        if sop_class_uid not in self.taken_back:
-            return ()
-        return tuple(one.transfer_syntax for one in self.contexts.values() if one.abstract_syntax == sop_class_uid)
+    def _send(self, message: Message, answers: Iterable[tuple[int, bytes]]) -> None:
+        self._is_working = False
+        self._outgoing = chunks_of(message, answers, self.request.max_length)
+        self._pump()
 
-    def store(
-        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, path: str | os.PathLike[str]
-    ) -> int:
-        context_id = next(
-            (
-                number
-                for number, one in self.contexts.items()
-                if (one.abstract_syntax, one.transfer_syntax) == (sop_class_uid, transfer_syntax_uid)
-            ),
-            None,
-        )
-        if context_id is None or sop_class_uid not in self.taken_back:
-            return dimse.Status.CLASS_NOT_SUPPORTED
-        self._stores = self._stores % 0xFFFF + 1
-        with open(path, "rb") as file:
-            file.seek(read_file_start(file.read(MAX_META)).offset)
-            asked = encode_store_request(self._stores, sop_class_uid, sop_instance_uid)
-            units = pdu.p_data(context_id, asked, is_command=True, max_length=self.peer_length)
-            chunk = file.read(SEND_BATCH)
-            while chunk:
-                following = file.read(SEND_BATCH)
-                units += pdu.p_data(
-                    context_id, chunk, is_command=False, max_length=self.peer_length, is_last=not following
-                )
-                self._send(b"".join(units))
-                units, chunk = [], following
-        while self._stores not in self._replies:
-            self._take_aside(time.monotonic() + self.limits.pdu_seconds)
-        return self._replies.pop(self._stores)
-
-    def _is_cancelled(self, message_id: int) -> bool:
-        """Whether a C-CANCEL has come meanwhile; what else has come is kept for later."""
-        while self._is_readable():
-            self._take_aside(time.monotonic() + self.limits.pdu_seconds)
-        return message_id in self._cancelled
-
-    def _take_aside(self, deadline: float) -> None:
-        """Take what comes while a request runs: a C-CANCEL, the answer to a C-STORE of ours, or something for later."""
+    def _pump(self) -> None:
+        """The next chunk, when the peer takes it and has not cancelled; what it sends is read in between."""
+        if self._outgoing is None or self.gone or self.blocked_at is not None:
+            return
+        assert self.running is not None
+        if self.running.has_been_cancelled:
+            self._outgoing = None
+            self._respond(self.running.message, Answer(Status.CANCELLED))
+            return
         try:
-            self._receive(deadline, outcome="stalled")
-        except OSError:
-            raise Lost("lost") from None
-        while isinstance(event := self.layer.next_event(), Data):
-            for context_id, control, content in pdu.pdvs(event.body):
-                self._sort(context_id, control, bytes(content))
-        if event is not None:
-            raise Lost("aborted")
+            chunk, is_last = next(self._outgoing)
+        except Exception as error:
+            self._outgoing = None
+            command = self.running.message.command
+            request = self._request(self.running.message.context_id, command)
+            self._respond(self.running.message, dimse.answer_to(error, command.field, request))
+            return
+        self.write(chunk)
+        if is_last:
+            self._outgoing = None
+            self._done()
+        else:
+            self.loop.call_soon(self._pump)
 
-    def _sort(self, context_id: int, control: int, content: bytes) -> None:
-        if control == 3 and not self._later:
-            message = MessageReader(self._open_sink).take(context_id, control, memoryview(content))
-            if message is not None and message.command.field == Field.C_CANCEL:
-                self._cancelled.add(message.command.message_id)
-                return
-            if message is not None and message.command.field == Field.C_STORE | RESPONSE:
-                self._replies[message.command.message_id] = message.command.status or 0
-                return
-        self._later.append((context_id, control, content))
+    def finished(self, last: bytes) -> None:
+        """The thread is through with the request."""
+        if not self.gone:
+            self.write(last)
+        self._done()
 
-    def _is_readable(self) -> bool:
-        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
-            return True
-        return bool(self._poll.poll(0))
+    def _done(self) -> None:
+        self.is_busy = self._is_working = False
+        self.running = None
+        self.since = self.loop.time()
+        if self.gone:
+            if self.is_disconnected:
+                self._wind_up()
+        elif self.hub.is_stopping:
+            self.abort("stopped")
+        elif not self._is_draining:
+            self._is_draining = True
+            try:
+                self._drain()
+            finally:
+                self._is_draining = False
 
-    # --- what remains of it
-
-    def _note_stored(self, instance: Any) -> None:
-        kept = self.tally.stored.get(instance.series_id)
-        if kept is None:
-            kept = self.tally.stored[instance.series_id] = [instance.series.study, 0]
-        kept[1] += 1
-
-    def _drop_unfinished(self) -> None:
-        waiting = self.reader.waiting_sink
-        if isinstance(waiting, StoreSinkGuard) and waiting.failure is None:
-            waiting.sink.discard()
-
-    def _flush_refusals(self) -> None:
+    def _drain(self) -> None:
+        """Take what came meanwhile, until the next request runs."""
         try:
-            flush_refusals()
-        except (DatabaseError, InterfaceError) as error:
-            log.warning("refusals_not_written_down", error=type(error).__name__)
-
-    def _write_down(self) -> None:
-        """One line per association, one audit row per association and study."""
-        assert self.caller is not None
-        try:
-            close_old_connections()
-            flush_refusals()
-            dimse.ended(self.caller)
-            counts: Counter = Counter()
-            for study, count in self.tally.stored.values():
-                counts[study] += count
-            for study, count in counts.items():
-                detail = {"instances": count}
-                record(self.caller.actor("storage"), STORE_STUDY, Action.CREATE, entity=study, detail=detail)
-            AssociationLog.objects.create(
-                calling_ae_title=self.caller.calling_ae_title,
-                called_ae_title=self.caller.called_ae_title,
-                address=self.address,
-                started_at=self.tally.started_at,
-                ended_at=timezone.now(),
-                outcome=self.tally.outcome,
-                counts=dict(self.tally.counts),
-                refused=dict(self.tally.refused.most_common(STATUSES_COUNTED)),
-            )
-        except (DatabaseError, InterfaceError) as error:
-            log.warning("association_not_written_down", error=type(error).__name__)
+            while self._later and not self.is_busy:
+                context_id, control, content = self._later.popleft()
+                self._ahead -= len(content)
+                self._take(context_id, control, memoryview(content))
+        except pdu.ProtocolError as wrong:
+            self._break(wrong)
+            return
+        if not self.gone and not self.is_busy:
+            if self._wants_release:
+                self._release()
+            else:
+                self._hold(False)
 
 
-def _units(body: memoryview) -> list[tuple[int, int, memoryview | bytes]]:
-    """The values of a P-DATA-TF; copied when a message ends before the last one, for its handler may read on."""
-    units: list[tuple[int, int, memoryview | bytes]] = list(pdu.pdvs(body))
-    if any(control == 2 for _context, control, _content in units[:-1]):
-        units = [(context_id, control, bytes(content)) for context_id, control, content in units]
-    return units
+def _never() -> bool:
+    return False
+
+
+def _note_failure(error: Exception) -> None:
+    if isinstance(error, DatabaseError | InterfaceError):
+        log.warning("database_unavailable", error=type(error).__name__)
+    else:
+        log.error("admission_failed", error=type(error).__name__, exc_info=error)
 
 
 def _name(command_field: int) -> str:

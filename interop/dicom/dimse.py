@@ -14,7 +14,6 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -114,6 +113,9 @@ class NoSuboperations:
         raise DimseError(Status.CLASS_NOT_SUPPORTED, "No context was negotiated for this object.")
 
 
+NO_SUBOPERATIONS = NoSuboperations()
+
+
 class DimseError(DomainError):
     """A refusal for which the standard has a status of its own."""
 
@@ -124,15 +126,20 @@ class DimseError(DomainError):
         self.status = status
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Caller:
-    """Who is on the other end of an association, as admission has found."""
+    """Who is on the other end of an association, as admission has found; looked at again while it lasts.
+
+    ``plans``: what handlers have worked out for this peer, kept as long as its row stays as it is.
+    """
 
     facility: Any
     peer: Any
     calling_ae_title: str
     called_ae_title: str
     address: str
+    plans: dict[Any, Any] = field(default_factory=dict)
+    is_withdrawn: bool = False
 
     @property
     def ae_title(self) -> str:
@@ -147,7 +154,7 @@ class Caller:
     def max_results(self) -> int:
         return self.peer.max_results
 
-    @cached_property
+    @property
     def scope(self) -> MwlScope:
         return self.peer.scope
 
@@ -169,7 +176,7 @@ class Request:
     is_cancelled: Callable[[], bool] = field(default=lambda: False)
     move_destination: str = ""
     action_type_id: int | None = None
-    suboperations: Suboperations = field(default_factory=NoSuboperations)
+    suboperations: Suboperations = NO_SUBOPERATIONS
 
     @property
     def encoding(self) -> Encoding:
@@ -212,6 +219,18 @@ class Answer:
         return self.status in (Status.PENDING, Status.PENDING_WARNING)
 
 
+@dataclass(frozen=True)
+class Question:
+    """A C-FIND that one statement answers: its SQL with $1 ..., values as text, and what its rows become.
+
+    ``answers`` gets the first column of all rows, as PostgreSQL sends it in binary.
+    """
+
+    sql: str
+    parameters: tuple[bytes | None, ...]
+    answers: Callable[[Iterable[bytes]], Iterable[tuple[int, bytes]]]
+
+
 class StoreSink(Protocol):
     """Takes a C-STORE's data set. ``finish`` answers the row when the object is safe; ``discard`` leaves nothing."""
 
@@ -232,10 +251,12 @@ class Handler:
     transfer_syntaxes: tuple[str, ...]
     allowed_by: str
     door: str
+    asks: Callable[[Request, Actor], Question | None] | None = None
 
 
 _handlers: dict[tuple[int, str], Handler] = {}
 _syntaxes: dict[str, tuple[str, ...]] = {}
+_registrations: list[Handler] = []
 
 
 def handler_for(command_field: int, sop_class_uid: str) -> Handler | None:
@@ -245,6 +266,11 @@ def handler_for(command_field: int, sop_class_uid: str) -> Handler | None:
 def syntaxes_of(sop_class_uid: str) -> tuple[str, ...]:
     """The transfer syntaxes taken for an abstract syntax; empty when it is not served at all."""
     return _syntaxes.get(sop_class_uid, ())
+
+
+def registrations() -> int:
+    """Grows with each handler: what was worked out from fewer of them is out of date."""
+    return len(_registrations)
 
 
 def served() -> list[Handler]:
@@ -258,27 +284,38 @@ def _decorator(
     allowed_by: str,
     door: str,
     transfer_syntaxes: Iterable[str] = PLAIN_SYNTAXES,
+    asks: Callable[[Request, Actor], Question | None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     classes = frozenset({sop_classes} if isinstance(sop_classes, str) else sop_classes)
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        handler = Handler(command_field, function, classes, tuple(transfer_syntaxes), allowed_by, door)
+        handler = Handler(command_field, function, classes, tuple(transfer_syntaxes), allowed_by, door, asks)
         for sop_class in classes:
             _handlers[(command_field, str(sop_class))] = handler
             _syntaxes[str(sop_class)] = handler.transfer_syntaxes
+        _registrations.append(handler)
         return function
 
     return register
 
 
 def c_echo(sop_class: str, *, allowed_by: str, door: str) -> Callable[..., Any]:
-    """``handler(request, actor) -> None``"""
+    """``handler(request, actor) -> None``; it runs between other associations' bytes, so it waits for nothing."""
     return _decorator(Field.C_ECHO, sop_class, allowed_by, door)
 
 
-def c_find(sop_class: str, *, allowed_by: str, door: str) -> Callable[..., Any]:
-    """``handler(request, actor) -> iterator of (status, encoded identifier)``"""
-    return _decorator(Field.C_FIND, sop_class, allowed_by, door)
+def c_find(
+    sop_class: str,
+    *,
+    allowed_by: str,
+    door: str,
+    asks: Callable[[Request, Actor], Question | None] | None = None,
+) -> Callable[..., Any]:
+    """``handler(request, actor) -> iterator of (status, encoded identifier)``
+
+    ``asks(request, actor)`` may put the same as one statement, and must wait for nothing; on None the handler runs.
+    """
+    return _decorator(Field.C_FIND, sop_class, allowed_by, door, asks=asks)
 
 
 def c_store(
@@ -344,7 +381,7 @@ def ended(caller: Caller) -> None:
 
 def allow(handler: Handler, request: Request) -> None:
     """Raises NotPermitted when the peer's row does not open this door."""
-    if not getattr(request.caller.peer, handler.allowed_by, False):
+    if request.caller.is_withdrawn or not getattr(request.caller.peer, handler.allowed_by, False):
         raise NotPermitted(f"{request.caller.calling_ae_title} {handler.allowed_by.replace('_', ' ')}: no.")
 
 
@@ -408,7 +445,8 @@ def answer_to(error: Exception, command_field: int, request: Request) -> Answer:
         return _refusal(error, command_field, uid)
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_unavailable", field=int(command_field), error=type(error).__name__)
-        return Answer(_by_field(command_field, Status.OUT_OF_RESOURCES, Status.UNABLE_TO_PROCESS), sop_instance_uid=uid)
+        find = Status.NO_MATCHES_COUNTED if command_field in RETRIEVES else Status.OUT_OF_RESOURCES
+        return Answer(_by_field(command_field, Status.OUT_OF_RESOURCES, find), sop_instance_uid=uid)
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         log.error("storage_full", error=errno.errorcode.get(error.errno or 0, "?"))
         return Answer(Status.OUT_OF_RESOURCES, sop_instance_uid=uid, comment="There is no room for the object.")

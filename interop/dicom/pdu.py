@@ -6,6 +6,7 @@ import struct
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from functools import lru_cache
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 IMPLEMENTATION_CLASS_UID = "2.25.4436736400483569772642953817288065649"
@@ -13,6 +14,7 @@ IMPLEMENTATION_VERSION = "PICHA_1"
 HEADER = struct.Struct(">BxL")
 PDV_HEADER = struct.Struct(">LBB")
 MAX_ASSOCIATE_LENGTH = 128 * 1024
+REMEMBERED_LENGTH = 16 * 1024
 MAX_CONTEXTS = 128
 MAX_TRANSFER_SYNTAXES = 64
 
@@ -68,6 +70,14 @@ class ProposedContext:
 
 
 @dataclass(frozen=True)
+class UserIdentity:
+    """PS3.7 D.3.3.7. Its fields are not kept: nobody is let in by them; not answered, as the standard allows."""
+
+    kind: int
+    wants_response: bool
+
+
+@dataclass(frozen=True, eq=False)
 class AssociateRequest:
     protocol_version: int
     called_ae_title: str
@@ -77,6 +87,11 @@ class AssociateRequest:
     max_length: int = 0
     implementation_version: str = ""
     roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
+    #: (invoked, performed) as proposed; not answered, which makes it (1, 1) (PS3.7 D.3.3.3)
+    operations_window: tuple[int, int] = (1, 1)
+    #: service class application information by SOP class; not answered, so no extension is agreed upon (D.3.3.5)
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    user_identity: UserIdentity | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,19 @@ def _context(data: bytes, start: int, end: int) -> ProposedContext:
 
 
 def parse_associate_request(body: bytes) -> AssociateRequest:
-    """A-ASSOCIATE-RQ without its six header bytes. Raises ProtocolError."""
+    """A-ASSOCIATE-RQ without its six header bytes. Raises ProtocolError.
+
+    Devices send the same one for years: the same bytes give the same object.
+    """
+    return _known_request(body) if len(body) <= REMEMBERED_LENGTH else _parse_request(body)
+
+
+@lru_cache(256)
+def _known_request(body: bytes) -> AssociateRequest:
+    return _parse_request(body)
+
+
+def _parse_request(body: bytes) -> AssociateRequest:
     if len(body) < 68:
         raise ProtocolError(Abort.INVALID_PARAMETER, "A-ASSOCIATE-RQ is cut off.")
     application, contexts, user = "", [], {}
@@ -144,19 +171,32 @@ def parse_associate_request(body: bytes) -> AssociateRequest:
 
 
 def _user_information(body: bytes, start: int, end: int) -> dict:
-    found: dict = {"roles": {}}
+    found: dict = {"roles": {}, "extended": {}}
     for kind, first, last in _items(body, start, end):
         if kind == 0x51 and last - first == 4:
             found["max_length"] = struct.unpack_from(">L", body, first)[0]
-        elif kind == 0x54 and last - first >= 4:
-            length = struct.unpack_from(">H", body, first)[0]
-            if first + 2 + length + 2 > last:
+        elif kind == 0x53 and last - first == 4:
+            found["operations_window"] = struct.unpack_from(">HH", body, first)
+        elif kind in (0x54, 0x56):
+            uid, rest = _uid_and_rest(body, first, last)
+            if kind == 0x56:
+                found["extended"][uid] = rest
+            elif len(rest) == 2:
+                found["roles"][uid] = (rest[0] == 1, rest[1] == 1)
+            else:
                 raise ProtocolError(Abort.INVALID_PARAMETER, "A role selection is cut off.")
-            uid = _text(body[first + 2 : first + 2 + length])
-            found["roles"][uid] = (body[first + 2 + length] == 1, body[first + 3 + length] == 1)
+        elif kind == 0x58 and last - first >= 2:
+            found["user_identity"] = UserIdentity(body[first], body[first + 1] == 1)
         elif kind == 0x55:
             found["implementation_version"] = _text(body[first:last])[:16]
     return found
+
+
+def _uid_and_rest(body: bytes, first: int, last: int) -> tuple[str, bytes]:
+    length = struct.unpack_from(">H", body, first)[0] if last - first >= 2 else last
+    if first + 2 + length > last:
+        raise ProtocolError(Abort.INVALID_PARAMETER, "A SOP class is cut off in a negotiation item.")
+    return _text(body[first + 2 : first + 2 + length]), body[first + 2 + length : last]
 
 
 def _item(kind: int, content: bytes) -> bytes:

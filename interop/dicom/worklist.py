@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from pydicom.datadict import keyword_for_tag
 
 from interop.dicom.charsets import TEXT_VRS, UTF8, Spelling, decode, encode_text, terms_of
-from interop.dicom.dimse import Request, Status, c_find
+from interop.dicom.dimse import Question, Request, Status, c_find
 from interop.dicom.elements import (
     IMPLICIT,
     Element,
@@ -22,9 +23,13 @@ from interop.dicom.elements import (
     vr_of,
     walk,
 )
+from interop.dicom.statements import Statement
+from interop.dicom.worklist_query import statement_of
 from ris.audit.service import record_read
+from ris.audit.statements import audit_parameters
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData
+from ris.tenants.context import use_facility
 from worklist.data import MwlQuery
 from worklist.models import ScheduledProcedureStep
 from worklist.permissions import VIEW_STEP
@@ -33,6 +38,9 @@ from worklist.selectors import worklist_items
 MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
 CHARACTER_SET, STEP_SEQUENCE = 0x00080005, 0x00400100
 MAX_IDENTIFIER = 256 * 1024
+#: Of a peer, and of those who ask for the same keys.
+PLANS_KEPT, ITEMS_KEPT, IDENTIFIER_KEPT = 200, 3000, 8 * 1024
+UNKNOWN = object()
 
 #: Keys that the query knows by name; all others of the table go into ``others``.
 NAMED = {
@@ -59,7 +67,65 @@ PLAIN = Spelling()
 Shape = tuple[tuple[int, Any], ...]
 
 
-@c_find(MODALITY_WORKLIST, allowed_by="may_query_worklist", door="mwl")
+def ask(request: Request, actor: Actor) -> Question | None:
+    """``on_find`` as one statement; None for keys that only the rendered items can be asked for.
+
+    It is worked out once for a peer, an identifier and a day, and kept as long as the peer's row is the same.
+    """
+    caller = request.caller
+    key = (request.data, request.encoding, datetime.now(caller.facility.zone).date())
+    plan = caller.plans.get(key, UNKNOWN)
+    if plan is UNKNOWN:
+        plan = _plan(request)
+        if len(caller.plans) >= PLANS_KEPT:
+            caller.plans.clear()
+        if len(request.data) <= IDENTIFIER_KEPT:
+            caller.plans[key] = plan
+    if plan is None:
+        return None
+    statement, rendering = plan
+    parameters = (*statement.parameters, *audit_parameters(actor, VIEW_STEP, "worklist"))
+    return Question(statement.sql, parameters, rendering.answers)
+
+
+def _plan(request: Request) -> tuple[Statement, Rendering] | None:
+    if len(request.data) > MAX_IDENTIFIER:
+        raise Malformed("The identifier is too long.")
+    query, shape = parse_identifier(request.data, request.encoding)
+    if query.others:
+        return None
+    with use_facility(request.caller.facility):
+        try:
+            statement = statement_of(query, request.caller)
+        except TypeError:
+            return None
+    return statement, rendering_of(shape, request.encoding, request.caller.peer.spelling)
+
+
+class Rendering:
+    """What items tell those who ask for the same keys in the same way: worked out once for each item."""
+
+    def __init__(self, shape: Shape, encoding: Encoding, spelling: Spelling) -> None:
+        self._how = (shape, encoding, spelling)
+        self._known: dict[bytes, tuple[int, bytes]] = {}
+
+    def answers(self, items: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+        known = self._known
+        for item in items:
+            answer = known.get(item)
+            if answer is None:
+                if len(known) >= ITEMS_KEPT:
+                    known.clear()
+                answer = known[item] = _select(item, *self._how)
+            yield answer
+
+
+@lru_cache(16)
+def rendering_of(shape: Shape, encoding: Encoding, spelling: Spelling) -> Rendering:
+    return Rendering(shape, encoding, spelling)
+
+
+@c_find(MODALITY_WORKLIST, allowed_by="may_query_worklist", door="mwl", asks=ask)
 def on_find(request: Request, actor: Actor) -> Iterator[tuple[int, bytes]]:
     if len(request.data) > MAX_IDENTIFIER:
         raise Malformed("The identifier is too long.")
@@ -156,6 +222,10 @@ def _shape_of(elements: Any) -> Shape:
 @lru_cache(4096)
 def select(item: bytes, shape: Shape, encoding: Encoding, spelling: Spelling = PLAIN) -> tuple[int, bytes]:
     """(status, identifier): the requested keys of a rendered item. 0xFF01 when one of them is not supported."""
+    return _select(item, shape, encoding, spelling)
+
+
+def _select(item: bytes, shape: Shape, encoding: Encoding, spelling: Spelling) -> tuple[int, bytes]:
     character_set = spelling.character_set
     selection = _Selection(item, encoding, spelling)
     body = selection.keys(walk(item, IMPLICIT), shape)

@@ -62,9 +62,10 @@ def _speaks_of(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> mo
     return next((value for value in candidates if isinstance(value, models.Model)), None)
 
 
-def _row(
+def row_of(
     actor: Actor, event_type: str, action: str, entity: models.Model | None, patients: Iterable[UUID], **fields: Any
 ) -> dict[str, Any]:
+    """The fields of an audit row."""
     several = list(patients)
     patient = getattr(entity, "audit_patient", None) or (several[0] if len(several) == 1 else None)
     return {
@@ -97,7 +98,7 @@ def record(
     outcome: Outcome = Outcome.SUCCESS,
 ) -> AuditEvent:
     """Write one row in the caller's transaction."""
-    fields = _row(
+    fields = row_of(
         actor, event_type, action, entity, patients, reason=reason[:500], detail=detail or {}, outcome=outcome
     )
     return AuditEvent.objects.create(**fields)
@@ -125,7 +126,7 @@ def refused(
 ) -> None:
     """Record a refusal; where a transaction is still open, once it has ended (``flush_refusals`` at the edge)."""
     code = getattr(refusal, "code", type(refusal).__name__)
-    fields = _row(actor, event_type, action, entity, (), reason=str(code), outcome=Outcome.REFUSED)
+    fields = row_of(actor, event_type, action, entity, (), reason=str(code), outcome=Outcome.REFUSED)
     _refusals.set((*_refusals.get(), fields))
     if not _in_transaction():
         flush_refusals()

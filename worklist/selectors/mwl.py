@@ -40,19 +40,23 @@ def worklist_items(query: MwlQuery, *, peer: Peer | None = None) -> Iterator[tup
 
     Without a peer nothing is withheld. Raises InvalidData for a key that cannot be a value or range.
     """
-    rows = matching_steps(query, peer=peer).values_list("pk", "item")
-    limit = _limit(query, peer)
     if not query.others:
-        for pk, item in rows[:limit]:
+        for pk, item in offered_steps(query, peer=peer).values_list("pk", "item"):
             yield pk, bytes(item)
         return
-    found = 0
+    rows = matching_steps(query, peer=peer).values_list("pk", "item")
+    limit, found = _limit(query, peer), 0
     for pk, item in rows[:MOST].iterator(chunk_size=500):
         if matches_item(bytes(item), query.others):
             yield pk, bytes(item)
             found += 1
             if found >= limit:
                 return
+
+
+def offered_steps(query: MwlQuery, *, peer: Peer | None = None) -> QuerySet[ScheduledProcedureStep]:
+    """What a query without keys of ``others`` is answered with."""
+    return matching_steps(query, peer=peer)[: _limit(query, peer)]
 
 
 def _limit(query: MwlQuery, peer: Peer | None) -> int:

@@ -47,7 +47,7 @@ def scp(transactional_db: None, request: pytest.FixtureRequest) -> Iterator[Scp]
     """CT1 and CT2 are peers of alpha, MR9 of beta. ``@pytest.mark.parametrize`` not needed: rights are rows."""
     from ris.tenants.models import Facility
 
-    server = Server(ServerSettings(limits=Limits(request_seconds=3, idle_seconds=20, pdu_seconds=3, quiet_seconds=0.3)))
+    server = Server(ServerSettings(limits=Limits(request_seconds=3, idle_seconds=20, pdu_seconds=3)))
     server.start()
     alpha, beta = (Facility.objects.get(schema_name=name) for name in ("alpha", "beta"))
     with use_facility(alpha):

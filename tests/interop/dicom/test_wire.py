@@ -291,12 +291,15 @@ COMMITMENT = "1.2.840.10008.1.20.1"
 def registered(monkeypatch):
     """Handlers that exist for one test."""
     from interop.dicom import admission, dimse
+    from interop.dicom.association import terms_for
 
     monkeypatch.setattr(dimse, "_handlers", dict(dimse._handlers))
     monkeypatch.setattr(dimse, "_syntaxes", dict(dimse._syntaxes))
     admission.sent_back.cache_clear()
+    terms_for.cache_clear()
     yield dimse
     admission.sent_back.cache_clear()
+    terms_for.cache_clear()
 
 
 def retrieving(scp, context: str, *, takes_back: bool):
