@@ -146,7 +146,8 @@ def _mr(made: Dataset, number: int, count: int, size: int) -> None:
     made.ImagedNucleus, made.ImagingFrequency, made.PixelBandwidth = "1H", "63.87", "130"
     units = chest_slice((number + 0.5) / count, size=size, contrast=False).astype(np.int32)
     signal = np.where(units < -150, 40, np.where(units < 0, 900, np.where(units < 200, 420, 120)))
-    _pixels(made, signal.astype(np.uint16), stored_bits=12)
+    noise = np.random.default_rng(number).normal(0, 18, signal.shape)
+    _pixels(made, np.abs(signal + noise).astype(np.uint16), stored_bits=12)
 
 
 def _digital_x_ray(made: Dataset) -> None:
