@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import structlog
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from interop.dicom.dimse import DISK_FULL, DimseError
@@ -14,7 +15,7 @@ from interop.dicom.elements import Malformed
 from interop.dicom.headers import FileStart, Header, read_file_start, read_header
 from interop.dicom.sop_classes import STORAGE_CLASSES, STORAGE_SYNTAXES
 from interop.dicom.storage import ObjectSink
-from interop.dicom.store import HEADER_BYTES, IncomingFile
+from interop.dicom.store import HEADER_BYTES, IncomingFile, sync_files
 from interop.dicomweb.media import DICOM, BadRequest, parse_media_types
 from interop.dicomweb.model import Model
 from interop.dicomweb.multipart import BrokenMultipart, MultipartReader, Part
@@ -24,7 +25,8 @@ from ris.audit.service import record
 from ris.core.actor import Actor
 from ris.core.errors import Conflict, DomainError
 from worklist import permissions as perms
-from worklist.models import ImagingInstance, ImagingStudy
+from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
+from worklist.services import recount_waiting
 
 log = structlog.get_logger("interop.dicomweb")
 
@@ -59,6 +61,8 @@ class Stored:
     rows: list[ImagingInstance] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     other_types: int = 0
+    #: Files that are to be brought to the disk before the answer.
+    unsynced: list[str] = field(default_factory=list)
     too_large: bool = False
 
     @property
@@ -81,12 +85,7 @@ def store(reader: MultipartReader, *, study: str, actor: Actor) -> Stored:
     actor.require(perms.STORE_STUDY)
     outcome = Stored()
     try:
-        for number, part in enumerate(reader.parts(), 1):
-            if number > MAX_PARTS:
-                outcome.too_large = True
-                outcome.failures.append(Failure(OUT_OF_RESOURCES, f"There are more than {MAX_PARTS} parts."))
-                break
-            _take(part, study, actor, outcome)
+        _take_all(reader, study, actor, outcome)
     except TooLarge as limit:
         outcome.too_large = True
         outcome.failures.append(Failure(OUT_OF_RESOURCES, str(limit)))
@@ -102,14 +101,29 @@ def store(reader: MultipartReader, *, study: str, actor: Actor) -> Stored:
     return outcome
 
 
+def _take_all(reader: MultipartReader, study: str, actor: Actor, outcome: Stored) -> None:
+    """However it ends: what was taken is counted, and as safe on the disk as RIS_DICOM_FSYNC says."""
+    try:
+        for number, part in enumerate(reader.parts(), 1):
+            if number > MAX_PARTS:
+                raise TooLarge(f"There are more than {MAX_PARTS} parts.")
+            _take(part, study, actor, outcome)
+    finally:
+        recount_waiting()
+        sync_files(outcome.unsynced)
+        series = ImagingSeries.objects.select_related("study").in_bulk({row.series_id for row in outcome.rows})
+        for row in outcome.rows:
+            row.series = series[row.series_id]
+
+
 class TooLarge(Exception):
-    """More bytes came than one request may bring."""
+    """More came than one request may bring."""
 
 
 def _take(part: Part, study: str, actor: Actor, outcome: Stored) -> None:
     failure = Failure(0, "")
     try:
-        outcome.rows.append(_store_part(part, study, actor, failure))
+        outcome.rows.append(_store_part(part, study, actor, failure, outcome.unsynced))
         return
     except (Malformed, BadRequest) as wrong:
         failure.reason, failure.words = CANNOT_UNDERSTAND, str(wrong)
@@ -133,7 +147,7 @@ def _reason_of(refusal: DomainError) -> int:
     return PROCESSING_FAILURE if isinstance(refusal, Conflict) else CANNOT_UNDERSTAND
 
 
-def _store_part(part: Part, study: str, actor: Actor, failure: Failure) -> ImagingInstance:
+def _store_part(part: Part, study: str, actor: Actor, failure: Failure, unsynced: list[str]) -> ImagingInstance:
     declared = part.headers.get("content-type", DICOM)
     if [media.name for media in parse_media_types(declared)] != [DICOM]:
         raise Refused(SYNTAX_NOT_SUPPORTED, f"A part is not {DICOM}.")
@@ -145,7 +159,8 @@ def _store_part(part: Part, study: str, actor: Actor, failure: Failure) -> Imagi
     if study and header.study_instance_uid != study:
         raise Refused(DOES_NOT_MATCH, "The object belongs to another study than the address names.")
     incoming = IncomingFile(failure.sop_class_uid, failure.sop_instance_uid, start.transfer_syntax_uid)
-    sink = ObjectSink(incoming, actor)
+    at_the_end = unsynced if settings.RIS_DICOM_FSYNC == "association" else None
+    sink = ObjectSink(incoming, actor, is_further=True, unsynced=at_the_end)
     try:
         sink.write(head[start.offset :])
         for piece in pieces:

@@ -144,3 +144,13 @@ def test_every_transaction_that_is_told_has_an_address(web, tmp_path):
                 assert response.status_code == 200, f"{path} {media_type}"
                 body_of(response)
     assert ImagingInstance.objects.count() == 1
+
+
+@pytest.mark.parametrize("policy", ["instance", "association", "none"])
+def test_counts_are_right_and_files_safe_when_the_answer_comes(client_of, settings, policy):
+    settings.RIS_DICOM_FSYNC = policy
+    client_of.store_instances(slices(5))
+    study = ImagingStudy.objects.get()
+    assert (study.instance_count, study.series_count) == (5, 1)
+    (found,) = client_of.search_for_studies()
+    assert found["00201208"]["Value"] == [5]
