@@ -29,6 +29,7 @@ from worklist import (  # noqa: F401  others register themselves
     admin_console,
     admin_planning,
     admin_reconciliation,
+    admin_rejections,
     services,
 )
 from worklist import permissions as perms

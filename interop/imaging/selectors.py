@@ -99,7 +99,8 @@ def series_of(studies: list[ImagingStudy]) -> dict[int, list[Series]]:
 
 def visible_instance(sop_instance_uid: str, *, actor: Actor) -> ImagingInstance:
     """Raises NotKnown for what is not there, and for what this person may not see."""
-    instance = ImagingInstance.objects.select_related("series__study").filter(sop_instance_uid=sop_instance_uid).first()
+    shown = ImagingInstance.objects.visible().select_related("series__study")
+    instance = shown.filter(sop_instance_uid=sop_instance_uid).first()
     if instance is None or not ImagingStudy.objects.visible_to(actor).filter(pk=instance.series.study_id).exists():
         raise NotKnown(_("There is no such image."))
     return instance

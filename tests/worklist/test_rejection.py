@@ -100,3 +100,34 @@ def test_an_object_sent_again_stays_rejected():
     reject_images(study, instances=[again.sop_instance_uid], code="113037", reason="Wrong dose", actor=SYSTEM)
     assert index_instance(again, actor=STORE).is_rejected
     assert figures(study)[1] == 3
+
+
+def test_rest_rejects_lists_and_restores(api):
+    _procedure, study, uids = study_of_three()
+    user = make_actor(TECHNOLOGIST).user
+    api.force_authenticate(user)
+    asked = {"study": str(study.uuid), "instances": uids[:1], "code": "113037", "reason": "Wrong dose"}
+    answer = api.post("/api/v1/rejections/", asked, format="json")
+    assert answer.status_code == 201, answer.content
+    row = answer.json()
+    assert (row["study"], row["code"], row["instances"]) == (str(study.uuid), "113037", uids[:1])
+    assert api.post("/api/v1/rejections/", {**asked, "code": "1"}, format="json").status_code == 400
+    assert api.post("/api/v1/rejections/", asked, format="json").status_code == 409
+    assert [one["id"] for one in api.get("/api/v1/rejections/").json()["results"]] == [row["id"]]
+    restored = api.post(f"/api/v1/rejections/{row['id']}/restore/", {"reason": "It was right"}, format="json")
+    assert restored.json()["restored_reason"] == "It was right"
+    assert api.post(f"/api/v1/rejections/{row['id']}/restore/", {"reason": "x"}, format="json").status_code == 409
+    api.force_authenticate(make_actor(CLERK).user)
+    assert api.post("/api/v1/rejections/", asked, format="json").status_code == 403
+
+
+def test_the_viewer_does_not_show_a_rejected_image():
+    from interop.imaging.selectors import series_of, visible_instance
+
+    _procedure, study, uids = study_of_three()
+    reject_images(study, instances=uids[:1], code="113001", reason="Motion", actor=SYSTEM)
+    with pytest.raises(NotKnown):
+        visible_instance(uids[0], actor=SYSTEM)
+    assert visible_instance(uids[1], actor=SYSTEM).sop_instance_uid == uids[1]
+    shown = {frame.sop_instance_uid for series in series_of([study])[study.pk] for frame in series.frames}
+    assert shown == set(uids[1:])

@@ -51,7 +51,7 @@ class StudyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         """Its series, by number."""
         study = self.get_object()
         self.audit_read(study)
-        return Response(shapes.SeriesSerializer(study.series.all(), many=True).data)
+        return Response(shapes.SeriesSerializer(study.series.filter(instance_count__gt=0), many=True).data)
 
     @extend_schema(
         responses=shapes.InstanceSerializer(many=True),

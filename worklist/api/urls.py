@@ -33,6 +33,7 @@ from worklist.api.planning import (
     WaitingViewSet,
 )
 from worklist.api.reconciliation import ReconciliationViewSet
+from worklist.api.rejections import RejectionViewSet
 from worklist.api.schedule import AppointmentViewSet, RoomViewSet, StationViewSet
 
 
@@ -58,6 +59,7 @@ def register(router: BaseRouter) -> None:
     router.register("screenings", ScreeningViewSet, basename="screening")
     router.register("worklist-items", WorklistItemViewSet, basename="worklist-item")
     router.register("studies", StudyViewSet, basename="study")
+    router.register("rejections", RejectionViewSet, basename="rejection")
     router.register("exceptions", ExceptionViewSet, basename="exception")
     router.register("reconciliations", ReconciliationViewSet, basename="reconciliation")
     router.register("time-outs", TimeOutViewSet, basename="time-out")
