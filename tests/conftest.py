@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
+from django.test import override_settings
 from psycopg import sql
 
 import ris.celery  # noqa: F401  tasks are sent through our application
@@ -258,15 +259,23 @@ def clear_cache() -> None:
     cache.clear()
 
 
-@pytest.fixture(autouse=True)
-def _files_of_this_test(tmp_path: Path, settings: Any) -> None:
-    """Stored files go to the test's own folder."""
-    settings.MEDIA_ROOT = str(tmp_path / "media")
-    settings.RIS_INSTANCE_FOLDER = tmp_path / "instances"
-    settings.RIS_AUDIT_HEADS = tmp_path / "audit-heads"
+def files_in(folder: Path) -> dict[str, Any]:
+    """The settings under which all files are stored in that folder."""
     storages = {name: dict(value) for name, value in settings.STORAGES.items()}
-    storages["instances"]["OPTIONS"] = {"location": str(tmp_path / "instances")}
-    settings.STORAGES = storages
+    storages["instances"]["OPTIONS"] = {"location": str(folder / "instances")}
+    return {
+        "MEDIA_ROOT": str(folder / "media"),
+        "RIS_INSTANCE_FOLDER": folder / "instances",
+        "RIS_AUDIT_HEADS": folder / "audit-heads",
+        "STORAGES": storages,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _files_of_this_test(tmp_path: Path) -> Iterator[None]:
+    """Stored files go to the test's own folder."""
+    with override_settings(**files_in(tmp_path)):
+        yield
 
 
 # --- what tests ask for
@@ -276,6 +285,23 @@ def _facility(schema: str) -> Any:
     from ris.tenants.models import Facility
 
     return Facility.objects.get(schema_name=schema)
+
+
+@contextlib.contextmanager
+def shared_start(django_db_blocker: Any) -> Iterator[None]:
+    """In a module's fixture, around its ``yield``: what is made here, in alpha, every test of the module begins with.
+
+    Each test is still undone by itself, as a savepoint; this is undone after the last one.
+    """
+    from django.db import connection, transaction
+
+    with django_db_blocker.unblock(), transaction.atomic():
+        connection.set_tenant(_facility("alpha"))
+        try:
+            yield
+        finally:
+            transaction.set_rollback(True)
+            connection.set_schema_to_public()
 
 
 @pytest.fixture

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from django.db.models import Sum
+from django.test import override_settings
 
 from interop.demo import plan
 from interop.demo.seed import seed_house, seed_work
 from interop.demo.week import seed_week
 from interop.models import Hl7Destination, OutboundMessage
-from orders.models import Patient, RequestedProcedure
+from orders.models import (
+    BillingCode,
+    Charge,
+    Coverage,
+    Invoice,
+    InvoiceLine,
+    Patient,
+    PayerScheme,
+    Payment,
+    PriceItem,
+    RequestedProcedure,
+)
 from peerreview.models import ReviewRound
 from reporting.models import CriticalResult, DeliveryRule, ReportDelivery
 from ris.accounts.models import User
 from ris.notifications.services import unread_count
+from tests.conftest import files_in, shared_start
 from worklist.models import ImagingInstance, OpeningHours, Station, WaitingEntry
 
 pytestmark = pytest.mark.django_db
+PATIENTS, EXAMS = 8, len(plan.STAGES)
+
+
+@pytest.fixture(scope="module")
+def made(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
+    """Seeded once for all tests here; how much there is of it."""
+    with shared_start(django_db_blocker), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RIS_DEMO_PASSWORD", "seeded-Pass-4711")
+        with override_settings(**files_in(tmp_path_factory.mktemp("seeded"))):
+            made = seed_work(seed_house(prefix="T-", letterhead="Test Hospital"), patients=PATIENTS, exams=EXAMS)
+        yield made
 
 
 def test_the_plan_holds_sixty_exams_in_every_state_over_three_weeks():
@@ -25,11 +55,8 @@ def test_the_plan_holds_sixty_exams_in_every_state_over_three_weeks():
     assert stages.keys() == seen_by_people
 
 
-def test_a_seeded_facility_has_one_exam_of_each_state_and_is_left_alone_the_second_time(alpha, monkeypatch):
-    monkeypatch.setenv("RIS_DEMO_PASSWORD", "seeded-Pass-4711")
-    stage = seed_house(prefix="T-", letterhead="Test Hospital")
-    made = seed_work(stage, patients=6, exams=len(plan.STAGES))
-    assert made == {"patients": 6, "exams": len(plan.STAGES)}
+def test_a_seeded_facility_has_one_exam_of_each_state_and_is_left_alone_the_second_time(made, alpha):
+    assert made == {"patients": PATIENTS, "exams": EXAMS}
     statuses = set(RequestedProcedure.objects.values_list("status", flat=True))
     assert {stage for stage, _count in plan.STAGES} <= statuses
     assert User.objects.get(username="clerk").check_password("seeded-Pass-4711")
@@ -50,6 +77,20 @@ def test_a_seeded_facility_has_one_exam_of_each_state_and_is_left_alone_the_seco
     assert week["shifts"] > 0 and week["waiting"] == WaitingEntry.objects.count() > 0
     assert OpeningHours.objects.filter(room__code="mg1").count() == 5
     assert seed_week() == {"shifts": 0, "waiting": 0}
-    again = seed_work(seed_house(prefix="T-", letterhead="Test Hospital"), patients=6, exams=20)
+    again = seed_work(seed_house(prefix="T-", letterhead="Test Hospital"), patients=PATIENTS, exams=EXAMS)
     assert again == {"patients": 0, "exams": 0}
-    assert Patient.objects.count() == 6
+    assert Patient.objects.count() == PATIENTS
+
+
+def test_a_seeded_facility_has_payers_invoices_and_payments_that_add_up(made, alpha):
+    assert {"insurance", "employer", "waiver"} == set(PayerScheme.objects.values_list("kind", flat=True))
+    assert Coverage.objects.exists() and PriceItem.objects.filter(scheme__code="NHC").exists()
+    assert Payment.objects.exists() and BillingCode.objects.exists()
+    assert {"planned", "billable", "billed", "aborted"} >= set(Charge.objects.values_list("status", flat=True))
+    billed = Charge.objects.filter(status="billed").aggregate(sum=Sum("amount"))["sum"]
+    sums = dict(InvoiceLine.objects.values_list("invoice__kind").annotate(Sum("amount")))
+    partly = Charge.objects.filter(status="billable", lines__isnull=False).distinct()
+    open_again = sum(row.amount for row in partly)
+    assert sums["invoice"] == billed + open_again
+    numbers = list(Invoice.objects.filter(kind="invoice").order_by("pk").values_list("sequence", flat=True))
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 3

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import Resolver404, resolve
 
 from ris.core.permissions import ROLES
+from tests.conftest import files_in, shared_start
 from tests.factories.exam import booked_exam, ordered_exam, performed_exam, user_with, whole_exam
 
 #: Pages in all for one role; of each kind one is looked at
@@ -21,6 +25,17 @@ ELSEWHERE = ("/static/", "/api/", "/metrics")
 OF_EVERY_TABLE = ("/history/", "/add/")
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def exams(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An exam in each of four states, for every role to walk past."""
+    with shared_start(django_db_blocker):
+        with override_settings(**files_in(tmp_path_factory.mktemp("exams"))):
+            ordered_exam()
+            for hour, make in enumerate((whole_exam, performed_exam, booked_exam)):
+                make(family_name=f"Family{hour}", hour=hour)
+        yield
 
 
 class Targets(HTMLParser):
@@ -50,6 +65,7 @@ class Targets(HTMLParser):
             self.found.add((method, parts.path + (f"?{parts.query}" if parts.query else "")))
 
 
+@cache
 def kind_of(address: str) -> str:
     """The pattern that answers it and the one filter it names; of several filters at once one page is enough."""
     parts = urlsplit(address)
@@ -92,10 +108,7 @@ def wrong_links(client: Client) -> list[str]:
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
-def test_every_link_leads_somewhere(alpha, client, role):
-    ordered_exam()
-    for hour, make in enumerate((whole_exam, performed_exam, booked_exam)):
-        make(family_name=f"Family{hour}", hour=hour)
+def test_every_link_leads_somewhere(exams, alpha, client, role):
     client.force_login(user_with(f"somebody-{role}", role))
     client.defaults["HTTP_HOST"] = "alpha.test"
     assert wrong_links(client) == []
