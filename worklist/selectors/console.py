@@ -285,10 +285,10 @@ def time_out_lines(card: ExamCard) -> list[TimeOutLine]:
 def _egfr(answers: dict[str, Any]) -> str:
     if not answers.get("egfr"):
         return _("No eGFR here")
-    return " ".join(filter(None, (f"eGFR {answers['egfr']}", _day_words(answers.get("egfr_date", "")))))
+    return " ".join(filter(None, (f"eGFR {answers['egfr']}", day_words(answers.get("egfr_date", "")))))
 
 
-def _day_words(value: str) -> str:
+def day_words(value: str) -> str:
     """A date as people read it; what was written in words stays."""
     try:
         return text.day(date.fromisoformat(value))

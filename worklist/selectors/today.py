@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -20,6 +21,8 @@ S = ProcedureStatus
 SECTIONS = ("scheduled", "arrived", "in_progress", "performed", "undocumented")
 READ_AT_MOST = 400
 SHOWN_AT_MOST = 60
+#: "ICU B4", "Ward 3, bed 12": the bed is the last word, and has a letter and a number.
+BED = re.compile(r"^(?P<ward>.*?)[\s,·/]+(?P<bed>[A-Za-z]{1,4}[\s.-]?\d{1,3}[A-Za-z]?)$")
 #: What goes to the bed.
 PORTABLE = (Modality.DX, Modality.CR, Modality.US)
 
@@ -88,6 +91,12 @@ class Ward:
     rows: list[Any]
 
 
+def ward_and_bed(location: str) -> tuple[str, str]:
+    """The ward, and the bed where the location names one."""
+    found = BED.match(location.strip())
+    return (found["ward"], found["bed"]) if found and found["ward"] else (location.strip(), "")
+
+
 def ward_round(*, actor: Actor) -> tuple[list[Ward], int]:
     """Who lies on a ward and waits for the portable machine, by ward, urgent wards first; and how many are done."""
     day = timezone.localdate()
@@ -98,6 +107,7 @@ def ward_round(*, actor: Actor) -> tuple[list[Ward], int]:
     rows = in_list_order(_read(portable & waiting, actor))
     wards: dict[str, list[Any]] = {}
     for row in rows:
-        wards.setdefault(row.order.location, []).append(row)
+        ward, row.bed = ward_and_bed(row.order.location)
+        wards.setdefault(ward, []).append(row)
     done = RequestedProcedure.objects.visible_to(actor).filter(portable & tab_condition("done", day)).count()
     return [Ward(name, found) for name, found in wards.items()], done

@@ -21,8 +21,8 @@ from ris.audit.service import record_read
 from ris.core.errors import DomainError, NotKnown
 from worklist import permissions as perms
 from worklist import selectors
-from worklist.models import ExceptionItem, OverrideBy, Room
-from worklist.selectors.console import TABS, ExamCard, console_list, exam_card, exams, tab_counts
+from worklist.models import ExceptionItem, OverrideBy, Question, Room
+from worklist.selectors.console import TABS, ExamCard, console_list, day_words, exam_card, exams, tab_counts
 from worklist.selectors.today import today_board
 from worklist.services.tickets import ticket_of
 from worklist.web import console_forms as shapes
@@ -184,8 +184,10 @@ def _forms(request: HttpRequest, card: ExamCard, bound: dict[str, Any]) -> dict[
     )
     pack = request.session.pop("console_pack", None) if request.method == "GET" else None
     used = shapes.ConsumableForm.values_of(use) if use else pack or {"label": card.procedure.contrast, "unit": "mL"}
+    screenings = [_screening(state, bound) for state in card.states]
     return {
-        "screenings": [_screening(state, bound, card) for state in card.states],
+        "screenings": screenings,
+        "asked": next((row for row in screenings if row["state"].is_missing or row["state"].blocks), None),
         "time_out_form": shapes.TimeOutForm(),
         "scanned_wristband": request.session.get("console_wristband", {}).get(str(card.procedure.uuid), ""),
         "consumable_form": shapes.ConsumableForm(initial=used),
@@ -212,13 +214,19 @@ def _note_form(card: ExamCard) -> shapes.NoteForm:
     return shapes.NoteForm(initial=kept | {"is_as_protocolled": "1" if card.note.is_as_protocolled else "0"})
 
 
-def _screening(state: Any, bound: dict[str, Any], card: ExamCard) -> dict[str, Any]:
+def _said(question: Question, answers: dict[str, Any]) -> str:
+    """The answer as people read it."""
+    given = answers.get(question.key, "")
+    return day_words(given) if question.kind == Question.Kind.DATE else given
+
+
+def _screening(state: Any, bound: dict[str, Any]) -> dict[str, Any]:
     questionnaire = state.questionnaire
     answers = state.screening.answers if state.screening else {}
     form = bound.get(f"screening_{questionnaire.uuid}") or shapes.ScreeningForm(questionnaire, initial=answers)
     raised = {row["key"]: row["effect"] for row in state.screening.findings} if state.screening else {}
     lines = [
-        (form.fields[question.key].label, answers.get(question.key, ""), raised.get(question.key, ""), question.unit)
+        (form.fields[question.key].label, _said(question, answers), raised.get(question.key, ""), question.unit)
         for question in form.questions
         if question.key in answers
     ]
