@@ -147,8 +147,16 @@ def _complete(study: ImagingStudy, procedures: list[RequestedProcedure], actor: 
     )
     for procedure in procedures:
         if procedure.status in OPEN_BEFORE_EXAM:
+            if _is_to_be_repeated(procedure):
+                continue
             _was_performed(procedure, actor)
         orders.mark_images_complete(procedure, at=study.completed_at, actor=actor)
+
+
+def _is_to_be_repeated(procedure: RequestedProcedure) -> bool:
+    """It was stopped with some images made, and is offered to another machine: these are not its last."""
+    statuses = set(procedure.steps.values_list("status", flat=True))
+    return SPSStatus.DISCONTINUED in statuses and bool(statuses & set(OFFERED))
 
 
 def _was_performed(procedure: RequestedProcedure, actor: Actor) -> None:

@@ -18,15 +18,16 @@ from ris.events.bus import publish
 from worklist.events import ExamDiscontinued
 from worklist.models import (
     ExceptionKind,
+    ImagingStudy,
     PerformedProcedureStep,
     ReservationStatus,
     ScheduledProcedureStep,
     SPSStatus,
 )
-from worklist.services import rendering
+from worklist.services import completeness, rendering
 from worklist.services.arrival import release_no_show
 from worklist.services.steps import make_step, move_steps, offer
-from worklist.services.support import now, raise_exception
+from worklist.services.support import now, raise_exception, tell_unlinked
 
 UNSPECIFIED, WRONG_ENTRY, DID_NOT_ARRIVE = "110513", "110514", "110507"
 TRY_AGAIN = frozenset({"110501", "110516"})
@@ -74,11 +75,26 @@ def _take_back(
     raise_exception(
         ExceptionKind.WRONG_ENTRY,
         performed_step=step,
+        study=_take_images(step, procedure, actor),
         procedure=procedure,
         station=step.station,
         actor=actor,
         detail={"scheduled_procedure_step_ids": [row.scheduled_procedure_step_id for row in rows]},
     )
+
+
+def _take_images(step: PerformedProcedureStep, procedure: RequestedProcedure, actor: Actor) -> ImagingStudy | None:
+    """What was made under the wrong entry is not this exam's; it waits with the step."""
+    taken = None
+    if _has_completed(procedure):
+        return taken
+    for study in completeness.studies_of(step):
+        if study.procedures.filter(pk=procedure.pk).exists():
+            taken = ImagingStudy.locked(study.pk)
+            taken.procedures.remove(procedure)
+            taken.save_as(actor, "Wrong worklist entry")
+            tell_unlinked(taken, procedure, actor)
+    return taken
 
 
 def _stop(

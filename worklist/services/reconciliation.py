@@ -245,6 +245,10 @@ def _may_move(step: PerformedProcedureStep, own: list[PerformedProcedureStep]) -
     return step in own or not step.scheduled_steps.exists()
 
 
+def _is_free(study: ImagingStudy, own: list[ImagingStudy]) -> bool:
+    return study in own or not study.procedures.exists()
+
+
 @service(perms.RESOLVE_EXCEPTION)
 def move_evidence(
     source: RequestedProcedure,
@@ -270,7 +274,7 @@ def move_evidence(
     refuse_closed(target)
     all_steps, all_studies = evidence_of(source)
     steps = all_steps if performed_steps is None else [row for row in performed_steps if _may_move(row, all_steps)]
-    images = [row for row in all_studies if studies is None or row in studies]
+    images = all_studies if studies is None else [row for row in studies if _is_free(row, all_studies)]
     if not steps and not images:
         raise NotKnown(_("Nothing of that was done under this exam's name."), todo=_("Look at the exam again."))
     ledger = Ledger()

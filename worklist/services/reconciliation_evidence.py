@@ -19,8 +19,6 @@ from orders.models.orders import OPEN_BEFORE_EXAM
 from orders.services.lifecycle import PROGRESS_STAMPS
 from ris.core.actor import SYSTEM, Actor
 from ris.core.lifecycle import signed
-from ris.events.bus import publish
-from worklist.events import StudyUnlinked
 from worklist.models import (
     LIVE,
     AdverseEvent,
@@ -41,7 +39,7 @@ from worklist.models import (
 )
 from worklist.services import completeness, performed, rendering
 from worklist.services.steps import make_step, offer
-from worklist.services.support import lock_procedure, now, raise_exception
+from worklist.services.support import lock_procedure, now, raise_exception, tell_unlinked
 
 #: What technologists write down about an exam; it follows the evidence.
 DOCUMENTATION: tuple[type[models.Model], ...] = (
@@ -205,19 +203,6 @@ def take_study(ledger: Ledger, study: ImagingStudy, source: RequestedProcedure, 
     study.save_as(actor, f"Taken from its exam: {reason}")
     _entry(ledger.studies, str(study.uuid))[1].append(str(source.uuid))
     tell_unlinked(study, source, actor)
-
-
-def tell_unlinked(study: ImagingStudy, source: RequestedProcedure, actor: Actor) -> None:
-    publish(
-        StudyUnlinked(
-            str(study.uuid),
-            accession_number=source.accession_number,
-            version=study.version,
-            study_instance_uid=study.study_instance_uid,
-            procedure=str(source.uuid),
-        ),
-        actor=actor,
-    )
 
 
 def _entry(rows: list[list[Any]], subject: str) -> list[Any]:

@@ -13,8 +13,8 @@ from ris.core.actor import Actor
 from ris.core.errors import NotKnown
 from ris.core.lifecycle import signed
 from ris.events.bus import publish
-from worklist.events import ExceptionRaised
-from worklist.models import ExceptionItem, Station
+from worklist.events import ExceptionRaised, StudyUnlinked
+from worklist.models import ExceptionItem, ImagingStudy, Station
 
 
 def lock_procedure(procedure: RequestedProcedure) -> RequestedProcedure:
@@ -72,8 +72,22 @@ def sign(row: models.Model, actor: Actor, reason: str) -> None:
     row.save()
 
 
+def tell_unlinked(study: ImagingStudy, source: RequestedProcedure, actor: Actor) -> None:
+    """The study was taken from that exam."""
+    publish(
+        StudyUnlinked(
+            str(study.uuid),
+            accession_number=source.accession_number,
+            version=study.version,
+            study_instance_uid=study.study_instance_uid,
+            procedure=str(source.uuid),
+        ),
+        actor=actor,
+    )
+
+
 def now() -> datetime:
     return timezone.now()
 
 
-__all__ = ["lock_procedure", "lock_procedures", "now", "raise_exception", "sign", "station_of"]
+__all__ = ["lock_procedure", "lock_procedures", "now", "raise_exception", "sign", "station_of", "tell_unlinked"]
