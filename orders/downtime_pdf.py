@@ -6,16 +6,13 @@ a scanner's console reads both. In the language of the pack.
 
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 from reportlab.graphics.barcode.code128 import Code128
@@ -25,9 +22,7 @@ from reportlab.lib.colors import HexColor, black, white
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.pdfmetrics import stringWidth
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
@@ -43,9 +38,10 @@ from reportlab.platypus import (
 from orders.downtime_parts import ListRow, RoomList
 from orders.models import DowntimeForm, DowntimePack
 from ris.core import text
+from ris.core.paper import BOLD, GREY, INK, SANS, fonts, style
 
-SANS, BOLD = "PichaSans", "PichaSans-Bold"
-INK, GREY, LINE, PALE = HexColor("#15303f"), HexColor("#47535f"), HexColor("#9aa5b0"), HexColor("#eef2f5")
+#: Darker than on other papers: copied forms are still to be read.
+LINE, PALE = HexColor("#9aa5b0"), HexColor("#eef2f5")
 MARGIN = 14 * mm
 WIDTH = A4[0] - 2 * MARGIN
 SHEET_HEIGHT = 132 * mm
@@ -56,26 +52,11 @@ REPORT_SHEETS = 2
 Row = tuple[float, Sequence[tuple[str, float, tuple[str, ...]]]]
 
 
-@functools.cache
-def _fonts() -> frozenset[int]:
-    """Register the fonts once per process; answers the code points that they have."""
-    folder = Path(settings.BASE_DIR) / "static" / "fonts"
-    regular = TTFont(SANS, str(folder / "DejaVuSans.ttf"))
-    pdfmetrics.registerFont(regular)
-    pdfmetrics.registerFont(TTFont(BOLD, str(folder / "DejaVuSans-Bold.ttf")))
-    pdfmetrics.registerFontFamily(SANS, normal=SANS, bold=BOLD, italic=SANS, boldItalic=BOLD)
-    return frozenset(regular.face.charToGlyph)
-
-
 def _shown(words: Any) -> str:
     """What the fonts can show; a sign that they lack is a box, never nothing."""
-    covered = _fonts()
+    covered = fonts()
     plain = str(words).replace(text.NBSP, " ").replace(text.THIN_SPACE, " ")
     return "".join(sign if sign == "\n" or ord(sign) in covered else "□" for sign in plain)
-
-
-def _style(name: str, **values: Any) -> ParagraphStyle:
-    return ParagraphStyle(name, **{"fontName": SANS, "fontSize": 9, "leading": 12.5, "textColor": "#111111", **values})
 
 
 def _p(words: Any, style: ParagraphStyle) -> Paragraph:
@@ -101,7 +82,7 @@ class Paper:
 
 def render_pack_pdf(paper: Paper) -> bytes:
     """The pack as a PDF (A4, upright)."""
-    _fonts()
+    fonts()
     with translation.override(paper.language):
         return _Maker(paper).render()
 
@@ -109,12 +90,12 @@ def render_pack_pdf(paper: Paper) -> bytes:
 class _Maker:
     def __init__(self, paper: Paper) -> None:
         self.paper = paper
-        self.body = _style("body")
-        self.small = _style("small", fontSize=7.5, leading=10, textColor=GREY)
-        self.head = _style("head", fontName=BOLD, fontSize=11, leading=15, textColor=INK, spaceBefore=8, spaceAfter=3)
-        self.title = _style("title", fontName=BOLD, fontSize=20, leading=26, textColor=INK)
-        self.cell = _style("cell", fontSize=8.5, leading=11)
-        self.strong = _style("strong", fontName=BOLD, fontSize=9, leading=11.5)
+        self.body = style("body")
+        self.small = style("small", fontSize=7.5, leading=10, textColor=GREY)
+        self.head = style("head", fontName=BOLD, fontSize=11, leading=15, textColor=INK, spaceBefore=8, spaceAfter=3)
+        self.title = style("title", fontName=BOLD, fontSize=20, leading=26, textColor=INK)
+        self.cell = style("cell", fontSize=8.5, leading=11)
+        self.strong = style("strong", fontName=BOLD, fontSize=9, leading=11.5)
 
     def render(self) -> bytes:
         out = io.BytesIO()

@@ -6,15 +6,11 @@ silence.
 
 from __future__ import annotations
 
-import functools
 import io
-import unicodedata
-from datetime import date, datetime
-from pathlib import Path
+from datetime import date
 from typing import Any
 from xml.sax.saxutils import escape
 
-from django.conf import settings
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -22,17 +18,14 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, KeepTogether, PageTemplate, Paragraph, Spacer, Table
 
 from reporting.models import SECTIONS, ReportVersion, VersionKind
-from ris.core import text
+from ris.core import paper, text
+from ris.core.paper import BOLD, GREY, INK, LINE, MARGIN, RED, SANS, moment, pair, unprintable
+from ris.core.paper import words as _p
 
-SANS, BOLD = "PichaSans", "PichaSans-Bold"
-INK, GREY, LINE, RED = HexColor("#15303f"), HexColor("#47535f"), HexColor("#c6cdd5"), HexColor("#9d141d")
-MARGIN, FOOT = 16 * mm, 24 * mm
+FOOT = 24 * mm
 WIDTH = A4[0] - 2 * MARGIN
 KINDS = {
     VersionKind.PRELIMINARY: gettext_lazy("PRELIMINARY"),
@@ -44,49 +37,8 @@ KINDS = {
 SIDES = {"L": gettext_lazy("left"), "R": gettext_lazy("right"), "B": gettext_lazy("both sides")}
 
 
-@functools.cache
-def _fonts() -> frozenset[int]:
-    """Register the fonts once per process; answers the code points that they have."""
-    folder = Path(settings.BASE_DIR) / "static" / "fonts"
-    regular = TTFont(SANS, str(folder / "DejaVuSans.ttf"))
-    pdfmetrics.registerFont(regular)
-    pdfmetrics.registerFont(TTFont(BOLD, str(folder / "DejaVuSans-Bold.ttf")))
-    pdfmetrics.registerFontFamily(SANS, normal=SANS, bold=BOLD, italic=SANS, boldItalic=BOLD)
-    return frozenset(regular.face.charToGlyph)
-
-
-def unprintable(words: str) -> str:
-    """The characters that this paper cannot show rightly: no glyph, or a script written from right to left."""
-    covered = _fonts()
-    found = {
-        sign
-        for sign in words
-        if sign not in "\n\t" and (ord(sign) not in covered or unicodedata.bidirectional(sign) in ("R", "AL"))
-    }
-    return "".join(sorted(found))
-
-
 def _style(name: str, **values: Any) -> ParagraphStyle:
-    _fonts()
-    return ParagraphStyle(
-        name, **{"fontName": SANS, "fontSize": 9.5, "leading": 13.5, "textColor": "#111111", **values}
-    )
-
-
-def _p(words: str, style: ParagraphStyle) -> Paragraph:
-    return Paragraph(escape(words).replace("\n", "<br/>"), style)
-
-
-def _bold(label: str, words: str) -> str:
-    return f'<font color="#47535f">{escape(label)}</font> <b>{escape(words)}</b>'
-
-
-def _moment(iso: str | datetime) -> str:
-    moment = datetime.fromisoformat(iso) if isinstance(iso, str) and iso else iso
-    if not moment:
-        return "–"
-    local = timezone.localtime(moment)  # type: ignore[arg-type]
-    return f"{text.day(local)}, {local:%H:%M} ({local.tzname()})".replace(text.NBSP, " ")
+    return paper.style(name, **{"fontSize": 9.5, "leading": 13.5, **values})
 
 
 def check_digits(version: ReportVersion) -> str:
@@ -95,28 +47,12 @@ def check_digits(version: ReportVersion) -> str:
     return " ".join(digits[at : at + 4] for at in range(0, 12, 4))
 
 
-class _Page(Canvas):
-    """Holds its pages back until their number is known; draws identity, check and page on each."""
+class _Page(paper.HeldPages):
+    """Identity, check and page on each page."""
 
     marks: dict[str, str]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._held: list[dict[str, Any]] = []
-
-    def showPage(self) -> None:
-        self._held.append(dict(self.__dict__))
-        self._startPage()
-
-    def save(self) -> None:
-        total = len(self._held)
-        for number, state in enumerate(self._held, 1):
-            self.__dict__.update(state)
-            self._draw_marks(number, total)
-            super().showPage()
-        super().save()
-
-    def _draw_marks(self, number: int, total: int) -> None:
+    def mark_page(self, number: int, total: int) -> None:
         marks = self.marks
         self.setStrokeColor(GREY)
         self.setLineWidth(0.5)
@@ -132,13 +68,7 @@ class _Page(Canvas):
             self.drawString(MARGIN, A4[1] - 11 * mm, marks["identity"])
             self.drawRightString(A4[0] - MARGIN, A4[1] - 11 * mm, marks["state"])
         if marks["mark"]:
-            self.saveState()
-            self.setFillColor(HexColor("#f3d9d9"))
-            self.setFont(BOLD, 46)
-            self.translate(A4[0] / 2, A4[1] / 2)
-            self.rotate(38)
-            self.drawCentredString(0, 0, marks["mark"])
-            self.restoreState()
+            self.draw_across(marks["mark"], 46)
 
 
 class _Box(Flowable):
@@ -168,7 +98,6 @@ def render_report_pdf(version: ReportVersion, *, printed_by: str = "", is_draft:
     ``printed_by``: who prints it now; without it the bytes are the same each time. ``is_draft``: a preview of what is
     not signed, and says so across every page.
     """
-    _fonts()
     with translation.override(version.report.language or "en"):
         return _Paper(version, printed_by, is_draft).render()
 
@@ -214,7 +143,7 @@ class _Paper:
     def marks(self) -> dict[str, str]:
         patient = self.patient
         born = self.birth_date()
-        printed = _("Printed %(when)s by %(who)s") % {"when": _moment(timezone.now()), "who": self.printed_by}
+        printed = _("Printed %(when)s by %(who)s") % {"when": moment(timezone.now()), "who": self.printed_by}
         return {
             "identity": " · ".join(filter(None, (patient["name"], born, patient["identifier"], self.accession))),
             "check": _("Content check %(digits)s · a later version replaces this paper.")
@@ -259,7 +188,7 @@ class _Paper:
         if facility["letterhead"]:
             left.append(_p(facility["letterhead"], self.small))
         title = _style("report", fontName=BOLD, fontSize=13, leading=16, alignment=2, textColor=INK)
-        state = Paragraph(f"<b>{escape(self.state)}</b><br/>{escape(_moment(self.version.signed_at))}", right)
+        state = Paragraph(f"<b>{escape(self.state)}</b><br/>{escape(moment(self.version.signed_at))}", right)
         table = Table([[left, [_p(_("Radiology report"), title), state]]], colWidths=[WIDTH * 0.52, WIDTH * 0.48])
         table.setStyle(
             [
@@ -286,7 +215,7 @@ class _Paper:
             ],
             self.lines(
                 (_("Accession"), self.accession),
-                (_("Exam date"), _moment(performed)),
+                (_("Exam date"), moment(performed)),
                 (_("Site"), order["site"]),
                 (_("Priority"), order["priority"].upper()),
                 (_("Order"), order["placer_order_number"]),
@@ -309,7 +238,7 @@ class _Paper:
 
     def lines(self, *pairs: tuple[str, str]) -> list[Paragraph]:
         style = _style("pair", fontSize=8.5, leading=12)
-        return [Paragraph(_bold(str(label), str(words)), style) for label, words in pairs if words]
+        return [pair(str(label), str(words), style) for label, words in pairs if words]
 
     @staticmethod
     def exam_words(exam: dict[str, Any]) -> str:
@@ -326,16 +255,22 @@ class _Paper:
             ]
         if version.kind == VersionKind.RETRACTION:
             words = _("Entered in error: do not act on this report.")
-            return [_Box([_p(words, warn), _p(_("Reason: %s") % version.reason, self.body)], RED), Spacer(1, 3 * mm)]
+            return [
+                _Box([_p(words, warn), _p(_("Reason: %s") % version.reason, self.body)], RED),
+                Spacer(1, 3 * mm),
+            ]
         corrections = [row for row in self.earlier if row.kind == VersionKind.CORRECTION]
         if not corrections:
             return []
         last = corrections[-1]
         said = _("Corrected on %(when)s. It replaces every version before number %(number)d.") % {
-            "when": _moment(last.signed_at),
+            "when": moment(last.signed_at),
             "number": last.number,
         }
-        return [_Box([_p(said, warn), _p(_("Reason: %s") % last.reason, self.body)], RED), Spacer(1, 3 * mm)]
+        return [
+            _Box([_p(said, warn), _p(_("Reason: %s") % last.reason, self.body)], RED),
+            Spacer(1, 3 * mm),
+        ]
 
     def section(self, key: str, label: str, words: str) -> list[Flowable]:
         if key != "impression":
@@ -349,7 +284,7 @@ class _Paper:
         parts: list[Flowable] = []
         for row in self.earlier:
             if row.addendum:
-                said = f"{_('Addendum')}, {_moment(row.signed_at)}, {row.signer_name}"
+                said = f"{_('Addendum')}, {moment(row.signed_at)}, {row.signer_name}"
                 parts += [_p(said, self.head), _p(row.addendum, self.body)]
         return parts
 
@@ -367,7 +302,7 @@ class _Paper:
             if row["told"]:
                 said = _("Told to %(person)s on %(when)s by %(who)s.") % {
                     "person": row["told"],
-                    "when": _moment(row["told_at"]),
+                    "when": moment(row["told_at"]),
                     "who": row["told_by"] or "–",
                 }
                 words.append(_p(f"{said} {_('Read back and correct.') if row['read_back'] else ''}".strip(), self.body))
@@ -381,7 +316,7 @@ class _Paper:
         for row, words in ((texts[-1:], _("Signed electronically")), (preliminary[-1:], _("Preliminary"))):
             if row:
                 signer = Paragraph(f"<b>{escape(row[0].signer_name)}</b>", self.body)
-                cells.append([signer, _p(f"{words} {_moment(row[0].signed_at)}", self.small)])
+                cells.append([signer, _p(f"{words} {moment(row[0].signed_at)}", self.small)])
         if not cells:
             return []
         table = Table([cells], colWidths=[WIDTH / 2] * len(cells))

@@ -5,6 +5,7 @@ Covered scripts: Latin with accents, Greek, Cyrillic.
 
 from __future__ import annotations
 
+import abc
 import functools
 import unicodedata
 from datetime import date, datetime
@@ -73,26 +74,24 @@ def day(value: str | date | datetime | None) -> str:
     return text.day(value).replace(text.NBSP, " ") if value else "–"
 
 
-def moment(iso: str) -> str:
-    """An ISO moment with the zone of the facility."""
-    if not iso:
+def moment(value: str | datetime | None) -> str:
+    """A moment, or its ISO form, with the zone of the facility."""
+    if not value:
         return "–"
-    local = timezone.localtime(datetime.fromisoformat(iso))
+    local = timezone.localtime(datetime.fromisoformat(value) if isinstance(value, str) else value)
     return f"{day(local)}, {local:%H:%M} ({local.tzname()})"
 
 
-class NumberedPage(Canvas):
-    """Holds its pages back until their number is known; draws ``foot`` (left, right) and ``mark`` on each.
-
-    ``{n}`` and ``{m}`` in the foot become the page and the number of pages.
-    """
-
-    foot: tuple[str, str] = ("", "")
-    mark: str = ""
+class HeldPages(Canvas, abc.ABC):
+    """Holds its pages back until their number is known; then each is marked with what all pages have."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._held: list[dict[str, Any]] = []
+
+    @abc.abstractmethod
+    def mark_page(self, number: int, total: int) -> None:
+        """Draw on page ``number`` (from 1) of ``total``."""
 
     def showPage(self) -> None:
         self._held.append(dict(self.__dict__))
@@ -102,12 +101,33 @@ class NumberedPage(Canvas):
         total = len(self._held)
         for number, state in enumerate(self._held, 1):
             self.__dict__.update(state)
-            self._draw_foot(number, total)
+            self.mark_page(number, total)
             super().showPage()
         super().save()
 
-    def _draw_foot(self, number: int, total: int) -> None:
+    def draw_across(self, words: str, size: float) -> None:
+        """What stands across the page when nobody is to act on it."""
         width, height = self._pagesize
+        self.saveState()
+        self.setFillColor(MARK)
+        self.setFont(BOLD, size)
+        self.translate(width / 2, height / 2)
+        self.rotate(38)
+        self.drawCentredString(0, 0, words)
+        self.restoreState()
+
+
+class NumberedPage(HeldPages):
+    """Draws ``foot`` (left, right) and ``mark`` on each page.
+
+    ``{n}`` and ``{m}`` in the foot become the page and the number of pages.
+    """
+
+    foot: tuple[str, str] = ("", "")
+    mark: str = ""
+
+    def mark_page(self, number: int, total: int) -> None:
+        width = self._pagesize[0]
         left, right = (part.replace("{n}", str(number)).replace("{m}", str(total)) for part in self.foot)
         self.setStrokeColor(LINE)
         self.setLineWidth(0.5)
@@ -117,10 +137,4 @@ class NumberedPage(Canvas):
         self.drawString(MARGIN, 12 * mm, left)
         self.drawRightString(width - MARGIN, 12 * mm, right)
         if self.mark:
-            self.saveState()
-            self.setFillColor(MARK)
-            self.setFont(BOLD, width / 14)
-            self.translate(width / 2, height / 2)
-            self.rotate(38)
-            self.drawCentredString(0, 0, self.mark)
-            self.restoreState()
+            self.draw_across(self.mark, width / 14)
