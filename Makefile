@@ -38,14 +38,16 @@ lint: venv ## ruff, mypy, the import graph, migrations, templates, translations,
 	$(OFFLINE) $(VENV)/python manage.py check_templates
 	$(OFFLINE) $(VENV)/python manage.py check_catalogue
 	$(OFFLINE) $(VENV)/python manage.py print_configuration | diff -u docs/configuration.md -
+	$(OFFLINE) $(VENV)/python manage.py print_conformance | diff -u docs/dicom-conformance.md -
 
 format: venv ## Put the code into ruff's shape
 	$(VENV)/ruff check --fix $(CODE)
 	$(VENV)/ruff format $(CODE)
 
-docs: venv ## Make docs/configuration.md from the code
+docs: venv ## Make docs/configuration.md and docs/dicom-conformance.md from the code
 	@mkdir -p docs
 	$(OFFLINE) $(VENV)/python manage.py print_configuration > docs/configuration.md
+	$(OFFLINE) $(VENV)/python manage.py print_conformance > docs/dicom-conformance.md
 
 lock: venv ## Resolve requirements.in into requirements.txt, with hashes
 	$(VENV)/uv pip compile -q --generate-hashes --universal --python-version 3.11 requirements.in -o requirements.txt

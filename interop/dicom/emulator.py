@@ -172,7 +172,7 @@ class ModalityEmulator:
 
     def _n_create(self) -> int:
         with self._association([ModalityPerformedProcedureStep]) as line:
-            answer, _attributes = line.send_n_create(self._beginning(), ModalityPerformedProcedureStep, self.step_uid)
+            answer, _attributes = line.send_n_create(self.beginning(), ModalityPerformedProcedureStep, self.step_uid)
             return scu.status_of(answer)
 
     def _n_set(self, changes: Dataset, step_uid: str) -> int:
@@ -230,7 +230,7 @@ class ModalityEmulator:
         reference.ReferencedSOPInstanceUID = self.step_uid
         return reference
 
-    def _beginning(self) -> Dataset:
+    def beginning(self) -> Dataset:
         """N-CREATE's attributes (PS3.4 Table F.7.2-1)."""
         assert self.started_at is not None
         first, begun = self.items[0], Dataset()

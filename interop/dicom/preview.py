@@ -1,6 +1,6 @@
 """What would CT1 see now? The worklist as the SCP answers it, asked by a person; and why a step is not in the answer.
 
-The query runs through the very handler that scanners reach, with the rights and the spelling of the peer's row.
+The query is the very statement that scanners reach, with the rights and the spelling of the peer's row.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+from django.db import DatabaseError, connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from psycopg.pq import ExecStatus
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import ImplicitVRLittleEndian
 
 from interop.dicom.admission import fits, specificity
-from interop.dicom.dimse import Answer, Caller, Request, handler_for, perform
-from interop.dicom.elements import IMPLICIT
+from interop.dicom.dimse import Answer, Caller, Question, Request, Status, allow, answer_to, handler_for, perform
+from interop.dicom.elements import IMPLICIT, Malformed
 from interop.dicom.emulator import worklist_keys
 from interop.dicom.messages import Field
 from interop.dicom.worklist import MODALITY_WORKLIST, parse_identifier
 from interop.models import DicomPeer
 from ris.core.actor import Actor
+from ris.core.errors import DomainError
 from ris.tenants.context import require_facility
 from worklist.data import MwlPeer, MwlQuery, MwlScope
 from worklist.models import ScheduledProcedureStep
@@ -110,9 +113,28 @@ def told(keys: Dataset, *, caller: Caller, actor: Actor) -> tuple[Answer, list[t
     """The final answer of the SCP and what came before it; recorded as read by ``actor``."""
     request = _request(keys, Visitor(caller, actor))
     handler = handler_for(Field.C_FIND, MODALITY_WORKLIST)
-    assert handler is not None
-    *matches, last = list(perform(handler, request))
-    return last, [(answer.status, replace(request, data=answer.data).dataset()) for answer in matches]
+    assert handler is not None and handler.asks is not None
+    try:
+        allow(handler, request)
+        question = handler.asks(request, actor)
+    except (DomainError, Malformed) as refused:
+        return answer_to(refused, Field.C_FIND, request), []
+    if question is None:
+        *matches, last = list(perform(handler, request))
+        found = [(answer.status, answer.data) for answer in matches]
+    else:
+        last, found = Answer(Status.SUCCESS), list(question.answers(_column(question)))
+    return last, [(status, replace(request, data=data).dataset()) for status, data in found]
+
+
+def _column(question: Question) -> list[bytes]:
+    """The listener's statement on Django's connection, so that it sees what this transaction has changed."""
+    connection.ensure_connection()
+    line = connection.connection.pgconn
+    result = line.exec_params(question.sql.encode(), question.parameters, result_format=1)
+    if result.status != ExecStatus.TUPLES_OK:
+        raise DatabaseError(result.error_message.decode("utf-8", "replace"))
+    return [result.get_value(row, 0) for row in range(result.ntuples)]
 
 
 def ask(keys: Dataset, *, caller: Caller, actor: Actor) -> Answered:
