@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import io
 from decimal import Decimal
 from typing import Any
@@ -37,7 +38,7 @@ def render_receipt_pdf(payment: Payment, *, language: str = "") -> bytes:
         return _ReceiptPaper(payment).render()
 
 
-class _Paper:
+class _Paper(abc.ABC):
     pagesize = A4
     title = ""
     mark = ""
@@ -53,8 +54,9 @@ class _Paper:
         self.head = paper.style("head", fontName=paper.BOLD, fontSize=8, leading=11, textColor=paper.INK)
         self.head_right = paper.style("headr", parent=None, fontName=paper.BOLD, fontSize=8, leading=11, alignment=2)
 
+    @abc.abstractmethod
     def story(self) -> list[Flowable]:
-        raise NotImplementedError
+        """What stands on it, from the top."""
 
     def render(self) -> bytes:
         out = io.BytesIO()

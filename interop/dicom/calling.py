@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -30,8 +31,9 @@ class ScannerCommand(FacilityCommand):
     def add_more(self, parser: CommandParser) -> None:
         """What this command takes besides."""
 
+    @abc.abstractmethod
     def play(self, scanner: ModalityEmulator, **options: Any) -> Any:
-        raise NotImplementedError
+        """Speak to the house as that scanner; the answer is printed."""
 
     def run(self, **options: Any) -> Any:
         title = options["ae_title"]

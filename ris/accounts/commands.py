@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 from typing import Any
 
@@ -14,7 +15,7 @@ from ris.tenants.context import use_facility
 COMMAND = Actor("command")
 
 
-class FacilityCommand(BaseCommand):
+class FacilityCommand(BaseCommand, abc.ABC):
     """Override ``add_options`` and ``run``; what ``run`` answers is printed as one JSON document."""
 
     actor = COMMAND
@@ -26,8 +27,9 @@ class FacilityCommand(BaseCommand):
     def add_options(self, parser: CommandParser) -> None:
         """What this command takes besides."""
 
+    @abc.abstractmethod
     def run(self, **options: Any) -> Any:
-        raise NotImplementedError
+        """Do it; the answer goes to the standard output."""
 
     def handle(self, *args: Any, **options: Any) -> str:
         try:
