@@ -59,9 +59,17 @@ def turned_away(thing: Any, *, request: HttpRequest) -> dict[str, Any]:
     return {"rows": sorted(rows, key=lambda row: row.last_at, reverse=True)[:TURNED_AWAY_SHOWN]}
 
 
+def other_archives(patient: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """A way to what other archives have, where there are any."""
+    from interop.dicom.archives import archives
+
+    return {"patient": patient} if archives() else None
+
+
 TURNED_AWAY_SHOWN = 8
 register_panel(
     Panel("home.main", interfaces, "interop/_home_interfaces.html", perms.MANAGE_INTERFACES, order=60),
     Panel("home.main", scanners, "interop/_home_scanners.html", perms.MANAGE_INTERFACES, order=61),
     Panel("home.side", turned_away, "interop/_home_turned_away.html", perms.MANAGE_INTERFACES, order=60),
+    Panel("patient.side", other_archives, "interop/_patient_archive.html", perms.QUERY_ARCHIVE, order=70),
 )

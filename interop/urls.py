@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from interop.dicom import commitments, outgoing_pages
 from interop.dicom import pages as dicom_pages
+from interop.web import archive
 
 urlpatterns = [
     path("", include("interop.web.urls")),
@@ -14,4 +15,5 @@ urlpatterns = [
     *dicom_pages.urlpatterns,
     *commitments.urlpatterns,
     *outgoing_pages.urlpatterns,
+    *archive.urlpatterns,
 ]

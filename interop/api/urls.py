@@ -1,5 +1,6 @@
 from rest_framework.routers import BaseRouter
 
+from interop.api.archive import ArchiveViewSet
 from interop.api.commitments import CommitmentViewSet
 from interop.api.outgoing import OutgoingViewSet
 from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSet
@@ -7,6 +8,7 @@ from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSe
 
 def register(router: BaseRouter) -> None:
     router.register("storage-commitments", CommitmentViewSet, basename="storage-commitment")
+    router.register("archive", ArchiveViewSet, basename="archive")
     router.register("outgoing-dicom", OutgoingViewSet, basename="outgoing-dicom")
     router.register("messages", MessageViewSet, basename="message")
     router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")

@@ -68,7 +68,8 @@ def claim_outgoing(limit: int) -> list[int]:
 
 
 def send_outgoing(pk: int) -> bool:
-    import interop.dicom.forwarding  # noqa: F401  its workers register themselves
+    import interop.dicom.archives
+    import interop.dicom.forwarding  # noqa: F401  workers register themselves
     from interop.dicom import outgoing_queue
 
     return outgoing_queue.run(pk)

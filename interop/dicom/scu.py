@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pynetdicom
@@ -48,13 +48,19 @@ def association(
     calling_ae_title: str,
     contexts: Sequence[PresentationContext],
     roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    on_store: Callable[[evt.Event], int] | None = None,
     tls: ssl.SSLContext | None = None,
     seconds: float = SECONDS,
 ) -> Iterator[Association]:
-    """An established association, released at the end. Raises CallFailed."""
+    """An established association, released at the end. Raises CallFailed.
+
+    ``on_store``: takes what comes back of a C-GET, in the thread that asks for it.
+    """
     ae = AE(ae_title=calling_ae_title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = seconds
     handlers: list[Any] = [(evt.EVT_CONN_OPEN, _without_delay)]
+    if on_store is not None:
+        handlers.append((evt.EVT_C_STORE, on_store))
     try:
         established = ae.associate(
             host,

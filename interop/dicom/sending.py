@@ -7,7 +7,7 @@ import ssl
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -132,17 +132,26 @@ def tls_of(peer: DicomPeer) -> ssl.SSLContext | None:
 
 @contextlib.contextmanager
 def association_with(
-    peer: DicomPeer, contexts: Sequence[PresentationContext], *, seconds: float = scu.SECONDS
+    peer: DicomPeer,
+    contexts: Sequence[PresentationContext],
+    *,
+    calling_ae_title: str = "",
+    seconds: float = scu.SECONDS,
+    **options: Any,
 ) -> Iterator[Association]:
-    """An association that we open with a registered peer, under the facility's title. Raises CallFailed."""
+    """An association that we open with a registered peer, by default under the facility's title. Raises CallFailed.
+
+    ``options``: ``roles`` and ``on_store`` of ``scu.association``.
+    """
     with scu.association(
         host=peer.host,
         port=peer.port or 0,
         called_ae_title=peer.ae_title,
-        calling_ae_title=require_facility().ae_title,
+        calling_ae_title=calling_ae_title or require_facility().ae_title,
         contexts=contexts,
         tls=tls_of(peer),
         seconds=seconds,
+        **options,
     ) as line:
         yield line
 

@@ -17,6 +17,7 @@ class OutgoingKind(models.TextChoices):
     AVAILABILITY = "availability", _("Images available or withdrawn")
     REJECTION_NOTE = "rejection_note", _("Rejection note")
     IMAGES = "images", _("Images")
+    FETCH = "fetch", _("Study fetched from an archive")
 
 
 class OutgoingStatus(models.TextChoices):
@@ -31,7 +32,7 @@ class OutgoingDicom(PublicModel):
 
     kind = models.CharField(_("kind"), max_length=16, choices=OutgoingKind.choices)
     peer = models.ForeignKey(DicomPeer, on_delete=models.PROTECT, related_name="outgoing", verbose_name=_("peer"))
-    subject = models.UUIDField(_("subject"), help_text=_("Of the performed step, the study or the rejection."))
+    subject = models.UUIDField(_("subject"), help_text=_("The performed step, study, rejection or patient."))
     ordering_key = models.CharField(max_length=64, help_text=_("What has this in common goes out in order."))
     detail = models.JSONField(default=dict, help_text=_("UIDs, keys and counts."))
     dedupe_key = models.CharField(max_length=200, unique=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
-from django.db.models import F, Q
-from django.db.models.functions import Greatest
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from orders.models import RequestedProcedure
@@ -18,6 +16,7 @@ from worklist import permissions as perms
 from worklist.data import StoredInstance
 from worklist.events import ImagesRejected, ImagesRestored
 from worklist.models import ImageRejection, ImagingInstance, ImagingSeries, ImagingStudy, RejectionReason
+from worklist.services.counting import recount_study
 from worklist.services.support import lock_procedures, now
 
 
@@ -131,7 +130,7 @@ def keep_rejection_note(rejection: ImageRejection, *, note: StoredInstance, acto
         number=note.instance_number,
         path=note.path,
         size=note.size,
-        dataset_sha256=note.dataset_sha256,
+        fingerprint=note.fingerprint,
         is_rejected=True,
     )
     rejection.note_sop_instance_uid = note.sop_instance_uid
@@ -159,14 +158,11 @@ def _accession_number(procedures: list[RequestedProcedure]) -> str:
 
 
 def _hide(study: ImagingStudy, rows: list[ImagingInstance], is_hidden: bool) -> None:
-    """Flags and counts. Counts move by a difference, as an arriving image moves them."""
+    """Flags, and the counts that follow from them; ``study`` is to be saved."""
     if not rows:
         return
     ImagingInstance.objects.filter(pk__in=[row.pk for row in rows]).update(is_rejected=is_hidden)
-    sign = -1 if is_hidden else 1
-    for series, count in sorted(Counter(row.series_id for row in rows).items()):
-        ImagingSeries.objects.filter(pk=series).update(instance_count=Greatest(F("instance_count") + sign * count, 0))
-    shown = list(ImagingSeries.objects.filter(study=study, instance_count__gt=0))
-    study.instance_count = max(0, study.instance_count + sign * len(rows))
-    study.series_count = len(shown)
-    study.modalities = "\\".join(sorted({row.modality for row in shown if row.modality}))[:100]
+    recount_study(study.pk)
+    study.refresh_from_db(fields=["instance_count", "series_count", "last_received_at"])
+    shown = ImagingSeries.objects.filter(study=study, instance_count__gt=0).exclude(modality="")
+    study.modalities = "\\".join(sorted(set(shown.values_list("modality", flat=True))))[:100]
