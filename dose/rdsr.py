@@ -189,7 +189,7 @@ def moment(text: str) -> dt.datetime | None:
         return None
     try:
         parts = [int(part) for part in found.groups()[:6] if part is not None]
-        made = dt.datetime(*parts)  # type: ignore[arg-type]
+        made = dt.datetime(*parts)
         if found[7]:
             made = made.replace(microsecond=int(found[7].ljust(6, "0")))
         if found[8]:

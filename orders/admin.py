@@ -161,13 +161,13 @@ class PatientAdmin(EmergencyMixin, FacilityModelAdmin):
             data["identifiers"] = [{"value": number, "type": kind, "issuer": issuer}]
         return data
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Patient:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Patient:
         fields = self._fields(cleaned)
         is_deceased = fields.pop("is_deceased", False)
         patient = services.register_patient(**fields, actor=actor)
         return services.update_patient(patient, is_deceased=True, actor=actor) if is_deceased else patient
 
-    def service_change(self, patient: Patient, cleaned: dict[str, Any], actor: Actor) -> Patient:  # type: ignore[override]
+    def service_change(self, patient: Patient, cleaned: dict[str, Any], actor: Actor) -> Patient:
         return services.update_patient(patient, **self._fields(cleaned), actor=actor)
 
 
@@ -247,13 +247,13 @@ class OrderAdmin(FacilityModelAdmin):
         data["copies_to"] = list(data.get("copies_to") or ())
         return data
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Order:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Order:
         data = self._fields(cleaned)
         lines = [(data.pop(f"exam_{n}", None), data.pop(f"side_{n}", "")) for n in range(1, EXAM_LINES + 1)]
         requests = [ProcedureRequest(exam.code, laterality=side) for exam, side in lines if exam is not None]
         return services.create_order(procedures=requests, **data, actor=actor)
 
-    def service_change(self, order: Order, cleaned: dict[str, Any], actor: Actor) -> Order:  # type: ignore[override]
+    def service_change(self, order: Order, cleaned: dict[str, Any], actor: Actor) -> Order:
         data = self._fields(cleaned)
         data.pop("patient", None)
         return services.change_order(order, **data, actor=actor)

@@ -73,10 +73,10 @@ class PayerSchemeAdmin(FacilityModelAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_view_permission(request, obj) or self._may(request, perms.MANAGE_PRICES)
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> PayerScheme:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> PayerScheme:
         return services.save_scheme(**cleaned, actor=actor)
 
-    def service_change(self, scheme: PayerScheme, cleaned: dict[str, Any], actor: Actor) -> PayerScheme:  # type: ignore[override]
+    def service_change(self, scheme: PayerScheme, cleaned: dict[str, Any], actor: Actor) -> PayerScheme:
         return services.save_scheme(scheme, **cleaned, actor=actor)
 
 
@@ -117,7 +117,7 @@ class PriceItemAdmin(FacilityModelAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_view_permission(request, obj) or self._may(request, perms.MANAGE_PRICES)
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> PriceItem:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> PriceItem:
         return services.set_price(**cleaned, actor=actor)
 
 
@@ -135,7 +135,7 @@ class CoverageAdmin(FacilityModelAdmin):
         service_action(_("Recorded by mistake"), services.withdraw_coverage, form=ReasonForm),
     )
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Coverage:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Coverage:
         return services.add_coverage(cleaned.pop("patient"), **cleaned, actor=actor)
 
 
@@ -153,7 +153,7 @@ class PreAuthorisationAdmin(FacilityModelAdmin):
         service_action(_("Withdraw"), services.withdraw_authorisation, form=ReasonForm),
     )
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> PreAuthorisation:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> PreAuthorisation:
         return services.record_authorisation(cleaned.pop("procedure"), **cleaned, actor=actor)
 
 

@@ -78,7 +78,7 @@ class DeclareAdminForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "packs" in self.fields:
-            self.fields["packs"].label_from_instance = pack_words  # type: ignore[attr-defined]
+            self.fields["packs"].label_from_instance = pack_words
 
 
 @admin.register(DowntimePeriod)

@@ -72,7 +72,7 @@ class EmergencyMixin:
 
     def get_urls(self: Any) -> list[Any]:
         view = self.admin_site.admin_view(self.emergency_view)
-        return [path("emergency/", view, name="orders_patient_emergency"), *super().get_urls()]  # type: ignore[misc]
+        return [path("emergency/", view, name="orders_patient_emergency"), *super().get_urls()]
 
     def emergency_view(self: Any, request: HttpRequest) -> HttpResponse:
         if request.method != "POST":

@@ -81,7 +81,7 @@ def needs_you(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     rows = selectors.procedures(actor=actor_of(request)).filter(own | late | Q(status=S.REQUESTED))
     found = list(rows.select_related("held_by").order_by("held_until", "pk")[:ROWS])
     for row in found:
-        row.left = queues.time_left(row)  # type: ignore[attr-defined]
+        row.left = queues.time_left(row)
     return {"rows": found}
 
 

@@ -113,8 +113,8 @@ def signing_action(
         return act(modeladmin, request, queryset)
 
     action.__name__ = act.__name__
-    action.short_description = label  # type: ignore[attr-defined]
-    action.permission_code = permission  # type: ignore[attr-defined]
+    action.short_description = label
+    action.permission_code = permission
     return action
 
 
@@ -182,7 +182,7 @@ TemplateForm = type(
 class ExamsField(forms.ModelMultipleChoiceField):
     """Exams named with their patient: two identifiers before anything is done."""
 
-    def label_from_instance(self, obj: RequestedProcedure) -> str:  # type: ignore[override]
+    def label_from_instance(self, obj: RequestedProcedure) -> str:
         return f"{obj.order.patient.display_name} · {obj.description_with_side} · {obj.accession_number}"
 
 
@@ -221,7 +221,7 @@ class ReportAdmin(FacilityModelAdmin):
     shown = ("exams", "patient_name", "status", "author", "preliminary_by", "signed_by", "signed_at", "paper")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
-        return super().get_queryset(request).for_display()  # type: ignore[attr-defined]
+        return super().get_queryset(request).for_display()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         may_write = obj is None or obj.is_draft or obj.status == ReportStatus.PRELIMINARY
@@ -255,7 +255,7 @@ class ReportAdmin(FacilityModelAdmin):
             kwargs["form_class"] = ExamsField
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Report:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Report:
         data = dict(cleaned)
         sections = sections_of(data, filled_only=True)
         report = services.open_report(data["procedures"], actor=actor)
@@ -263,7 +263,7 @@ class ReportAdmin(FacilityModelAdmin):
             report = services.save_report(report, sections=sections, revision=report.revision, actor=actor)
         return report
 
-    def service_change(self, report: Report, cleaned: dict[str, Any], actor: Actor) -> Report:  # type: ignore[override]
+    def service_change(self, report: Report, cleaned: dict[str, Any], actor: Actor) -> Report:
         data = dict(cleaned)
         return services.save_report(report, sections=sections_of(data), revision=data.get("revision"), actor=actor)
 
@@ -324,13 +324,11 @@ class ReportTemplateAdmin(FacilityModelAdmin):
         (_("Text"), {"fields": tuple(SECTION_FIELDS.values())}),
     )
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> ReportTemplate:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> ReportTemplate:
         data = dict(cleaned)
         return services.save_template(sections=sections_of(data, filled_only=True), **data, actor=actor)
 
-    def service_change(  # type: ignore[override]
-        self, template: ReportTemplate, cleaned: dict[str, Any], actor: Actor
-    ) -> ReportTemplate:
+    def service_change(self, template: ReportTemplate, cleaned: dict[str, Any], actor: Actor) -> ReportTemplate:
         data = dict(cleaned)
         return services.save_template(template, sections=sections_of(data, filled_only=True), **data, actor=actor)
 
@@ -386,7 +384,7 @@ class CriticalResultAdmin(FacilityModelAdmin):
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj is not None else ()
 
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> CriticalResult:  # type: ignore[override]
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> CriticalResult:
         return services.raise_critical_result(**cleaned, actor=actor)
 
     @admin.display(description=_("patient"))

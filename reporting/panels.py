@@ -29,7 +29,7 @@ def _open_critical(request: HttpRequest) -> int | None:
 
 
 def _unread_results(request: HttpRequest) -> int | None:
-    if not request.user.has_role(REFERRER):  # type: ignore[union-attr]
+    if not request.user.has_role(REFERRER):
         return None
     return selectors.inbox_counts(actor=actor_of(request))["unread"] or None
 
@@ -70,11 +70,11 @@ def _timeline(procedure: Any, *, request: HttpRequest | None = None) -> dict[str
 
 
 def _reads(request: HttpRequest) -> bool:
-    return request.user.has_role(*READERS)  # type: ignore[union-attr]
+    return request.user.has_role(*READERS)
 
 
 def _refers(request: HttpRequest) -> bool:
-    return request.user.has_role(REFERRER)  # type: ignore[union-attr]
+    return request.user.has_role(REFERRER)
 
 
 def _own_alerts(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
@@ -100,7 +100,7 @@ def _due_first(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | No
         return None
     first = list(selectors.reading_list(actor=actor_of(request), filters=ReadingFilter())[:8])
     for row in first:
-        row.minutes_left, row.minutes_total = minutes_left(row)  # type: ignore[attr-defined]
+        row.minutes_left, row.minutes_total = minutes_left(row)
     return {"first": first}
 
 
@@ -123,7 +123,7 @@ def _report_of_exam(procedure: Any, *, request: HttpRequest) -> dict[str, Any] |
     if patient not in known:  # one query for all exams of a patient's page
         rows = Report.objects.visible_to(actor_of(request)).filter(procedures__order__patient=patient)
         pairs = rows.exclude(status="cancelled").order_by("pk").annotate(exam=F("procedures__pk"))
-        known[patient] = {row.exam: row for row in pairs}  # type: ignore[attr-defined]
+        known[patient] = {row.exam: row for row in pairs}
     report = known[patient].get(procedure.pk)
     return {"report": report} if report is not None else None
 

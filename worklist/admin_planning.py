@@ -70,7 +70,7 @@ class PeopleMixin:
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in ("user", "technologist"):
             kwargs["queryset"] = User.objects.filter(is_active=True, is_service=False)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 @admin.register(StaffProfile)
@@ -135,7 +135,7 @@ class OnceOnlyMixin:
     """Made, looked at and withdrawn; what was agreed is not rewritten."""
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None and super().has_change_permission(request, obj)  # type: ignore[misc]
+        return obj is None and super().has_change_permission(request, obj)
 
 
 @admin.register(Closure)
@@ -156,7 +156,7 @@ class ClosureAdmin(OnceOnlyMixin, FacilityModelAdmin):
     def save_model(self, request: HttpRequest, obj: Closure, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if getattr(obj, "affected", 0):
-            words = _("Appointments in that time that must be moved: %(n)d.") % {"n": obj.affected}  # type: ignore[attr-defined]
+            words = _("Appointments in that time that must be moved: %(n)d.") % {"n": obj.affected}
             self.message_user(request, words, "WARNING")
 
 

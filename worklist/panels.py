@@ -44,7 +44,7 @@ def _today() -> tuple[datetime, datetime]:
 
 
 def _is(request: HttpRequest, role: str) -> bool:
-    return bool(request.user.has_role(role))  # type: ignore[union-attr]
+    return bool(request.user.has_role(role))
 
 
 # --- home
@@ -79,7 +79,7 @@ def next_arrivals(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
         .prefetch_related("procedure__order__patient__identifiers", "procedure__order__patient__alert_rows")
         .order_by("starts_at", "pk")[:NEXT_ARRIVALS]
     )
-    return {"rows": list(rows), "now": timezone.now(), "may_arrive": request.user.may(perms.ARRIVE_PATIENT)}  # type: ignore[union-attr]
+    return {"rows": list(rows), "now": timezone.now(), "may_arrive": request.user.may(perms.ARRIVE_PATIENT)}
 
 
 def waiting_room(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
@@ -89,7 +89,7 @@ def waiting_room(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     rows = waiting_patients(actor=actor_of(request))
     if not rows:
         return None
-    may_call = request.user.may(perms.CALL_PATIENT)  # type: ignore[union-attr]
+    may_call = request.user.may(perms.CALL_PATIENT)
     return {"rows": rows[:NEXT_ARRIVALS], "count": len(rows), "may_call": may_call}
 
 
@@ -140,7 +140,7 @@ def patient_reminders(patient: Patient, *, request: HttpRequest) -> dict[str, An
     """Whether the patient agreed to be reminded of appointments."""
     return {
         "patient": patient,
-        "may_book": request.user.may(perms.BOOK_APPOINTMENT),  # type: ignore[union-attr]
+        "may_book": request.user.may(perms.BOOK_APPOINTMENT),
         **preference_context(patient),
     }
 
@@ -154,11 +154,11 @@ def exam_actions(procedure: RequestedProcedure, *, request: HttpRequest) -> dict
         "procedure": procedure,
         "appointment": appointment,
         "may_schedule": status in (ProcedureStatus.ACCEPTED, ProcedureStatus.NO_SHOW)
-        and user.may(perms.BOOK_APPOINTMENT),  # type: ignore[union-attr]
+        and user.may(perms.BOOK_APPOINTMENT),
         "may_arrive": status in (ProcedureStatus.SCHEDULED, ProcedureStatus.ACCEPTED)
-        and user.may(perms.ARRIVE_PATIENT),  # type: ignore[union-attr]
-        "may_undo_arrival": status == ProcedureStatus.ARRIVED and user.may(perms.ARRIVE_PATIENT),  # type: ignore[union-attr]
-        "may_perform": user.may(perms.PERFORM_STEP)  # type: ignore[union-attr]
+        and user.may(perms.ARRIVE_PATIENT),
+        "may_undo_arrival": status == ProcedureStatus.ARRIVED and user.may(perms.ARRIVE_PATIENT),
+        "may_perform": user.may(perms.PERFORM_STEP)
         and status in (ProcedureStatus.SCHEDULED, ProcedureStatus.ARRIVED, ProcedureStatus.IN_PROGRESS),
     }
 

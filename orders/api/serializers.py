@@ -320,8 +320,8 @@ class ProcedureSerializer(serializers.ModelSerializer):
         told["id"], told["order"], told["patient"] = str(instance.uuid), str(order.uuid), str(order.patient.uuid)
         told["priority"], told["life_cycle"] = order.priority, instance.life_cycle
         told["due_by"] = due_by.isoformat() if due_by is not None else None
-        told["held_by"] = str(instance.held_by.uuid) if instance.held_by_id else None  # type: ignore[union-attr]
-        told["replaced_by"] = str(instance.replaced_by.uuid) if instance.replaced_by_id else None  # type: ignore[union-attr]
+        told["held_by"] = str(instance.held_by.uuid) if instance.held_by_id else None
+        told["replaced_by"] = str(instance.replaced_by.uuid) if instance.replaced_by_id else None
         return told
 
 

@@ -33,7 +33,7 @@ class PersonForm(forms.Form):
     def __init__(self, data: Any = None, *, people: dict[str, User]) -> None:
         super().__init__(data)
         choices = [("", _("Choose")), *((key, row.display_name) for key, row in people.items())]
-        self.fields["person"].choices = choices  # type: ignore[attr-defined]
+        self.fields["person"].choices = choices
 
 
 def _grants(patient: Patient) -> list[PatientUserObjectPermission]:

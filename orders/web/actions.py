@@ -213,7 +213,7 @@ class Doable:
 
     @cached_property
     def owners(self) -> list[tuple[Any, Any]]:
-        return list(shapes.HoldForm().fields["owner"].choices)  # type: ignore[attr-defined]
+        return list(shapes.HoldForm().fields["owner"].choices)
 
     def of(self, row: RequestedProcedure, *, only: Iterable[str] = VERBS) -> list[dict[str, Any]]:
         """Each open action with its form."""
@@ -233,7 +233,7 @@ class Doable:
             }
             form = verb.form(initial=initial, auto_id=f"id_{key}_{row.pk}_%s")
             if "owner" in form.fields:
-                form.fields["owner"].widget.choices = self.owners  # type: ignore[attr-defined]
+                form.fields["owner"].widget.choices = self.owners
             found.append({"verb": key, "words": verb.words, "icon": verb.icon, "form": form, "is_main": verb.is_main})
         return found
 
@@ -278,14 +278,14 @@ def local(address: str, otherwise: str) -> str:
 @never_cache
 @page(perms.VIEW_ORDER)
 def procedure_action(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
-    row = selectors.procedures(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = selectors.procedures(actor=request.actor).filter(uuid=uuid).first()
     if row is None or verb not in VERBS:
         raise NotKnown(_("There is no such exam."))
     known = VERBS[verb]
     form = known.form(request.POST)
     data = checked(form, known.words)
     with labelled(form, known.words):
-        known.run(row, **data, actor=request.actor)  # type: ignore[attr-defined]
+        known.run(row, **data, actor=request.actor)
     messages.success(request, str(known.done))
     page_of_order = reverse("order_detail", args=[row.order.uuid])
     return HttpResponseRedirect(local(request.POST.get("next", ""), page_of_order))

@@ -76,7 +76,7 @@ PERIODS = (("1", gettext_lazy("Today")), ("7", gettext_lazy("7 days")), ("30", g
 @page(perms.VIEW_INVOICE)
 def billing(request: HttpRequest) -> HttpResponse:
     """One of the lists; every filter stands in the address, none of them names a patient."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     view = next((row for row in VIEWS if row.key == request.GET.get("view")), VIEWS[0])
     rows = {"orders": _orders, "invoices": _invoices, "payments": _payments}[view.shape](request, view)
     shown = cursor_page(rows, request.GET.get("cursor", ""))
@@ -113,7 +113,7 @@ def _since(request: HttpRequest) -> datetime | None:
 
 
 def _orders(request: HttpRequest, view: View) -> QuerySet[Any]:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     if view.key == "unpriced":
         rows = selectors.orders_without_charges(actor=actor)
     else:
@@ -150,7 +150,7 @@ def _order_row(order: Any, view: View) -> dict[str, Any]:
 
 
 def _invoices(request: HttpRequest, view: View) -> QuerySet[Invoice]:
-    rows = selectors.invoices(actor=request.actor)  # type: ignore[attr-defined]
+    rows = selectors.invoices(actor=request.actor)
     if view.key == "due":
         rows = rows.filter(selectors.to_be_paid())
     elif view.key == "back":
@@ -167,7 +167,7 @@ def _invoices(request: HttpRequest, view: View) -> QuerySet[Invoice]:
 
 
 def _payments(request: HttpRequest, view: View) -> QuerySet[Payment]:
-    rows = selectors.payments(actor=request.actor)  # type: ignore[attr-defined]
+    rows = selectors.payments(actor=request.actor)
     if chosen := [value for value in request.GET.getlist("method") if value in PaymentMethod.values]:
         rows = rows.filter(method__in=chosen)
     if payer := request.GET.get("payer", ""):
@@ -182,7 +182,7 @@ def _payments(request: HttpRequest, view: View) -> QuerySet[Payment]:
 
 
 def _invoice(request: HttpRequest, uuid: UUID) -> Invoice:
-    row = selectors.invoices(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = selectors.invoices(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such invoice."), todo=_("Look it up on the billing page."))
     return row
@@ -193,14 +193,14 @@ def _invoice(request: HttpRequest, uuid: UUID) -> Invoice:
 @page(perms.VIEW_INVOICE)
 def invoice_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     invoice = _invoice(request, uuid)
-    record_read(request.actor, perms.VIEW_INVOICE, entity=invoice)  # type: ignore[attr-defined]
+    record_read(request.actor, perms.VIEW_INVOICE, entity=invoice)
     return _invoice_page(request, invoice)
 
 
 def _invoice_page(
     request: HttpRequest, invoice: Invoice, *, bound: dict[str, forms.Form] | None = None, status: int = 200
 ) -> HttpResponse:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     is_invoice = invoice.kind == InvoiceKind.INVOICE
     allocations = invoice.allocations.select_related("payment__received_by").order_by("pk")
     context = {
@@ -245,7 +245,7 @@ def invoice_pay(request: HttpRequest, uuid: UUID) -> HttpResponse:
         payment = services.record_payment(
             allocations=[(invoice, data.pop("amount"))],
             **data,
-            actor=request.actor,  # type: ignore[attr-defined]
+            actor=request.actor,
         )
         said = _("Receipt %(number)s.") % {"number": payment.number}
         if payment.change:
@@ -267,7 +267,7 @@ def invoice_credit(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if not form.is_valid():
         return _invoice_page(request, invoice, bound={"credit_form": form}, status=422)
     try:
-        note = services.credit_invoice(invoice, **form.cleaned_data, actor=request.actor)  # type: ignore[attr-defined]
+        note = services.credit_invoice(invoice, **form.cleaned_data, actor=request.actor)
     except DomainError as found:
         return _refused(request, invoice, "credit_form", form, found)
     messages.success(request, _("Credit note %(number)s.") % {"number": note.number})
@@ -282,7 +282,7 @@ def invoice_refund(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if not form.is_valid():
         return _invoice_page(request, invoice, bound={"refund_form": form}, status=422)
     try:
-        payment = services.refund_payment(invoice, **form.cleaned_data, actor=request.actor)  # type: ignore[attr-defined]
+        payment = services.refund_payment(invoice, **form.cleaned_data, actor=request.actor)
     except DomainError as found:
         return _refused(request, invoice, "refund_form", form, found)
     messages.success(request, _("Given back: receipt %(number)s.") % {"number": payment.number})
@@ -293,7 +293,7 @@ def invoice_refund(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _paper(request: HttpRequest, content: bytes, row: Invoice | Payment) -> HttpResponse:
-    record(request.actor, perms.VIEW_INVOICE, Action.READ, entity=row, detail={"paper": row.number})  # type: ignore[attr-defined]
+    record(request.actor, perms.VIEW_INVOICE, Action.READ, entity=row, detail={"paper": row.number})
     response = HttpResponse(content, content_type="application/pdf")
     response["Content-Disposition"] = f'inline; filename="{row.number}.pdf"'
     response["Cache-Control"] = "no-store"
@@ -315,7 +315,7 @@ def invoice_paper(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_GET
 @page(perms.VIEW_INVOICE)
 def receipt_paper(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    payment = selectors.payments(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    payment = selectors.payments(actor=request.actor).filter(uuid=uuid).first()
     if payment is None:
         raise NotKnown(_("There is no such receipt."))
     return _paper(request, render_receipt_pdf(payment, language=_paper_language(request)), payment)
@@ -328,7 +328,7 @@ def receipt_paper(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @page(perms.TAKE_PAYMENT)
 def remittance(request: HttpRequest) -> HttpResponse:
     """What one payer owes, oldest first; the amounts that it has paid are typed beside."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     payers = list(selectors.schemes())
     payer = next((row for row in payers if row.code == request.GET.get("payer")), None)
     rows: list[Invoice] = []

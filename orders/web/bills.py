@@ -44,14 +44,14 @@ Bound = dict[Any, forms.Form]
 
 
 def _order(request: HttpRequest, uuid: UUID) -> Order:
-    row = selectors.orders(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = selectors.orders(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such order."), todo=_("Look it up on the billing page."))
     return row
 
 
 def _procedure(request: HttpRequest, uuid: UUID) -> RequestedProcedure:
-    row = selectors.procedures(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = selectors.procedures(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such exam."))
     return row
@@ -62,7 +62,7 @@ def _procedure(request: HttpRequest, uuid: UUID) -> RequestedProcedure:
 @page(perms.VIEW_CHARGE)
 def bill(request: HttpRequest, uuid: UUID) -> HttpResponse:
     order = _order(request, uuid)
-    record_read(request.actor, perms.VIEW_CHARGE, entity=order)  # type: ignore[attr-defined]
+    record_read(request.actor, perms.VIEW_CHARGE, entity=order)
     return _bill_page(request, order)
 
 
@@ -76,7 +76,7 @@ def _bill_page(
 ) -> HttpResponse:
     """``bound``: refused forms by name, those of an exam by ``(name, exam's key)``. ``chosen``: who is to be asked,
     when not everybody who covers the patient."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     bound = bound or {}
     found = money_selectors.bill_of(order)
     running = [row for row in found.coverages if any(row.holds_on(charge.performed_on) for charge in _dated(found))]
@@ -177,7 +177,7 @@ def charges_confirm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """All drafts of an order, in one go."""
     order = _order(request, uuid)
     rows = Charge.objects.filter(procedure__order=order, status=ChargeStatus.PLANNED).order_by("pk")
-    done = [services.confirm_charge(row, actor=request.actor) for row in rows]  # type: ignore[attr-defined]
+    done = [services.confirm_charge(row, actor=request.actor) for row in rows]
     words = ngettext("%(n)d charge confirmed.", "%(n)d charges confirmed.", len(done)) % {"n": len(done)}
     return _done(request, order, words)
 
@@ -189,7 +189,7 @@ def charges_draft(request: HttpRequest, uuid: UUID) -> HttpResponse:
     procedure = _procedure(request, uuid)
     if procedure.status in OPEN_BEFORE_EXAM:
         raise InvalidData(_("Nothing has been performed yet."), todo=_("Charges follow the exam."))
-    drafted = services.draft_charges(procedure, actor=request.actor)  # type: ignore[attr-defined]
+    drafted = services.draft_charges(procedure, actor=request.actor)
     if not drafted:
         words = _("No price list has this exam on its day. Ask for a price.")
         messages.warning(request, words)
@@ -201,7 +201,7 @@ def charges_draft(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @page(perms.MANAGE_CHARGE)
 def charges_reprice(request: HttpRequest, uuid: UUID) -> HttpResponse:
     order = _order(request, uuid)
-    changed = services.reprice_charges(order, actor=request.actor)  # type: ignore[attr-defined]
+    changed = services.reprice_charges(order, actor=request.actor)
     words = ngettext("%(n)d price changed.", "%(n)d prices changed.", len(changed)) % {"n": len(changed)}
     return _done(request, order, words)
 
@@ -209,10 +209,10 @@ def charges_reprice(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 @page(perms.MANAGE_CHARGE)
 def charge_void(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    charge = Charge.objects.visible_to(request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    charge = Charge.objects.visible_to(request.actor).filter(uuid=uuid).first()
     if charge is None:
         raise NotKnown(_("There is no such charge."))
-    services.void_charge(charge, reason=request.POST.get("reason", ""), actor=request.actor)  # type: ignore[attr-defined]
+    services.void_charge(charge, reason=request.POST.get("reason", ""), actor=request.actor)
     return _done(request, charge.procedure.order, _("Void."))
 
 
@@ -237,7 +237,7 @@ def _typed(
 @require_POST
 @page(perms.MANAGE_CHARGE)
 def charge_add(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    procedure, actor = _procedure(request, uuid), request.actor  # type: ignore[attr-defined]
+    procedure, actor = _procedure(request, uuid), request.actor
     form = shapes.ChargeForm(request.POST, procedure=procedure, auto_id=_ids("charge", procedure))
     return _typed(
         request,
@@ -261,7 +261,7 @@ def _lines(words: str) -> list[dict[str, str]]:
 @require_POST
 @page(perms.CODE_PROCEDURE)
 def codes_set(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    procedure, actor = _procedure(request, uuid), request.actor  # type: ignore[attr-defined]
+    procedure, actor = _procedure(request, uuid), request.actor
     form = shapes.CodesForm(request.POST, auto_id=_ids("codes", procedure))
 
     def work(data: dict[str, Any]) -> None:
@@ -279,7 +279,7 @@ def codes_set(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 @page(perms.MANAGE_COVERAGE)
 def authorise(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    procedure, actor = _procedure(request, uuid), request.actor  # type: ignore[attr-defined]
+    procedure, actor = _procedure(request, uuid), request.actor
     form = shapes.AuthorisationForm(request.POST, order=procedure.order, auto_id=_ids("authorise", procedure))
     return _typed(
         request,
@@ -295,11 +295,11 @@ def authorise(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @page(perms.MANAGE_COVERAGE)
 def authorisation_close(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
     """``refuse`` or ``withdraw``."""
-    row = PreAuthorisation.objects.visible_to(request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = PreAuthorisation.objects.visible_to(request.actor).filter(uuid=uuid).first()
     work = {"refuse": services.refuse_authorisation, "withdraw": services.withdraw_authorisation}.get(verb)
     if row is None or work is None:
         raise NotKnown(_("There is no such authorisation."))
-    work(row, reason=request.POST.get("reason", ""), actor=request.actor)  # type: ignore[attr-defined]
+    work(row, reason=request.POST.get("reason", ""), actor=request.actor)
     return _done(request, row.procedure.order, _("Recorded."))
 
 
@@ -321,7 +321,7 @@ def bill_issue(request: HttpRequest, uuid: UUID) -> HttpResponse:
             order,
             coverages=list(form.cleaned_data["coverages"]),
             language=form.cleaned_data["language"],
-            actor=request.actor,  # type: ignore[attr-defined]
+            actor=request.actor,
         )
         numbers = ", ".join(row.number for row in invoices)
         messages.success(request, _("Issued: %(numbers)s.") % {"numbers": numbers or "–"})
@@ -369,10 +369,10 @@ def coverage(request: HttpRequest, patient: Patient) -> HttpResponse:
 @page(perms.MANAGE_COVERAGE)
 def coverage_close(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
     """``end`` it today, or ``withdraw`` what was recorded by mistake."""
-    row = money_selectors.coverages(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = money_selectors.coverages(actor=request.actor).filter(uuid=uuid).first()
     work = {"end": services.end_coverage, "withdraw": services.withdraw_coverage}.get(verb)
     if row is None or work is None:
         raise NotKnown(_("There is no such coverage."))
-    work(row, reason=request.POST.get("reason", ""), actor=request.actor)  # type: ignore[attr-defined]
+    work(row, reason=request.POST.get("reason", ""), actor=request.actor)
     messages.success(request, _("Recorded."))
     return HttpResponseRedirect(reverse("coverage", args=[row.patient.uuid]))

@@ -40,7 +40,7 @@ def catalogue_list(request: HttpRequest) -> HttpResponse:
         "words": request.GET.get("words", ""),
         "modalities": Modality.choices,
         "states": [("all", _("also inactive"))],
-        "may_manage": request.actor.may(perms.MANAGE_CATALOGUE),  # type: ignore[attr-defined]
+        "may_manage": request.actor.may(perms.MANAGE_CATALOGUE),
     }
     return render(request, "orders/catalogue.html", context)
 
@@ -58,8 +58,8 @@ def _narrowed(rows: QuerySet[CatalogueProcedure], request: HttpRequest) -> Query
 @page((perms.VIEW_CATALOGUE, perms.MANAGE_CATALOGUE))
 def catalogue_export(request: HttpRequest) -> HttpResponse:
     """The whole catalogue as the table that is loaded again."""
-    table = services.export_catalogue(actor=request.actor)  # type: ignore[attr-defined]
-    record(request.actor, "orders.export_catalogue", Action.READ)  # type: ignore[attr-defined]
+    table = services.export_catalogue(actor=request.actor)
+    record(request.actor, "orders.export_catalogue", Action.READ)
     name = f"catalogue-{timezone.localdate():%Y%m%d}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
     return HttpResponse(table, content_type="text/csv; charset=utf-8", headers=headers)
@@ -69,7 +69,7 @@ def catalogue_export(request: HttpRequest) -> HttpResponse:
 @page(perms.MANAGE_CATALOGUE)
 def catalogue_import(request: HttpRequest) -> HttpResponse:
     """Look at what a table would change, then load it. The table travels in the form, so nothing is kept meanwhile."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     table, lines, refusal, status = "", [], None, 200
     form = CatalogueTableForm(request.POST or None, request.FILES or None)
     if request.method == "POST":

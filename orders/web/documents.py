@@ -30,7 +30,7 @@ INERT = {
 
 
 def document_or_404(request: HttpRequest, uuid: UUID) -> Document:
-    found = selectors.documents(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    found = selectors.documents(actor=request.actor).filter(uuid=uuid).first()
     if found is None:
         raise NotKnown(_("There is no such document."))
     return found
@@ -40,13 +40,13 @@ def document_or_404(request: HttpRequest, uuid: UUID) -> Document:
 @never_cache
 @page(perms.ADD_DOCUMENT)
 def order_document_add(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    order = selectors.orders(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    order = selectors.orders(actor=request.actor).filter(uuid=uuid).first()
     if order is None:
         raise NotKnown(_("There is no such order."), todo=_("Search for the patient or the accession number."))
     form, asked = DocumentForm(request.POST, request.FILES), _("To add a document.")
     data = checked(form, asked)
     with labelled(form, asked):
-        services.add_document(order.patient, order=order, **data, actor=request.actor)  # type: ignore[attr-defined]
+        services.add_document(order.patient, order=order, **data, actor=request.actor)
     messages.success(request, _("The document is kept."))
     return HttpResponseRedirect(reverse("order_detail", args=[order.uuid]) + "#documents")
 
@@ -56,7 +56,7 @@ def order_document_add(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def document_content(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The file, to be kept or looked at; never run as a page."""
     document = document_or_404(request, uuid)
-    record_read(request.actor, perms.VIEW_DOCUMENT, entity=document)  # type: ignore[attr-defined]
+    record_read(request.actor, perms.VIEW_DOCUMENT, entity=document)
     response = FileResponse(
         document.file.open("rb"),
         content_type=document.content_type,
@@ -75,7 +75,7 @@ def document_withdraw(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """It belongs to somebody else, or is of no use."""
     document = document_or_404(request, uuid)
     data = checked(WithdrawForm(request.POST), _("To withdraw a document."))
-    services.withdraw_document(document, **data, actor=request.actor)  # type: ignore[attr-defined]
+    services.withdraw_document(document, **data, actor=request.actor)
     messages.success(request, _("The document is withdrawn. It is kept, and no longer shown."))
     back = reverse("patient_detail", args=[document.patient.uuid]) + "#documents"
     return HttpResponseRedirect(local(request.POST.get("next", ""), back))

@@ -39,7 +39,7 @@ LATE_AFTER_HOURS = 26
 
 
 def _rights(request: HttpRequest) -> dict[str, bool]:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     return {
         "may_print": actor.may(perms.PRINT_DOWNTIME),
         "may_enter": actor.may(perms.ENTER_DOWNTIME),
@@ -57,21 +57,21 @@ def uuid_of(words: str) -> UUID | None:
 
 
 def pack_or_404(request: HttpRequest, uuid: UUID) -> DowntimePack:
-    pack = lists.packs(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    pack = lists.packs(actor=request.actor).filter(uuid=uuid).first()
     if pack is None:
         raise NotKnown(_("There is no such pack."))
     return pack
 
 
 def form_or_404(request: HttpRequest, uuid: UUID) -> DowntimeForm:
-    form = lists.forms(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    form = lists.forms(actor=request.actor).filter(uuid=uuid).first()
     if form is None:
         raise NotKnown(_("There is no such form."), todo=_("Scan or type the number of the form again."))
     return form
 
 
 def period_or_404(request: HttpRequest, uuid: UUID) -> DowntimePeriod:
-    period = lists.periods(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    period = lists.periods(actor=request.actor).filter(uuid=uuid).first()
     if period is None:
         raise NotKnown(_("There is no such downtime."))
     return period
@@ -86,7 +86,7 @@ def downtime(request: HttpRequest) -> HttpResponse:
 def _dashboard(
     request: HttpRequest, *, pack_form: forms.Form | None = None, declare_form: forms.Form | None = None
 ) -> dict[str, Any]:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     plan, sites = services.downtime_plan(), visible_sites(actor=actor)
     packs = list(lists.packs(actor=actor)[:PACKS_SHOWN])
     periods = lists.periods(actor=actor)
@@ -137,7 +137,7 @@ def pack_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _pack_page(request: HttpRequest, pack: DowntimePack, form: forms.Form | None) -> dict[str, Any]:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     rows = list(lists.forms(actor=actor).filter(pack=pack))
     first = next((row.number for row in rows if row.is_open), 1)
     return {
@@ -256,7 +256,7 @@ def period_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _period_page(request: HttpRequest, period: DowntimePeriod, end_form: forms.Form | None) -> dict[str, Any]:
     """Who may not see patients sees numbers, and not what a scanner called them."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     found = lists.closing_list(period)
     packs = lists.packs(actor=actor).filter(printed_count__gt=0)
     entered = lists.forms(actor=actor).filter(period=period, status=FormStatus.ENTERED).order_by("-entered_at")
@@ -279,17 +279,17 @@ def _period_page(request: HttpRequest, period: DowntimePeriod, end_form: forms.F
 def _end(request: HttpRequest, period: DowntimePeriod) -> str:
     form = EndForm(request.POST)
     moment = form.cleaned_data["ended_at"] if form.is_valid() else None
-    services.end_downtime(period, ended_at=moment, actor=request.actor)  # type: ignore[attr-defined]
+    services.end_downtime(period, ended_at=moment, actor=request.actor)
     return _("It works again. Now enter what was written.")
 
 
 def _resume(request: HttpRequest, period: DowntimePeriod) -> str:
-    services.resume_downtime(period, actor=request.actor)  # type: ignore[attr-defined]
+    services.resume_downtime(period, actor=request.actor)
     return _("The downtime goes on.")
 
 
 def _close(request: HttpRequest, period: DowntimePeriod) -> str:
-    services.close_downtime(period, actor=request.actor)  # type: ignore[attr-defined]
+    services.close_downtime(period, actor=request.actor)
     return _("The downtime is closed: every form is accounted for.")
 
 
@@ -298,7 +298,7 @@ def _issue(request: HttpRequest, period: DowntimePeriod) -> str:
     if wanted is None:
         raise NotKnown(_("There is no such pack."), todo=_("Choose a pack from the list."))
     pack = pack_or_404(request, wanted)
-    services.issue_downtime_pack(period, pack=pack, actor=request.actor)  # type: ignore[attr-defined]
+    services.issue_downtime_pack(period, pack=pack, actor=request.actor)
     return _("The forms of this pack are now to come back.")
 
 

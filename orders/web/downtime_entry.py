@@ -39,7 +39,7 @@ class Typed:
 
     def __init__(self, request: HttpRequest, form: DowntimeForm) -> None:
         self.request, self.form = request, form
-        self.actor = request.actor  # type: ignore[attr-defined]
+        self.actor = request.actor
         self.is_post = request.method == "POST"
         post = request.POST
         self.wants_to_save = self.is_post and "save" in post
@@ -227,7 +227,7 @@ def _over(request: HttpRequest, form: DowntimeForm, times: TimesForm | None = No
     """What became of it; the exam only for who may see it."""
     exam = None
     if form.procedure is not None:
-        exam = selectors.procedures(actor=request.actor).filter(pk=form.procedure_id).first()  # type: ignore[attr-defined]
-        record_read(request.actor, perms.ENTER_DOWNTIME, entity=form)  # type: ignore[attr-defined]
+        exam = selectors.procedures(actor=request.actor).filter(pk=form.procedure_id).first()
+        record_read(request.actor, perms.ENTER_DOWNTIME, entity=form)
     context = {"nav": "downtime", "form": form, "exam": exam, "times": times or TimesForm(sheet=form)}
     return render(request, "orders/downtime_form_over.html", context, status=422 if times is not None else 200)

@@ -51,9 +51,9 @@ class PackForm(forms.Form):
 
     def __init__(self, *args: Any, plan: DowntimePlan, sites: Any, **kwargs: Any) -> None:
         super().__init__(*args, initial={"count": plan.forms_per_pack, "language": plan.language}, **kwargs)
-        self.fields["site"].queryset = sites  # type: ignore[attr-defined]
+        self.fields["site"].queryset = sites
         rooms = department().room_names(None)
-        self.fields["room"].choices = [("", _("All rooms")), *((name, name) for name in rooms)]  # type: ignore[attr-defined]
+        self.fields["room"].choices = [("", _("All rooms")), *((name, name) for name in rooms)]
 
 
 class DeclareForm(forms.Form):
@@ -72,9 +72,9 @@ class DeclareForm(forms.Form):
 
     def __init__(self, *args: Any, packs: Any, sites: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["packs"].queryset = packs  # type: ignore[attr-defined]
-        self.fields["packs"].label_from_instance = pack_words  # type: ignore[attr-defined]
-        self.fields["site"].queryset = sites  # type: ignore[attr-defined]
+        self.fields["packs"].queryset = packs
+        self.fields["packs"].label_from_instance = pack_words
+        self.fields["site"].queryset = sites
 
 
 def pack_words(pack: DowntimePack) -> str:
@@ -168,8 +168,8 @@ class SheetForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["requester"].queryset = Practitioner.objects.filter(is_active=True)  # type: ignore[attr-defined]
-        self.fields["station"].choices = [("", _("Not said")), *department().stations()]  # type: ignore[attr-defined]
+        self.fields["requester"].queryset = Practitioner.objects.filter(is_active=True)
+        self.fields["station"].choices = [("", _("Not said")), *department().stations()]
 
     def entry(self, code: str) -> PaperEntry:
         """The cleaned sheet; a time that is earlier than the one before it was after midnight."""

@@ -88,10 +88,10 @@ class OrderForm(forms.Form):
         super().__init__(*args, **kwargs)
         people = Practitioner.objects.filter(is_active=True)
         for name in ("requester", "copies_to"):
-            self.fields[name].queryset = people  # type: ignore[attr-defined]
+            self.fields[name].queryset = people
         self.fields["copies_to"].widget.attrs["size"] = "3"
         sites = Site.objects.filter(is_active=True)
-        self.fields["site"].queryset = sites  # type: ignore[attr-defined]
+        self.fields["site"].queryset = sites
 
 
 class OrderChangeForm(OrderForm):

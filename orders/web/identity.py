@@ -110,7 +110,7 @@ def _others(patient: Patient, found: list[services.Candidate]) -> list[services.
 def _record_anyway(request: HttpRequest, patient: Patient, alike: list[services.Candidate]) -> None:
     if alike:
         detail = {"candidates": [str(row.patient.uuid) for row in alike], "scores": [row.score for row in alike]}
-        record(request.actor, "orders.identify_anyway", Action.UPDATE, entity=patient, detail=detail)  # type: ignore[attr-defined]
+        record(request.actor, "orders.identify_anyway", Action.UPDATE, entity=patient, detail=detail)
 
 
 # --- two records, one person
@@ -121,7 +121,7 @@ def _other(request: HttpRequest, form: MergeForm) -> Patient | None:
         return None
     form.is_valid()
     uuid = form.cleaned_data.get("loser")
-    rows = selectors.patients(actor=request.actor)  # type: ignore[attr-defined]
+    rows = selectors.patients(actor=request.actor)
     other = rows.filter(uuid=uuid).first() if uuid else None
     if other is None:
         raise NotKnown(_("There is no such patient."))
@@ -180,7 +180,7 @@ def _suggested(request: HttpRequest, patient: Patient) -> list[services.Candidat
 
 
 def _decide(request: HttpRequest, stays: Patient, goes: Patient, reason: str) -> HttpResponse:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     if "link" in request.POST:
         services.link_patients(patient=stays, other=goes, reason=reason, actor=actor)
         messages.success(request, _("The two records are linked; both stay in use."))
@@ -191,7 +191,7 @@ def _decide(request: HttpRequest, stays: Patient, goes: Patient, reason: str) ->
 
 
 def merge_or_404(request: HttpRequest, uuid: UUID) -> PatientMerge:
-    merge = selectors.merges(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    merge = selectors.merges(actor=request.actor).filter(uuid=uuid).first()
     if merge is None:
         raise NotKnown(_("There is no such merge."))
     return merge
@@ -212,7 +212,7 @@ def _merge_page(request: HttpRequest, merge: PatientMerge, *, status: int = 200,
         for row in rows
     ]
     orders = Order.objects.filter(pk__in=merge.moved.get("orders.order", [])).prefetch_related("procedures")
-    record_read(request.actor, perms.MERGE_PATIENTS, entity=merge, patients=[merge.survivor.uuid, merge.loser.uuid])  # type: ignore[attr-defined]
+    record_read(request.actor, perms.MERGE_PATIENTS, entity=merge, patients=[merge.survivor.uuid, merge.loser.uuid])
     context = {
         "nav": "patients",
         "merge": merge,
@@ -276,7 +276,7 @@ def merge_give(request: HttpRequest, uuid: UUID) -> HttpResponse:
     merge = merge_or_404(request, uuid)
     later = selectors.rows_after_merge(merge)
     form = GiveForm(request.POST, auto_id="give_%s")
-    form.fields["rows"].choices = [  # type: ignore[attr-defined]
+    form.fields["rows"].choices = [
         (key := f"{KINDS[kind][0]}:{row.uuid}", key) for kind, rows in later.items() for row in rows
     ]
     if not form.is_valid():

@@ -78,13 +78,13 @@ def _filters(request: HttpRequest) -> dict[str, Any]:
     return {
         "modalities": Modality.choices,
         "priorities": Priority.choices,
-        "sites": [(site.code, site.name) for site in visible_sites(actor=request.actor)],  # type: ignore[attr-defined]
+        "sites": [(site.code, site.name) for site in visible_sites(actor=request.actor)],
     }
 
 
 def _about(request: HttpRequest, row: RequestedProcedure) -> dict[str, Any]:
     """What a decision needs to know: the question, similar exams, papers, what was asked before."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     similar: list[RequestedProcedure] = []
     if row.catalogue is not None:
         found = selectors.similar_exams(row.order.patient, row.catalogue, actor=actor)
@@ -106,13 +106,13 @@ def _about(request: HttpRequest, row: RequestedProcedure) -> dict[str, Any]:
 def _record(request: HttpRequest, code: str, shown: Page) -> None:
     rows = list(shown.object_list)
     patients = sorted({row.audit_patient for row in rows})
-    record_read(request.actor, code, patients=patients, detail={"rows": len(rows)})  # type: ignore[attr-defined]
+    record_read(request.actor, code, patients=patients, detail={"rows": len(rows)})
 
 
 @never_cache
 @page((perms.VET_PROCEDURE, perms.HOLD_PROCEDURE))
 def vetting(request: HttpRequest) -> HttpResponse:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     view = next((key for key, __ in VIEWS if key == request.GET.get("view")), "waiting")
     rows = queues.of_view(_narrowed(queues.vetting_queue(actor=actor), request), view)
     shown, chosen = _shown(rows, request)
@@ -141,7 +141,7 @@ def vetting(request: HttpRequest) -> HttpResponse:
 @page(perms.VET_PROCEDURE)
 def accept_several(request: HttpRequest) -> HttpResponse:
     """Accept what is ticked; what cannot be accepted stays, and its number and reason are said."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     wanted = request.POST.getlist("procedure")[:PER_PAGE]
     if not wanted:
         raise InvalidData(_("Nothing is ticked."), todo=_("Tick the requests that are accepted together."))
@@ -168,7 +168,7 @@ def _uuids(values: list[str]) -> list[str]:
 @page(perms.VET_PROCEDURE)
 def protocols(request: HttpRequest) -> HttpResponse:
     """How each accepted exam is to be done: as last time, as usual here, or in one's own words."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     shown, chosen = _shown(_narrowed(queues.protocol_queue(actor=actor), request), request)
     _record(request, perms.VET_PROCEDURE, shown)
     context: dict[str, Any] = {

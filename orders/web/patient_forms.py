@@ -38,7 +38,7 @@ class BirthDateField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return typed_form(value) if isinstance(value, date) else value
 
-    def clean(self, value: Any) -> date | None:  # type: ignore[override]
+    def clean(self, value: Any) -> date | None:
         words = super().clean(value)
         self.is_estimated = False
         if not words:
@@ -58,7 +58,7 @@ class WithBirthDate(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if self.fields["birth_date"].is_estimated and "birth_date" in cleaned:  # type: ignore[attr-defined]
+        if self.fields["birth_date"].is_estimated and "birth_date" in cleaned:
             cleaned["birth_date_is_estimated"] = True
         return cleaned
 
@@ -108,7 +108,7 @@ class PatientForm(WithBirthDate):
             self.fields[name].widget.attrs["autocomplete"] = "off"
         spoken = self.initial.get("language") or ""
         if spoken and spoken not in dict(LANGUAGES):  # a code that another system sent
-            self.fields["language"].choices = [*LANGUAGES, (spoken, spoken)]  # type: ignore[attr-defined]
+            self.fields["language"].choices = [*LANGUAGES, (spoken, spoken)]
 
 
 class WithPaper(forms.Form):
@@ -126,7 +126,7 @@ class WithPaper(forms.Form):
         super().__init__(*args, **kwargs)
         self._issuers = {f"i{row.pk}": row for row in IdentifierIssuer.objects.filter(is_active=True)}
         known = [(key, f"{row} · {row.example}" if row.example else str(row)) for key, row in self._issuers.items()]
-        self.fields["paper"].choices = [*known, *IDENTITY_PAPERS]  # type: ignore[attr-defined]
+        self.fields["paper"].choices = [*known, *IDENTITY_PAPERS]
 
     def identifiers(self) -> list[dict[str, str]]:
         data = self.cleaned_data

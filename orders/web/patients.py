@@ -165,7 +165,7 @@ class Typed:
 
     def alike(self, request: HttpRequest, *, least: float) -> list[Candidate]:
         found = services.find_duplicates(
-            actor=request.actor,  # type: ignore[attr-defined]
+            actor=request.actor,
             family_name=self.family_name,
             given_name=self.given_name,
             birth_date=self.born,
@@ -219,7 +219,7 @@ def patient_create(request: HttpRequest) -> HttpResponse:
 
 
 def _register(request: HttpRequest, form: RegisterForm, alike: list[Candidate]) -> str:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     patient = services.register_patient(**form.service_fields(), actor=actor)
     for kind, text in form.alerts():
         services.add_alert(patient, kind=kind, text=text, actor=actor)

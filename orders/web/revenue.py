@@ -25,7 +25,7 @@ from ris.core.errors import NotKnown
 @page(perms.VIEW_REVENUE)
 def revenue(request: HttpRequest) -> HttpResponse:
     wanted = figures.asked(request.GET)
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     found = figures.revenue(actor=actor, **wanted)
     record(actor, perms.VIEW_REVENUE, Action.READ, detail=wanted)
     methods = dict(PaymentMethod.choices)
@@ -55,7 +55,7 @@ def revenue_export(request: HttpRequest, kind: str) -> HttpResponse:
     if kind not in ("csv", "xlsx"):
         raise NotKnown(_("There is no such file."), todo=_("Ask for csv or xlsx."))
     wanted = figures.asked(request.GET)
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     found = figures.revenue(actor=actor, **wanted)
     heads, rows = figures.heads(found), list(figures.table(found))
     record(actor, perms.VIEW_REVENUE, Action.READ, detail={**wanted, "export": kind, "rows": len(rows)})

@@ -46,7 +46,7 @@ class Restricted(Exception):
 
 def patient_or_404(request: HttpRequest, uuid: UUID) -> Patient:
     """Raises Restricted when break-glass would open it, NotKnown otherwise."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     patient = selectors.all_patients(actor=actor).filter(uuid=uuid).first()
     if patient is not None:
         return patient
@@ -59,7 +59,7 @@ def patient_or_404(request: HttpRequest, uuid: UUID) -> Patient:
 def restricted_page(request: HttpRequest, patient: Patient) -> HttpResponse:
     """Says that the record is restricted and offers the emergency access; names nobody."""
     refusal = NotPermitted("restricted")
-    refused(request.actor, "orders.view_patient", Action.READ, refusal, entity=patient)  # type: ignore[attr-defined]
+    refused(request.actor, "orders.view_patient", Action.READ, refusal, entity=patient)
     return render(request, "orders/restricted.html", {"patient_uuid": patient.uuid, "nav": "patients"}, status=403)
 
 
@@ -100,7 +100,7 @@ def once(request: HttpRequest, route: str, work: Callable[[], str]) -> HttpRespo
     key = request.POST.get("once", "")[:64]
     if not key:
         return HttpResponseRedirect(work())
-    principal = str(request.user.uuid)  # type: ignore[union-attr]
+    principal = str(request.user.uuid)
     with transaction.atomic():
         record, is_new = IdempotencyRecord.objects.get_or_create(
             principal=principal, route=f"page:{route}"[:300], key=key, defaults={"body_hash": ""}
@@ -114,7 +114,7 @@ def once(request: HttpRequest, route: str, work: Callable[[], str]) -> HttpRespo
 def answered(request: HttpRequest, route: str) -> HttpResponse | None:
     """Where a form that was sent before has led, if it has."""
     record = IdempotencyRecord.objects.filter(
-        principal=str(request.user.uuid),  # type: ignore[union-attr]
+        principal=str(request.user.uuid),
         route=f"page:{route}"[:300],
         key=request.POST.get("once", "")[:64],
     ).first()

@@ -28,7 +28,7 @@ class RoundForm(forms.Form):
             for person in User.objects.filter(is_active=True, is_service=False).prefetch_related("roles")
             if person.may(perms.SCORE_CASE)
         ]
-        self.fields["reviewers"].queryset = User.objects.filter(pk__in=able)  # type: ignore[attr-defined]
+        self.fields["reviewers"].queryset = User.objects.filter(pk__in=able)
 
 
 class ScoreForm(forms.Form):

@@ -86,7 +86,7 @@ class ReadingFilter:
             "due": _one(query, "due", ("over",)),
             "sort": _one(query, "sort", SORTS) or "due",
         }
-        return cls(**several, **one)  # type: ignore[arg-type]
+        return cls(**several, **one)
 
     def as_query(self) -> dict[str, Any]:
         """What differs from everything, for a link or a saved list."""

@@ -146,7 +146,7 @@ def _plan(
     publish(event, actor=actor)
     if recipient.channel == DeliveryChannel.INBOX and _can_acknowledge(recipient.practitioner):
         tell(
-            [recipient.practitioner.user],  # type: ignore[union-attr]
+            [recipient.practitioner.user],
             "reporting.report_changed" if saw_earlier else "reporting.report_ready",
             url=f"/results/{line.uuid}/",
             subject=str(line.uuid),

@@ -38,8 +38,8 @@ def _rows(request: ActorRequest, filters: ReadingFilter) -> tuple[Paginator, obj
 
 
 def _note_read(request: ActorRequest, shown: object) -> None:
-    patients = sorted({row.order.patient.uuid for row in shown})  # type: ignore[attr-defined]
-    record_read(request.actor, perms.VIEW_READING_LIST, patients=patients, detail={"rows": len(shown)})  # type: ignore[arg-type]
+    patients = sorted({row.order.patient.uuid for row in shown})
+    record_read(request.actor, perms.VIEW_READING_LIST, patients=patients, detail={"rows": len(shown)})
 
 
 @require_GET
@@ -51,7 +51,7 @@ def reading_list(request: ActorRequest) -> HttpResponse:
     entries = selectors.list_counts(selectors.saved_lists(actor=request.actor), actor=request.actor)
     current = next((entry for entry, _n in entries if entry.filters == filters), None)
     over = next(number for entry, number in entries if entry.key == "over")
-    total = shown.paginator.count  # type: ignore[attr-defined]
+    total = shown.paginator.count
     context = {
         "nav": "reading",
         "page": shown,
@@ -113,7 +113,7 @@ def _uuid(value: str) -> UUID:
 
 
 def _go_to(report: object) -> HttpResponseRedirect:
-    return HttpResponseRedirect(reverse("report_edit", args=[report.uuid]))  # type: ignore[attr-defined]
+    return HttpResponseRedirect(reverse("report_edit", args=[report.uuid]))
 
 
 @require_POST

@@ -129,16 +129,16 @@ class RightsMixin:
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         model = db_field.remote_field.model
         kwargs.setdefault("queryset", visible(model, actor_of(request)))
-        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
-            kwargs.setdefault("widget", Picker(db_field, self.admin_site, using=kwargs.get("using")))  # type: ignore[attr-defined]
-        field = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", Picker(db_field, self.admin_site, using=kwargs.get("using")))
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if field is not None and hasattr(model, "picker_text"):
             field.label_from_instance = lambda row: row.picker_text
         return field
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs.setdefault("queryset", visible(db_field.remote_field.model, actor_of(request)))
-        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
 class FacilityInline(RightsMixin, admin.TabularInline):
@@ -207,7 +207,7 @@ class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
             response = super().changeform_view(request, object_id, form_url, extra_context)
         except DomainError as refusal:
             flush_refusals()
-            request.refusal = refusal  # type: ignore[attr-defined]
+            request.refusal = refusal
             response = super().changeform_view(request, object_id, form_url, extra_context)
             response.status_code = refusal.http_status
             return response
@@ -224,7 +224,7 @@ class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
         if refusal is None:
             return base
 
-        class RefusedForm(base):  # type: ignore[misc, valid-type]
+        class RefusedForm(base):  # type: ignore[valid-type]
             def is_valid(self) -> bool:
                 super().is_valid()
                 self.add_error(None, sentences(refusal))
@@ -238,7 +238,7 @@ class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
         if service is not None:
             saved = service(obj, form.cleaned_data, actor) if change else service(form.cleaned_data, actor)
             obj.__dict__.update(saved.__dict__)
-            request.saved_by_service = True  # type: ignore[attr-defined]
+            request.saved_by_service = True
             return
         code = self.change_code if change else self.add_code
         actor.require(code)
@@ -349,13 +349,13 @@ class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
         token = request.GET.get(TOKEN_VAR)
         if token is None:
             return
-        request.original_query = request.GET  # type: ignore[attr-defined]
+        request.original_query = request.GET
         query = request.GET.copy()
         del query[TOKEN_VAR]
         words = request.session.get("searches", {}).get(token)
         if words:
             query[SEARCH_VAR] = words
-            request.search_token = token  # type: ignore[attr-defined]
+            request.search_token = token
         request.GET = query
 
 
@@ -409,8 +409,8 @@ def service_action(
         return None
 
     action.__name__ = f"do_{getattr(service, '__name__', 'service')}" + "".join(f"_{value}" for value in fixed.values())
-    action.short_description = label  # type: ignore[attr-defined]
-    action.permission_code = permission or getattr(service, "permission", "")  # type: ignore[attr-defined]
+    action.short_description = label
+    action.permission_code = permission or getattr(service, "permission", "")
     return action
 
 

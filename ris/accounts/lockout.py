@@ -70,7 +70,7 @@ def is_resting(request: HttpRequest, username: str) -> bool:
 
 def count_failure_later(request: HttpRequest, username: str) -> None:
     """Count it when the response is made: the request's own transaction may be rolled back."""
-    request.failures_to_count = [*getattr(request, "failures_to_count", ()), username]  # type: ignore[attr-defined]
+    request.failures_to_count = [*getattr(request, "failures_to_count", ()), username]
 
 
 def count_failures_now(request: HttpRequest) -> None:

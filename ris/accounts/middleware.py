@@ -52,13 +52,13 @@ class SessionLockMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.session_is_locked = False  # type: ignore[attr-defined]
+        request.session_is_locked = False
         if "Authorization" in request.headers or not request.user.is_authenticated:
             return self.get_response(request)
-        request.idle_minutes = selectors.facility_settings().idle_minutes  # type: ignore[attr-defined]
+        request.idle_minutes = selectors.facility_settings().idle_minutes
         self._look_at_the_clock(request)
         if request.session.get("locked") and not request.path.startswith(OPEN_WHEN_LOCKED):
-            request.session_is_locked = True  # type: ignore[attr-defined]
+            request.session_is_locked = True
             if not request.path.startswith(("/api/", "/fhir/", "/dicomweb/", "/gateway/")):
                 return self._locked(request)
         return self.get_response(request)
@@ -67,7 +67,7 @@ class SessionLockMiddleware:
     def _look_at_the_clock(request: HttpRequest) -> None:
         now, session = time.time(), request.session
         seen = session.get("seen_at", now)
-        idle_minutes = request.idle_minutes  # type: ignore[attr-defined]
+        idle_minutes = request.idle_minutes
         if idle_minutes and now - seen > idle_minutes * 60 + GRACE:
             if not session.get("locked"):
                 session["locked"] = True

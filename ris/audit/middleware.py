@@ -25,7 +25,7 @@ class AuditMiddleware:
         value = given if GIVEN.fullmatch(given) else uuid.uuid4().hex
         token = correlation_id.set(value)
         structlog.contextvars.bind_contextvars(correlation_id=value)
-        request.correlation_id = value  # type: ignore[attr-defined]
+        request.correlation_id = value
         try:
             response = self.get_response(request)
             response["X-Correlation-ID"] = value

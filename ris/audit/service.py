@@ -36,7 +36,7 @@ def service(code: str, *, action: Action = Action.UPDATE) -> Callable[[Callable[
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            actor: Actor = kwargs["actor"]  # type: ignore[assignment]
+            actor: Actor = kwargs["actor"]
             token = _depth.set(_depth.get() + 1)
             try:
                 with transaction.atomic():
@@ -51,7 +51,7 @@ def service(code: str, *, action: Action = Action.UPDATE) -> Callable[[Callable[
             finally:
                 _depth.reset(token)
 
-        wrapper.permission = code  # type: ignore[attr-defined]
+        wrapper.permission = code
         return wrapper
 
     return decorate

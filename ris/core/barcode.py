@@ -33,7 +33,7 @@ def code128_values(text: str) -> list[int]:
     in_c = False
     place = 0
     while place < len(text):
-        digits = len(re.match(r"\d*", text[place:]).group())  # type: ignore[union-attr]
+        digits = len(re.match(r"\d*", text[place:]).group())
         at_an_end = place == 0 or place + digits == len(text)
         if not in_c and (digits >= 6 or (at_an_end and digits >= 4)):
             if digits % 2:  # an odd digit is told in set B first

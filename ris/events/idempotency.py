@@ -28,7 +28,7 @@ class IdempotencyMixin:
     """For DRF views: wraps the handler of a write that carries the header."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        super().initial(request, *args, **kwargs)
         key = request.headers.get("Idempotency-Key")
         if key and request.method in WRITES:
             name = request.method.lower()

@@ -73,7 +73,7 @@ class FacilityMiddleware:
             return HttpResponse(
                 _("No facility is known by this address.") + "\n", status=404, content_type="text/plain; charset=utf-8"
             )
-        request.facility = request.tenant = facility  # type: ignore[attr-defined]
+        request.facility = request.tenant = facility
         connection.set_tenant(facility)
         structlog.contextvars.bind_contextvars(facility=facility.schema_name)
         with timezone.override(facility.zone):
@@ -99,7 +99,7 @@ class FacilityLocaleMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         language = self.language_of(request)
-        request.LANGUAGE_CODE = language  # type: ignore[attr-defined]
+        request.LANGUAGE_CODE = language
         with translation.override(language):
             response = self.get_response(request)
         response.headers.setdefault("Content-Language", language)
@@ -114,7 +114,7 @@ class FacilityLocaleMiddleware:
             asked = part.split(";")[0].strip().lower().split("-")[0]
             if asked in known and asked != "en":
                 return asked
-        return request.facility.language  # type: ignore[attr-defined]
+        return request.facility.language
 
 
 class TextCompressionMiddleware(GZipMiddleware):

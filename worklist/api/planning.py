@@ -271,7 +271,7 @@ class SlotViewSet(FacilityViewSet):
     serializer_class = shapes.SearchResultSerializer
     serializer_classes = {"search": shapes.SlotSearchSerializer, "chain": shapes.ChainQuerySerializer}
     permission_codes = {"search": perms.VIEW_SCHEDULE, "chain": perms.VIEW_SCHEDULE}
-    pagination_class = None  # type: ignore[assignment]
+    pagination_class = None
 
     @extend_schema(
         request=shapes.SlotSearchSerializer,

@@ -100,7 +100,7 @@ class ShiftCreateSerializer(serializers.Serializer):
 
 
 class ShiftChangeSerializer(ShiftCreateSerializer):
-    technologist = None  # type: ignore[assignment]
+    technologist = None
 
 
 @extend_schema_serializer(component_name="PlanningReason")

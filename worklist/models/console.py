@@ -52,11 +52,11 @@ class OfExam(Recorded):
 
     @property
     def accession_number(self) -> str:
-        return self.procedure.accession_number  # type: ignore[attr-defined]
+        return self.procedure.accession_number
 
     @property
     def audit_patient(self):
-        return self.procedure.audit_patient  # type: ignore[attr-defined]
+        return self.procedure.audit_patient
 
 
 class Exposure(OfExam):

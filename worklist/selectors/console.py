@@ -89,7 +89,7 @@ def console_list(*, tab: str, day: Any, room: str = "", modality: str = "", acto
     keys = RequestedProcedure.objects.filter(condition).values("pk")
     rows = list(exams(actor=actor).filter(pk__in=keys)[:LIST_AT_MOST])
     for row in rows:
-        row.step = next(iter(row.steps.all()), None)  # type: ignore[attr-defined]
+        row.step = next(iter(row.steps.all()), None)
     return in_list_order(rows)
 
 

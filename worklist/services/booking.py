@@ -175,7 +175,7 @@ def book_appointment(
     schedule_procedure(procedure, actor)
     offer(step, actor)
     _tell_booked(reservation, actor)
-    reservation.warnings = booking_warnings(reservation)  # type: ignore[attr-defined]
+    reservation.warnings = booking_warnings(reservation)
     return reservation
 
 
@@ -272,7 +272,7 @@ def reschedule_appointment(
         step.appointment = reservation
         rendering.save_step(step, actor, "Moved with its appointment")
     _tell_booked(reservation, actor)
-    reservation.warnings = booking_warnings(reservation)  # type: ignore[attr-defined]
+    reservation.warnings = booking_warnings(reservation)
     return reservation
 
 

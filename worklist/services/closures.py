@@ -102,7 +102,7 @@ def close_time(
         raise InvalidData(words, errors={"site": words})
     closure = Closure(room=room, site=site, kind=kind, starts_at=starts_at, ends_at=ends_at, reason=reason[:200])
     closure.save_as(actor, f"Closed: {reason}")
-    closure.affected = affected_by(closure).count()  # type: ignore[attr-defined]
+    closure.affected = affected_by(closure).count()
     return closure
 
 

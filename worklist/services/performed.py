@@ -99,12 +99,12 @@ def _locked_with_procedures(found: list[ScheduledProcedureStep]) -> list[Schedul
 
 def _insert(step: PerformedProcedureStep, scheduled: list[ScheduledProcedureStep], actor: Actor) -> None:
     """The row and its links, with one row of history that knows both. Raises AlreadyExists."""
-    step.skip_history_when_saving = True  # type: ignore[attr-defined]
+    step.skip_history_when_saving = True
     try:
         step.save()
     except IntegrityError:
         raise _already_there() from None
-    del step.skip_history_when_saving  # type: ignore[attr-defined]
+    del step.skip_history_when_saving
     _link_rows(step, scheduled)
     step.write_history("+", actor, "Started by the modality")
 

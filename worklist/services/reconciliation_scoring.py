@@ -139,7 +139,7 @@ def name_likeness(sent: str, patient: Patient) -> float:
     shorter, longer = sorted((list(dict.fromkeys(words)), list(dict.fromkeys(own))), key=len)
     found = 0.0
     for word in sorted(shorter, key=len, reverse=True):
-        best = max(longer, key=lambda other, word=word: word_likeness(word, other), default="")  # type: ignore[misc]
+        best = max(longer, key=lambda other, word=word: word_likeness(word, other), default="")
         if best:
             found += word_likeness(word, best)
             longer = [other for other in longer if other != best]

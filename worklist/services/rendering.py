@@ -146,7 +146,7 @@ def _order_keys(item: Dataset, order: Order) -> None:
     item.PlacerOrderNumberImagingServiceRequest = lo(order.placer_order_number)
     item.FillerOrderNumberImagingServiceRequest = lo(order.filler_order_number)
     item.PatientTransportArrangements = lo(order.transport)
-    item.RequestedProcedurePriority = PRIORITIES.get(order.priority, "ROUTINE")  # type: ignore[call-overload]
+    item.RequestedProcedurePriority = PRIORITIES.get(order.priority, "ROUTINE")
     item.ReasonForTheRequestedProcedure = lo(order.indication)
     item.IssueDateOfImagingServiceRequest = f"{timezone.localtime(order.ordered_at):%Y%m%d}"
 

@@ -56,7 +56,7 @@ def plan_shift(
     if not technologist.is_active or technologist.is_service:
         raise InvalidData(_("That person does not work here any more."), errors={"technologist": _("Not active.")})
     shift.save_as(actor, "Planned")
-    shift.warnings = shift_warnings(shift)  # type: ignore[attr-defined]
+    shift.warnings = shift_warnings(shift)
     return shift
 
 
@@ -84,7 +84,7 @@ def change_shift(
         shift.note if note is None else note,
     )
     shift.save_as(actor, "Changed")
-    shift.warnings = shift_warnings(shift)  # type: ignore[attr-defined]
+    shift.warnings = shift_warnings(shift)
     return shift
 
 

@@ -67,8 +67,8 @@ def raise_exception(kind: str, *, actor: Actor, **fields) -> ExceptionItem:
 
 def sign(row: models.Model, actor: Actor, reason: str) -> None:
     """Save a row that has history but no version."""
-    row._history_user = actor.user  # type: ignore[attr-defined]
-    row._change_reason = signed(reason, actor)  # type: ignore[attr-defined]
+    row._history_user = actor.user
+    row._change_reason = signed(reason, actor)
     row.save()
 
 

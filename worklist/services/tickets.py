@@ -133,7 +133,7 @@ def open_display(*, name: str, rooms: Iterable[Room] = (), language: str = "", a
     display = WaitingRoomDisplay(name=name, language=language, digest=digest(token))
     display.save_as(actor, "Opened")
     display.rooms.set(rooms)
-    display.token = token  # type: ignore[attr-defined]
+    display.token = token
     return display
 
 
@@ -144,7 +144,7 @@ def renew_display(display: WaitingRoomDisplay, *, actor: Actor) -> WaitingRoomDi
     token = new_token()
     display.digest, display.revoked_at = digest(token), None
     display.save_as(actor, "New link")
-    display.token = token  # type: ignore[attr-defined]
+    display.token = token
     return display
 
 

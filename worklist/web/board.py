@@ -31,13 +31,13 @@ from worklist.web.forms import add_refusal
 
 @page(perms.VIEW_SCHEDULE)
 def waiting_room(request: HttpRequest) -> HttpResponse:
-    shown = board(actor=request.actor)  # type: ignore[attr-defined]
+    shown = board(actor=request.actor)
     return _screen(request, shown, reverse("waiting_room_rows"))
 
 
 @page(perms.VIEW_SCHEDULE)
 def waiting_room_rows(request: HttpRequest) -> HttpResponse:
-    return _rows(request, board(actor=request.actor))  # type: ignore[attr-defined]
+    return _rows(request, board(actor=request.actor))
 
 
 def display(request: HttpRequest, token: str) -> HttpResponse:
@@ -61,7 +61,7 @@ def _display(token: str) -> WaitingRoomDisplay:
 
 
 def _screen(request: HttpRequest, shown: Board, poll: str, known: WaitingRoomDisplay | None = None) -> HttpResponse:
-    may_manage = known is None and request.user.may(perms.MANAGE_ROOMS)  # type: ignore[union-attr]
+    may_manage = known is None and request.user.may(perms.MANAGE_ROOMS)
     context = {"board": shown, "poll": poll, "display": known, "may_manage": may_manage}
     response = render(request, "worklist/board.html", context)
     response["Cache-Control"] = "no-store"
@@ -99,14 +99,14 @@ class DisplayForm(forms.Form):
     def __init__(self, *args: Any, rooms: Any = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.rooms_by_code = {row.code: row for row in rooms}
-        self.fields["rooms"].choices = [(row.code, row.name) for row in rooms]  # type: ignore[attr-defined]
+        self.fields["rooms"].choices = [(row.code, row.name) for row in rooms]
 
 
 @never_cache
 @page(perms.MANAGE_ROOMS)
 def displays(request: HttpRequest) -> HttpResponse:
     """Every display with its rooms; a new one shows its link once, on the page that made it."""
-    rooms = list(selectors.rooms(actor=request.actor).filter(is_active=True))  # type: ignore[attr-defined]
+    rooms = list(selectors.rooms(actor=request.actor).filter(is_active=True))
     form = DisplayForm(request.POST or None, rooms=rooms)
     link, refusal, status = "", None, 200
     if request.method == "POST":
@@ -119,7 +119,7 @@ def displays(request: HttpRequest) -> HttpResponse:
                     name=data["name"],
                     rooms=chosen,
                     language=data["language"],
-                    actor=request.actor,  # type: ignore[attr-defined]
+                    actor=request.actor,
                 )
                 link, status, form = _link(request, made), 200, DisplayForm(rooms=rooms)
             except DomainError as caught:
@@ -137,7 +137,7 @@ def _displays_page(
 
 
 def _link(request: HttpRequest, made: WaitingRoomDisplay) -> str:
-    return request.build_absolute_uri(reverse("waiting_room_display", args=[made.token]))  # type: ignore[attr-defined]
+    return request.build_absolute_uri(reverse("waiting_room_display", args=[made.token]))
 
 
 @require_POST
@@ -149,9 +149,9 @@ def display_change(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
     if row is None or verb not in ("renew", "close"):
         raise NotKnown(_("There is no such display."))
     if verb == "renew":
-        renewed = services.renew_display(row, actor=request.actor)  # type: ignore[attr-defined]
-        rooms = list(selectors.rooms(actor=request.actor).filter(is_active=True))  # type: ignore[attr-defined]
+        renewed = services.renew_display(row, actor=request.actor)
+        rooms = list(selectors.rooms(actor=request.actor).filter(is_active=True))
         return _displays_page(request, DisplayForm(rooms=rooms), link=_link(request, renewed))
-    services.close_display(row, actor=request.actor)  # type: ignore[attr-defined]
+    services.close_display(row, actor=request.actor)
     messages.success(request, _("%(name)s shows nothing any more.") % {"name": row.name})
     return HttpResponseRedirect(reverse("waiting_room_displays"))

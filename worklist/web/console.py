@@ -32,7 +32,7 @@ ROUND = "round"
 
 
 def exam_or_404(request: HttpRequest, uuid: UUID) -> RequestedProcedure:
-    row = exams(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = exams(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such exam."), todo=_("Choose it from the list."))
     return row
@@ -40,7 +40,7 @@ def exam_or_404(request: HttpRequest, uuid: UUID) -> RequestedProcedure:
 
 def _room(request: HttpRequest) -> tuple[Room | None, list[Room]]:
     """The room comes from the address, or is the one of last time; and all that have a station."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     rooms = [row for row in selectors.rooms(actor=actor).filter(is_active=True) if row.stations.all()]
     asked = request.GET.get("room", request.session.get("console_room", ""))
     room = next((row for row in rooms if row.code == asked), None)
@@ -50,7 +50,7 @@ def _room(request: HttpRequest) -> tuple[Room | None, list[Room]]:
 
 
 def _shared(request: HttpRequest) -> dict[str, Any]:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     room, rooms = _room(request)
     return {
         "nav": "console",
@@ -63,7 +63,7 @@ def _shared(request: HttpRequest) -> dict[str, Any]:
 
 def _list_context(request: HttpRequest) -> dict[str, Any]:
     """The list at the left of an exam."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     shared = _shared(request)
     code = shared["room"].code if shared["room"] else ""
     tab = request.GET.get("tab", "today")
@@ -83,14 +83,14 @@ def _list_context(request: HttpRequest) -> dict[str, Any]:
 def _board_context(request: HttpRequest) -> dict[str, Any]:
     shared = _shared(request)
     code = shared["room"].code if shared["room"] else ""
-    sections = today_board(day=timezone.localdate(), room=code, actor=request.actor)  # type: ignore[attr-defined]
+    sections = today_board(day=timezone.localdate(), room=code, actor=request.actor)
     return shared | {"sections": sections}
 
 
 def _note_read(request: HttpRequest, rows: list[Any], page_name: str) -> None:
     patients = sorted({row.audit_patient for row in rows})
     detail = {"page": page_name, "rows": len(patients)}
-    record_read(request.actor, perms.VIEW_STEP, patients=patients, detail=detail)  # type: ignore[attr-defined]
+    record_read(request.actor, perms.VIEW_STEP, patients=patients, detail=detail)
 
 
 def board_page(request: HttpRequest, *, status: int = 200, **more: Any) -> HttpResponse:
@@ -147,7 +147,7 @@ def exam_page(
     status: int = 200,
 ) -> HttpResponse:
     """The exam card, or the round's small one. ``bound``: forms that came back, by the name the template knows."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     asked_on = request.resolver_match.url_name if request.resolver_match else ""
     on_round = request.POST.get("back") == ROUND or asked_on == "console_round_exam"
     card = exam_card(procedure)

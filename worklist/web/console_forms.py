@@ -42,12 +42,12 @@ class TimeOutForm(forms.Form):
 
     @property
     def methods(self) -> list[tuple[str, Any, bool]]:
-        ticked = self.data.getlist("identifiers") if self.is_bound else []  # type: ignore[attr-defined]
+        ticked = self.data.getlist("identifiers") if self.is_bound else []
         return [(key, words, key in ticked) for key, words in IDENTIFIED_BY.items()]
 
     @property
     def ticked_checks(self) -> list[str]:
-        return self.data.getlist("checks") if self.is_bound else []  # type: ignore[attr-defined]
+        return self.data.getlist("checks") if self.is_bound else []
 
 
 class ScreeningForm(forms.Form):
@@ -108,9 +108,9 @@ class ConsumableForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         products = Product.objects.filter(is_active=True)
-        self.fields["product"].queryset = products  # type: ignore[attr-defined]
+        self.fields["product"].queryset = products
         people = users_with_role(TECHNOLOGIST, RADIOLOGIST).order_by("family_name", "given_name")
-        self.fields["given_by"].queryset = people  # type: ignore[attr-defined]
+        self.fields["given_by"].queryset = people
         if not products.exists():
             del self.fields["product"]
 

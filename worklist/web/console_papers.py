@@ -62,7 +62,7 @@ def _typed(
     if not form.is_valid():
         return exam_page(request, procedure, bound={name: form}, status=422)
     try:
-        service(**form.cleaned_data, actor=request.actor)  # type: ignore[attr-defined]
+        service(**form.cleaned_data, actor=request.actor)
     except DomainError as refusal:
         return _come_back(request, procedure, {name: form}, refusal)
     return _done(request, procedure, words, anchor)
@@ -101,7 +101,7 @@ def console_screen(request: HttpRequest, uuid: UUID, questionnaire: UUID) -> Htt
             procedure,
             questionnaire=form_of,
             answers=form.cleaned_data,
-            actor=request.actor,  # type: ignore[attr-defined]
+            actor=request.actor,
         )
     except DomainError as refusal:
         return _come_back(request, procedure, {f"screening_{form_of.uuid}": form}, refusal)
@@ -117,7 +117,7 @@ def console_override(request: HttpRequest, uuid: UUID, screening: UUID) -> HttpR
     if row is None:
         raise NotKnown(_("There are no such answers."))
     form = ReasonForm(request.POST, prefix="override")
-    may_override = request.actor.may(perms.OVERRIDE_SCREENING)  # type: ignore[attr-defined]
+    may_override = request.actor.may(perms.OVERRIDE_SCREENING)
     by_technologist = not may_override and row.questionnaire.override_by == OverrideBy.TECHNOLOGIST
     service = services.allow_screening if by_technologist else services.override_screening
     return _typed(request, procedure, "override_form", form, _of(service, row), _("The exam is allowed."), "questions")
@@ -144,7 +144,7 @@ def console_time_out(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def console_start(request: HttpRequest, uuid: UUID) -> HttpResponse:
     procedure = exam_or_404(request, uuid)
     try:
-        services.start_exam(procedure, needs_time_out=True, actor=request.actor)  # type: ignore[attr-defined]
+        services.start_exam(procedure, needs_time_out=True, actor=request.actor)
     except DomainError as refusal:
         return _come_back(request, procedure, {}, refusal)
     return _done(request, procedure, _("Started."))
@@ -257,7 +257,7 @@ def console_withdraw(request: HttpRequest, uuid: UUID, kind: str, row: UUID) -> 
         raise NotKnown(_("There is no such entry."))
     model, service = WITHDRAWN[kind]
     try:
-        service(_row(model, procedure, row), actor=request.actor)  # type: ignore[attr-defined]
+        service(_row(model, procedure, row), actor=request.actor)
     except DomainError as refusal:
         return _come_back(request, procedure, {}, refusal)
     return _done(request, procedure, _("Crossed out."), kind)

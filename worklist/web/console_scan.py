@@ -33,7 +33,7 @@ def console_scan(request: HttpRequest) -> HttpResponse:
     code = request.POST.get("code", "")
     here = _open_exam(request)
     try:
-        scan = read_scan(code, actor=request.actor)  # type: ignore[attr-defined]
+        scan = read_scan(code, actor=request.actor)
         if scan.kind == "pack":
             return _take_pack(request, scan, here)
         if here is not None and here.pk in {row.pk for row in scan.exams}:
@@ -52,7 +52,7 @@ def _open_exam(request: HttpRequest) -> RequestedProcedure | None:
         uuid = UUID(request.POST.get("on", ""))
     except ValueError:
         return None
-    return exams(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    return exams(actor=request.actor).filter(uuid=uuid).first()
 
 
 def _go(request: HttpRequest, procedure: RequestedProcedure, anchor: str = "") -> HttpResponse:
@@ -116,7 +116,7 @@ def _take_pack(request: HttpRequest, scan: Scan, here: RequestedProcedure | None
 def _choose(request: HttpRequest, scan: Scan) -> HttpResponse:
     found = scan.exams
     for row in found:
-        row.step = next(iter(row.steps.all()), None)  # type: ignore[attr-defined]
+        row.step = next(iter(row.steps.all()), None)
     if request.POST.get("back") == ROUND:
         return round_page(request, found=found)
     return board_page(request, found=found)
@@ -134,12 +134,12 @@ def _refused(request: HttpRequest, refusal: DomainError, here: RequestedProcedur
 
 
 def round_page(request: HttpRequest, *, status: int = 200, **more: object) -> HttpResponse:
-    wards, done = ward_round(actor=request.actor)  # type: ignore[attr-defined]
+    wards, done = ward_round(actor=request.actor)
     chosen = request.GET.get("ward", "")
     shown = [ward for ward in wards if ward.name == chosen] or wards
     rows = [row for ward in shown for row in ward.rows]
     patients = sorted({row.audit_patient for row in rows})
-    record_read(request.actor, perms.VIEW_STEP, patients=patients, detail={"page": "round", "rows": len(rows)})  # type: ignore[attr-defined]
+    record_read(request.actor, perms.VIEW_STEP, patients=patients, detail={"page": "round", "rows": len(rows)})
     context = {
         "nav": "console",
         "wards": wards,

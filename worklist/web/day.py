@@ -35,14 +35,14 @@ def day_of(request: HttpRequest) -> date:
 
 
 def procedure_of(request: HttpRequest, uuid: Any) -> RequestedProcedure:
-    row = orders.procedures(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = orders.procedures(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such exam."), todo=_("Choose it from the list."))
     return row
 
 
 def appointment_of(request: HttpRequest, uuid: Any) -> Reservation:
-    row = selectors.appointments(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = selectors.appointments(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such appointment."), todo=_("Look at the schedule."))
     return row
@@ -77,7 +77,7 @@ def modalities_of(rooms: list[Room]) -> list[str]:
 
 def time_context(request: HttpRequest, day: date) -> dict[str, Any]:
     """What the grid, the week and the table are drawn from."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     view = request.GET.get("view", "grid")
     view = view if view in dict(VIEWS) else "grid"
     modality = request.GET.get("modality", "")

@@ -47,7 +47,7 @@ def exception_list(request: HttpRequest) -> HttpResponse:
         ],
         "kinds": ExceptionKind.choices,
     }
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     if box == "acts":
         context["acts"] = list(selectors.reconciliations(actor=actor)[:AT_MOST])
         patients = sorted({row.audit_patient for row in context["acts"] if row.audit_patient})
@@ -59,25 +59,25 @@ def exception_list(request: HttpRequest) -> HttpResponse:
 
 
 def _rows(request: HttpRequest, box: str) -> QuerySet[ExceptionItem]:
-    rows = selectors.exceptions(actor=request.actor).filter(resolved_at__isnull=box == "open")  # type: ignore[attr-defined]
+    rows = selectors.exceptions(actor=request.actor).filter(resolved_at__isnull=box == "open")
     if (kind := request.GET.get("kind", "")) in ExceptionKind.values:
         rows = rows.filter(kind=kind)
     rows = rows.order_by("-pk")[:AT_MOST]
     for row in rows:
         thing = row.study or row.performed_step
-        row.sent_name = plain_name(thing.patient_name) if thing else ""  # type: ignore[attr-defined]
+        row.sent_name = plain_name(thing.patient_name) if thing else ""
     return rows
 
 
 def exception_of(request: HttpRequest, uuid: UUID) -> ExceptionItem:
-    row = selectors.exceptions(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = selectors.exceptions(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such exception."), todo=_("Choose it from the list."))
     return row
 
 
 def exam_of(request: HttpRequest, uuid: Any) -> RequestedProcedure:
-    procedure = orders.procedures(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    procedure = orders.procedures(actor=request.actor).filter(uuid=uuid).first()
     if procedure is None:
         raise NotKnown(_("There is no such exam."), todo=_("Choose one from the list."))
     return procedure
@@ -106,7 +106,7 @@ def _page(
     resolve_form: Any = None,
     status: int = 200,
 ) -> HttpResponse:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     thing = item.study or item.performed_step
     said = Said.of(thing) if thing is not None else None
     may_link = item.resolved_at is None and said is not None
@@ -172,7 +172,7 @@ def _confirm(
     effects = (
         plan.of_move(wrong, target, steps, studies) if is_moved and wrong else plan.of_link(target, steps, studies)
     )
-    record_read(request.actor, perms.RESOLVE_EXCEPTION, entity=target)  # type: ignore[attr-defined]
+    record_read(request.actor, perms.RESOLVE_EXCEPTION, entity=target)
     context = {
         "nav": "exceptions",
         "title": _("Link to this exam"),
@@ -197,11 +197,11 @@ def exception_link(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if not form.is_valid():
         return _confirm(request, item, procedure, form=form, status=422)
     try:
-        services.link_exception(item, procedure=procedure, reason=form.cleaned_data["reason"], actor=request.actor)  # type: ignore[attr-defined]
+        services.link_exception(item, procedure=procedure, reason=form.cleaned_data["reason"], actor=request.actor)
     except DomainError as refusal:
         flush_refusals()
         return _page(request, exception_of(request, uuid), refusal=refusal, status=refusal.http_status)
-    act = selectors.reconciliations(actor=request.actor).filter(target=procedure).first()  # type: ignore[attr-defined]
+    act = selectors.reconciliations(actor=request.actor).filter(target=procedure).first()
     messages.success(request, _("Linked."))
     return HttpResponseRedirect(reverse("reconciliation_detail", args=[act.uuid]) if act else reverse("exception_list"))
 
@@ -217,9 +217,9 @@ def exception_resolve(request: HttpRequest, uuid: UUID) -> HttpResponse:
     words = form.cleaned_data["resolution"]
     try:
         if request.POST.get("limited"):
-            services.read_limited_study(item, reason=words, actor=request.actor)  # type: ignore[attr-defined]
+            services.read_limited_study(item, reason=words, actor=request.actor)
         else:
-            services.resolve_exception(item, resolution=words, actor=request.actor)  # type: ignore[attr-defined]
+            services.resolve_exception(item, resolution=words, actor=request.actor)
     except DomainError as refusal:
         flush_refusals()
         return _page(

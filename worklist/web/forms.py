@@ -45,7 +45,7 @@ class BookingForm(forms.Form):
     def __init__(self, *args: Any, stations: Any = (), may_overbook: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stations = {str(row.uuid): row for row in stations}
-        self.fields["station"].choices = [  # type: ignore[attr-defined]
+        self.fields["station"].choices = [
             (key, f"{row.room.name} · {row.ae_title}") for key, row in self.stations.items()
         ]
         if not may_overbook:
@@ -80,7 +80,7 @@ class BlockForm(forms.Form):
     def __init__(self, *args: Any, rooms: Any = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.rooms = {row.code: row for row in rooms}
-        self.fields["room"].choices = [(row.code, row.name) for row in rooms]  # type: ignore[attr-defined]
+        self.fields["room"].choices = [(row.code, row.name) for row in rooms]
 
 
 class ReasonForm(forms.Form):

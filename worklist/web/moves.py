@@ -54,7 +54,7 @@ def schedule_drop(request: HttpRequest) -> HttpResponse:
             moved = _move(request, appointment)
         else:
             procedure = procedure_of(request, _uuid(request, "exam"))
-            moved = services.book_appointment(procedure, **_place(request), actor=request.actor)  # type: ignore[attr-defined]
+            moved = services.book_appointment(procedure, **_place(request), actor=request.actor)
     except DomainError as refusal:
         flush_refusals()
         return _refused(request, procedure, refusal)
@@ -71,7 +71,7 @@ def _uuid(request: HttpRequest, name: str) -> str:
 
 
 def _place(request: HttpRequest) -> dict[str, Any]:
-    room = selectors.rooms(actor=request.actor).filter(code=request.POST.get("room", "")).first()  # type: ignore[attr-defined]
+    room = selectors.rooms(actor=request.actor).filter(code=request.POST.get("room", "")).first()
     try:
         day, at = date.fromisoformat(request.POST.get("day", "")), time.fromisoformat(request.POST.get("at", ""))
     except ValueError:
@@ -101,7 +101,7 @@ def _move(request: HttpRequest, appointment: Reservation) -> Reservation:
     return services.reschedule_appointment(
         appointment,
         **place,
-        actor=request.actor,  # type: ignore[attr-defined]
+        actor=request.actor,
     )
 
 
@@ -119,7 +119,7 @@ def _refused(request: HttpRequest, procedure: RequestedProcedure | None, refusal
         "choices": choices,
         "procedure": procedure,
         "appointment": request.POST.get("appointment", ""),
-        "may_overbook": request.actor.may(perms.OVERBOOK),  # type: ignore[attr-defined]
+        "may_overbook": request.actor.may(perms.OVERBOOK),
     }
     return render(request, "worklist/_move_refused.html", context, status=refusal.http_status)
 
@@ -135,7 +135,7 @@ def _time_part(request: HttpRequest, context: dict[str, Any]) -> str:
 
 def _note_read(request: HttpRequest, context: dict[str, Any]) -> None:
     record_read(
-        request.actor,  # type: ignore[attr-defined]
+        request.actor,
         perms.VIEW_SCHEDULE,
         patients=context["grid"].patients,
         detail={"page": "schedule", "day": context["day"].isoformat()},

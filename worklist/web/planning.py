@@ -50,11 +50,11 @@ class ShiftForm(forms.Form):
         self.rooms = {row.code: row for row in rooms}
         self.people = {str(row.uuid): row for row in people}
         choose = ("", _("Choose"))
-        self.fields["technologist"].choices = [  # type: ignore[attr-defined]
+        self.fields["technologist"].choices = [
             choose,
             *((key, row.display_name) for key, row in self.people.items()),
         ]
-        self.fields["room"].choices = [choose, *((row.code, row.name) for row in rooms)]  # type: ignore[attr-defined]
+        self.fields["room"].choices = [choose, *((row.code, row.name) for row in rooms)]
 
     def service_fields(self) -> dict[str, Any]:
         data = self.cleaned_data
@@ -89,7 +89,7 @@ class ClosureForm(forms.Form):
         for room in rooms:
             self.places[f"room:{room.code}"] = {"room": room}
             choices.append((f"room:{room.code}", room.name))
-        self.fields["place"].choices = choices  # type: ignore[attr-defined]
+        self.fields["place"].choices = choices
 
     def service_fields(self) -> dict[str, Any]:
         data = self.cleaned_data
@@ -122,7 +122,7 @@ class ReservedForm(forms.Form):
     def __init__(self, data: Any = None, *, rooms: list[Room], **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
         self.rooms = {row.code: row for row in rooms}
-        self.fields["room"].choices = [("", _("Choose")), *((row.code, row.name) for row in rooms)]  # type: ignore[attr-defined]
+        self.fields["room"].choices = [("", _("Choose")), *((row.code, row.name) for row in rooms)]
 
     def service_fields(self) -> dict[str, Any]:
         data = dict(self.cleaned_data)
@@ -159,7 +159,7 @@ def plan(request: HttpRequest) -> HttpResponse:
         status = 422
         if form.is_valid():
             try:
-                made = service(**form.service_fields(), actor=request.actor)  # type: ignore[attr-defined]
+                made = service(**form.service_fields(), actor=request.actor)
             except DomainError as caught:
                 caught.errors = {FIELDS.get(name, name): words for name, words in caught.errors.items()}
                 add_refusal(form, caught)
@@ -188,7 +188,7 @@ class _Forms:
     }
 
     def __init__(self, request: HttpRequest) -> None:
-        actor = request.actor  # type: ignore[attr-defined]
+        actor = request.actor
         self.request = request
         self.rooms = list(selectors.rooms(actor=actor).filter(is_active=True))
         self.people = list(users_with_role(TECHNOLOGIST).order_by("family_name", "given_name", "pk"))
@@ -220,7 +220,7 @@ class _Forms:
 
 def _week(request: HttpRequest) -> dict[str, Any]:
     """Rooms down, days across; a shift stands on the day on which it begins."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     monday = monday_of(request)
     days = [monday + timedelta(days=number) for number in range(DAYS_SHOWN)]
     begins, ends = moment(monday, time(0, 0)), moment(monday + timedelta(days=DAYS_SHOWN), time(0, 0))
@@ -263,9 +263,9 @@ def plan_withdraw(request: HttpRequest, what: str, uuid: UUID) -> HttpResponse:
     if what not in WITHDRAWN:
         raise NotKnown(_("There is no such action."))
     rows, service, words = WITHDRAWN[what]
-    row = rows(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = rows(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such entry."))
-    service(row, actor=request.actor)  # type: ignore[attr-defined]
+    service(row, actor=request.actor)
     messages.success(request, str(words))
     return HttpResponseRedirect(_back(request))

@@ -58,14 +58,14 @@ class SearchForm(forms.Form):
         self.procedure = procedure
         self.rooms = {row.code: row for row in rooms}
         self.skills = {row.code: row for row in Skill.objects.all()}
-        self.fields["room"].choices = [("", _("Any")), *((row.code, row.name) for row in self.rooms.values())]  # type: ignore[attr-defined]
-        self.fields["skill"].choices = [("", _("Any")), *((row.code, row.name) for row in self.skills.values())]  # type: ignore[attr-defined]
+        self.fields["room"].choices = [("", _("Any")), *((row.code, row.name) for row in self.rooms.values())]
+        self.fields["skill"].choices = [("", _("Any")), *((row.code, row.name) for row in self.skills.values())]
         if not self.skills:
             del self.fields["skill"]
         if procedure is not None:
             del self.fields["what"]
         else:
-            self.fields["what"].choices = exam_choices(self.rooms.values())  # type: ignore[attr-defined]
+            self.fields["what"].choices = exam_choices(self.rooms.values())
 
     def search(self) -> SlotSearch:
         """The service's wish."""

@@ -152,7 +152,7 @@ def _evidence(
     refusal: DomainError | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     steps, studies = evidence_of(source)
     series = {row.pk: [] for row in studies}  # type: dict[int, list[ImagingSeries]]
     for row in ImagingSeries.objects.filter(study__in=studies):
@@ -199,7 +199,7 @@ def _confirm(
 ) -> HttpResponse:
     exams = [row for row in (choice.source, choice.target) if row is not None]
     record_read(
-        request.actor,  # type: ignore[attr-defined]
+        request.actor,
         perms.RESOLVE_EXCEPTION,
         entity=choice.source,
         patients=sorted({row.audit_patient for row in exams}),
@@ -231,7 +231,7 @@ def evidence_do(request: HttpRequest, uuid: UUID) -> HttpResponse:
     form = ReasonForm(request.POST)
     if not form.is_valid():
         return _confirm(request, choice, form=form, status=422)
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     try:
         choice.do(reason=form.cleaned_data["reason"], actor=actor)
     except DomainError as refusal:
@@ -247,7 +247,7 @@ def evidence_do(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _act(request: HttpRequest, uuid: UUID) -> Reconciliation:
-    row = selectors.reconciliations(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = selectors.reconciliations(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such entry."), todo=_("Choose it from the list."))
     return row
@@ -269,7 +269,7 @@ def _act_page(
 ) -> HttpResponse:
     exams = [row for row in (act.source, act.target) if row is not None]
     record_read(
-        request.actor,  # type: ignore[attr-defined]
+        request.actor,
         perms.RESOLVE_EXCEPTION,
         entity=act,
         patients=sorted({row.audit_patient for row in exams}),
@@ -292,7 +292,7 @@ def reconciliation_undo(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if not form.is_valid():
         return _act_page(request, act, form=form, status=422)
     try:
-        services.undo_reconciliation(act, reason=form.cleaned_data["reason"], actor=request.actor)  # type: ignore[attr-defined]
+        services.undo_reconciliation(act, reason=form.cleaned_data["reason"], actor=request.actor)
     except DomainError as refusal:
         flush_refusals()
         return _act_page(request, _act(request, uuid), form=form, refusal=refusal, status=refusal.http_status)

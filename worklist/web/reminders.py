@@ -45,10 +45,10 @@ def preference_context(patient: Patient) -> dict[str, Any]:
 @require_POST
 @page(perms.BOOK_APPOINTMENT)
 def contact_preference(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    patient = orders.patients(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    patient = orders.patients(actor=request.actor).filter(uuid=uuid).first()
     if patient is None:
         raise NotKnown(_("There is no such patient."))
-    chosen = services.set_contact_preference(patient, channel=request.POST.get("channel", ""), actor=request.actor)  # type: ignore[attr-defined]
+    chosen = services.set_contact_preference(patient, channel=request.POST.get("channel", ""), actor=request.actor)
     words = _("Noted: reminders by %(channel)s.") if chosen.channel else _("Noted: no reminders.")
     messages.success(request, words % {"channel": chosen.get_channel_display()} if chosen.channel else words)
     return HttpResponseRedirect(back_to(request))

@@ -68,7 +68,7 @@ def _day_page(
     status: int = 200,
 ) -> HttpResponse:
     """The schedule around one day; with a procedure, its booking form stands above the grid."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     shown = time_context(request, day)
     modality, may_book = shown["modality"], shown["may_book"]
     waiting = first_to_schedule(actor=actor, modality=modality)
@@ -130,7 +130,7 @@ def booking_form(request: HttpRequest, procedure: RequestedProcedure, day: date,
     initial = {"day": day, "duration_minutes": minutes}
     if soonest is not None and soonest["station"] is not None:
         initial |= {"day": soonest["day"], "at": soonest["at"], "station": str(soonest["station"].uuid)}
-    may_overbook = request.actor.may(perms.OVERBOOK)  # type: ignore[attr-defined]
+    may_overbook = request.actor.may(perms.OVERBOOK)
     return forms.BookingForm(data, stations=stations, may_overbook=may_overbook, initial=initial)
 
 
@@ -145,7 +145,7 @@ def schedule_book(request: HttpRequest, uuid: UUID) -> HttpResponse:
     try:
         if "hold" in request.POST:
             return _hold(request, procedure, form)
-        reservation = services.book_appointment(procedure, **form.service_fields(), actor=request.actor)  # type: ignore[attr-defined]
+        reservation = services.book_appointment(procedure, **form.service_fields(), actor=request.actor)
     except DomainError as refusal:
         return _refused(request, procedure, form, refusal)
     _tell_booked(request, reservation)
@@ -161,7 +161,7 @@ def _hold(request: HttpRequest, procedure: RequestedProcedure, form: forms.Booki
         starts_at=data["starts_at"],
         duration_minutes=minutes,
         procedure=procedure,
-        actor=request.actor,  # type: ignore[attr-defined]
+        actor=request.actor,
     )
     until = timezone.localtime(hold.hold_expires_at)
     messages.success(request, _("Held for you until %(time)s.") % {"time": f"{until:%H:%M}"})
@@ -184,7 +184,7 @@ def _refused(
     flush_refusals()
     forms.add_refusal(form, refusal)
     slots = getattr(refusal, "alternatives", [])
-    refusal.choices = [with_station(slot, procedure) for slot in slots]  # type: ignore[attr-defined]
+    refusal.choices = [with_station(slot, procedure) for slot in slots]
     day = form.cleaned_data.get("day") or day_of(request)
     return _day_page(request, day, procedure, form=form, refusal=refusal, status=refusal.http_status)
 
@@ -216,7 +216,7 @@ def _appointment_page(
     refusal: DomainError | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     procedure = appointment.procedure
     is_open = appointment.status in ("booked", "arrived")
     may_book = actor.may(perms.BOOK_APPOINTMENT)
@@ -255,7 +255,7 @@ def _move_form(request: HttpRequest, appointment: Reservation, data: Any = None)
         "station": str(appointment.station.uuid) if appointment.station else None,
     }
     stations = stations_for(appointment.procedure) if appointment.procedure else []
-    may_overbook = request.actor.may(perms.OVERBOOK)  # type: ignore[attr-defined]
+    may_overbook = request.actor.may(perms.OVERBOOK)
     return forms.BookingForm(data, stations=stations, may_overbook=may_overbook, initial=initial)
 
 
@@ -267,7 +267,7 @@ def appointment_move(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if not form.is_valid():
         return _appointment_page(request, appointment, form=form, status=422)
     try:
-        moved = services.reschedule_appointment(appointment, **form.service_fields(), actor=request.actor)  # type: ignore[attr-defined]
+        moved = services.reschedule_appointment(appointment, **form.service_fields(), actor=request.actor)
     except DomainError as refusal:
         flush_refusals()
         forms.add_refusal(form, refusal)
@@ -284,7 +284,7 @@ def appointment_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if not form.is_valid():
         messages.error(request, _("Say why it is cancelled."))
         return HttpResponseRedirect(reverse("appointment_detail", args=[appointment.uuid]))
-    services.cancel_appointment(appointment, reason=form.cleaned_data["reason"], actor=request.actor)  # type: ignore[attr-defined]
+    services.cancel_appointment(appointment, reason=form.cleaned_data["reason"], actor=request.actor)
     messages.success(request, _("The appointment is cancelled and its time is free."))
     return HttpResponseRedirect(schedule_url(timezone.localtime(appointment.starts_at).date()))
 
@@ -304,7 +304,7 @@ def procedure_move(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
     if verb not in MOVES:
         raise NotKnown(_("There is no such action."))
     service, words = MOVES[verb]
-    procedure = service(procedure_of(request, uuid), actor=request.actor)  # type: ignore[attr-defined]
+    procedure = service(procedure_of(request, uuid), actor=request.actor)
     if verb == "arrive":
         context = {"procedure": procedure, "ticket": ticket_of(procedure)}
         words = render_to_string("worklist/_arrived.html", context, request=request)
@@ -319,7 +319,7 @@ def procedure_move(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
 @page(perms.BLOCK_ROOM)
 def schedule_block(request: HttpRequest) -> HttpResponse:
     """Keep a room free: maintenance, lunch, emergency reserve."""
-    rooms = list(selectors.rooms(actor=request.actor).filter(is_active=True))  # type: ignore[attr-defined]
+    rooms = list(selectors.rooms(actor=request.actor).filter(is_active=True))
     day = day_of(request)
     form = forms.BlockForm(request.POST or None, rooms=rooms, initial={"day": day, "room": request.GET.get("room")})
     refusal, status = None, 200
@@ -334,7 +334,7 @@ def schedule_block(request: HttpRequest) -> HttpResponse:
                     starts_at=begins,
                     ends_at=ends,
                     reason=data["reason"],
-                    actor=request.actor,  # type: ignore[attr-defined]
+                    actor=request.actor,
                 )
                 messages.success(request, _("The time is blocked."))
                 return HttpResponseRedirect(schedule_url(data["day"]))
@@ -352,7 +352,7 @@ def schedule_release(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Let a hold go, or open blocked time."""
     row = appointment_of(request, uuid)
     service = services.unblock_room if row.kind == "block" else services.release_hold
-    service(row, actor=request.actor)  # type: ignore[attr-defined]
+    service(row, actor=request.actor)
     messages.success(request, _("The time is free."))
     return HttpResponseRedirect(schedule_url(timezone.localtime(row.starts_at).date()))
 
@@ -361,7 +361,7 @@ def schedule_release(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @page(perms.VIEW_SCHEDULE)
 def schedule_sheet(request: HttpRequest) -> HttpResponse:
     """The day on paper, a sheet per room, or that of one room, or of the rooms of a modality."""
-    day, actor = day_of(request), request.actor  # type: ignore[attr-defined]
+    day, actor = day_of(request), request.actor
     rooms = list(selectors.rooms(actor=actor).filter(is_active=True))
     room = next((row for row in rooms if row.code == request.GET.get("room")), None)
     modality = request.GET.get("modality", "")

@@ -49,7 +49,7 @@ def slot_search(request: HttpRequest) -> HttpResponse:
 
 def _form(request: HttpRequest, procedure: RequestedProcedure | None) -> forms.SearchForm:
     """The wishes are in the address: a search can be kept and shared; it names no patient."""
-    rooms = selectors.rooms(actor=request.actor).filter(is_active=True)  # type: ignore[attr-defined]
+    rooms = selectors.rooms(actor=request.actor).filter(is_active=True)
     data = request.GET.copy()
     if "first_day" not in data:
         for key, value in forms.first_wishes().items():
@@ -64,7 +64,7 @@ def _search_page(
     refusal: DomainError | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     form = _form(request, procedure)
     others = _others(request, procedure)
     result: SearchResult | None = None
@@ -112,7 +112,7 @@ def _others(request: HttpRequest, procedure: RequestedProcedure | None) -> list[
     """Further exams of the patient that wait for a time."""
     if procedure is None:
         return []
-    rows = orders.procedures(actor=request.actor).filter(  # type: ignore[attr-defined]
+    rows = orders.procedures(actor=request.actor).filter(
         order__patient=procedure.order.patient_id, status__in=(ProcedureStatus.ACCEPTED, ProcedureStatus.NO_SHOW)
     )
     return list(rows.exclude(pk=procedure.pk).order_by("pk")[:OTHERS_SHOWN])
@@ -129,7 +129,7 @@ def _links(request: HttpRequest, procedures: list[RequestedProcedure]) -> list[L
         gap_minutes=chain.cleaned_data["gap"],
         longest_wait_minutes=chain.cleaned_data["wait"],
         in_any_order=chain.cleaned_data["any_order"],
-        actor=request.actor,  # type: ignore[attr-defined]
+        actor=request.actor,
     )
 
 
@@ -146,7 +146,7 @@ def _refused(request: HttpRequest, procedure: RequestedProcedure, refusal: Domai
 
 def _taken(request: HttpRequest) -> tuple[Room, forms.TakeForm]:
     form = forms.TakeForm(request.POST)
-    room = selectors.rooms(actor=request.actor).filter(code=request.POST.get("room", "")).first()  # type: ignore[attr-defined]
+    room = selectors.rooms(actor=request.actor).filter(code=request.POST.get("room", "")).first()
     if room is None or not form.is_valid():
         raise InvalidData(_("Choose one of the times."), errors={"starts_at": _("Choose a time.")})
     return room, form
@@ -157,7 +157,7 @@ def _taken(request: HttpRequest) -> tuple[Room, forms.TakeForm]:
 def slot_take(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Book a found time with one click, hold it for five minutes, or move the appointment there."""
     procedure = procedure_of(request, uuid)
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     try:
         room, form = _taken(request)
         data = form.cleaned_data
@@ -189,7 +189,7 @@ def tell_booked(request: HttpRequest, appointment: Reservation) -> None:
 def slot_repeat(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The same exam every so many days, from a found time on."""
     procedure = procedure_of(request, uuid)
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     data = request.POST.copy()
     parts = data.get("slot", "").split("|")
     data["room"], data["starts_at"], data["minutes"] = parts if len(parts) == 3 else ("", "", "")
@@ -234,7 +234,7 @@ def slot_chain(request: HttpRequest, uuid: UUID) -> HttpResponse:
                 found=_("Somebody took one of the times in this moment."),
                 todo=_("Look at the times that are free now."),
             )
-        result = services.book_chain(links, actor=request.actor)  # type: ignore[attr-defined]
+        result = services.book_chain(links, actor=request.actor)
     except DomainError as refusal:
         return _refused(request, procedure, refusal)
     for appointment in result.booked:
@@ -252,7 +252,7 @@ def slot_wait(request: HttpRequest, uuid: UUID) -> HttpResponse:
         if not form.is_valid():
             raise InvalidData(_("The wishes do not fit together."), errors=dict(form.errors))
         wishes = form.wishes() | {"note": request.POST.get("note", "")}
-        services.add_to_waiting_list(procedure, **wishes, actor=request.actor)  # type: ignore[attr-defined]
+        services.add_to_waiting_list(procedure, **wishes, actor=request.actor)
     except DomainError as refusal:
         return _refused(request, procedure, refusal)
     messages.success(request, _("On the waiting list: asked in its turn when a time gets free."))

@@ -30,12 +30,12 @@ def ticket(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The ticket to look at; pressed (POST), it is counted as printed and the browser's print dialog opens."""
     procedure = procedure_of(request, uuid)
     if request.method == "POST":
-        printed = services.print_ticket(procedure, actor=request.actor)  # type: ignore[attr-defined]
+        printed = services.print_ticket(procedure, actor=request.actor)
         return _paper(request, procedure, printed, is_printing=True)
     known = ticket_of(procedure)
     if known is None:
         raise NotKnown(_("There is no ticket yet."), todo=_("Note the arrival first."))
-    record_read(request.actor, perms.ARRIVE_PATIENT, entity=known, detail={"page": "ticket"})  # type: ignore[attr-defined]
+    record_read(request.actor, perms.ARRIVE_PATIENT, entity=known, detail={"page": "ticket"})
     return _paper(request, procedure, known, is_printing=False)
 
 
@@ -61,10 +61,10 @@ def patient_call(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Call to the room that is named, or to the one where the exam is booked."""
     room: Room | None = None
     if request.POST.get("room"):
-        room = selectors.rooms(actor=request.actor).filter(code=request.POST["room"], is_active=True).first()  # type: ignore[attr-defined]
+        room = selectors.rooms(actor=request.actor).filter(code=request.POST["room"], is_active=True).first()
         if room is None:
             raise NotKnown(_("There is no such room."), todo=_("Choose a room."))
-    called = services.call_patient(procedure_of(request, uuid), room=room, actor=request.actor)  # type: ignore[attr-defined]
+    called = services.call_patient(procedure_of(request, uuid), room=room, actor=request.actor)
     messages.success(
         request, _("%(ticket)s is called to %(room)s.") % {"ticket": called.label, "room": called.called_to}
     )

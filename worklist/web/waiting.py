@@ -36,7 +36,7 @@ def waiting_list(request: HttpRequest) -> HttpResponse:
 
 def _waiting_page(request: HttpRequest, *, refusal: DomainError | None = None, status: int = 200) -> HttpResponse:
     """In the order in which they are asked; what is offered now stands above."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     open_rows = planning.waiting_list(actor=actor).filter(status__in=("waiting", "offered"))
     modality = request.GET.get("modality", "")
     if modality in Modality.values:
@@ -46,8 +46,8 @@ def _waiting_page(request: HttpRequest, *, refusal: DomainError | None = None, s
     record_read(actor, perms.VIEW_SCHEDULE, patients=patients, detail={"page": "waiting list", "rows": len(rows)})
     context = {
         "nav": "waiting_list",
-        "rows": [row for row in rows if not row.open_offers],  # type: ignore[attr-defined]
-        "offered": [row for row in rows if row.open_offers],  # type: ignore[attr-defined]
+        "rows": [row for row in rows if not row.open_offers],
+        "offered": [row for row in rows if row.open_offers],
         "modalities": [(value, value) for value in Modality.values],
         "today": timezone.localdate(),
         "may_book": actor.may(perms.BOOK_APPOINTMENT),
@@ -58,7 +58,7 @@ def _waiting_page(request: HttpRequest, *, refusal: DomainError | None = None, s
 
 
 def _offer(request: HttpRequest, uuid: UUID) -> SlotOffer:
-    row = planning.offers(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = planning.offers(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such offer."), todo=_("Look at the waiting list."))
     return row
@@ -71,7 +71,7 @@ def _back() -> HttpResponse:
 def _answered(request: HttpRequest, service: Any, row: Any, **fields: Any) -> Any:
     """What the service answers, or the page with its refusal."""
     try:
-        return service(row, **fields, actor=request.actor)  # type: ignore[attr-defined]
+        return service(row, **fields, actor=request.actor)
     except DomainError as refusal:
         flush_refusals()
         return _waiting_page(request, refusal=refusal, status=refusal.http_status)
@@ -103,7 +103,7 @@ def offer_decline(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @page(perms.BOOK_APPOINTMENT)
 def waiting_withdraw(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Waits no more."""
-    row = planning.waiting_list(actor=request.actor).filter(uuid=uuid).first()  # type: ignore[attr-defined]
+    row = planning.waiting_list(actor=request.actor).filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such entry."), todo=_("Look at the waiting list."))
     answer = _answered(request, services.withdraw_waiting_entry, row, reason=request.POST.get("reason", ""))

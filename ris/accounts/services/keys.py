@@ -57,7 +57,7 @@ def create_api_key(
     )
     key._history_user = actor.user
     key.save()
-    key.secret = secret  # type: ignore[attr-defined]
+    key.secret = secret
     return key
 
 

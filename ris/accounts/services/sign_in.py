@@ -165,7 +165,7 @@ def revoke_token(token: AccessToken, *, actor: Actor) -> AccessToken:
 
 def lock_session(request: HttpRequest) -> None:
     request.session["locked"] = True
-    record(actor_of(request), "accounts.lock_session", Action.EXECUTE, entity=request.user)  # type: ignore[arg-type]
+    record(actor_of(request), "accounts.lock_session", Action.EXECUTE, entity=request.user)
 
 
 def unlock_session(request: HttpRequest, *, password: str, otp_token: str = "") -> None:
@@ -173,7 +173,7 @@ def unlock_session(request: HttpRequest, *, password: str, otp_token: str = "") 
     verify(request, username=request.user.get_username(), password=password, otp_token=otp_token)
     request.session["locked"] = False
     request.session["seen_at"] = request.session["authenticated_at"] = time.time()
-    record(actor_of(request), "accounts.unlock_session", Action.EXECUTE, entity=request.user)  # type: ignore[arg-type]
+    record(actor_of(request), "accounts.unlock_session", Action.EXECUTE, entity=request.user)
 
 
 def authenticated_at(request: Any) -> datetime | None:

@@ -46,7 +46,7 @@ def page(permission: Codes = None) -> Callable[[ViewFunction], ViewFunction]:
             answer = admit(request, permission)
             return answer if answer is not None else view(request, *args, **kwargs)
 
-        wrapper.permission = permission  # type: ignore[attr-defined]
+        wrapper.permission = permission
         return wrapper
 
     return decorate
@@ -72,7 +72,7 @@ def admit(request: HttpRequest, permission: Codes) -> HttpResponse | None:
     if not request.user.is_authenticated:
         return to_sign_in(request)
     actor = actor_of(request)
-    request.actor = actor  # type: ignore[attr-defined]
+    request.actor = actor
     codes = (permission,) if isinstance(permission, str) else permission or ()
     if codes and not any(actor.may(code) for code in codes):
         action = Action.READ if request.method in READS else Action.EXECUTE
