@@ -74,8 +74,8 @@ class StoredInstance:
     transfer_syntax_uid: str
     path: str
     size: int
-    #: of the data set, without preamble and group 2
-    dataset_sha256: str
+    #: of the data set, without preamble and group 2 (interop.dicom.fingerprint)
+    fingerprint: str
     received_from: str = ""
     patient_id: str = ""
     issuer_of_patient_id: str = ""

@@ -6,7 +6,6 @@ while files are read or the network is used.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pynetdicom import build_role
 
 from interop.dicom import scu
 from interop.dicom.elements import Malformed
+from interop.dicom.fingerprint import Fingerprint
 from interop.dicom.headers import read_file_start
 from interop.dicom.storage_commitment import PUSH_INSTANCE, PUSH_MODEL
 from interop.dicom.store import open_instance
@@ -148,17 +148,17 @@ def _failure_reason(instance: ImagingInstance | None, sop_class: str) -> int:
 
 
 def _is_whole(instance: ImagingInstance) -> bool:
-    digest, size = hashlib.sha256(), 0
+    found, size = Fingerprint(), 0
     with open_instance(instance.path) as source:
         chunk = source.read(CHUNK)
         offset = read_file_start(chunk).offset
         while chunk:
-            digest.update(memoryview(chunk)[offset:])
+            found.update(memoryview(chunk)[offset:])
             size, offset = size + len(chunk), 0
             chunk = source.read(CHUNK)
         if hasattr(source, "fileno"):
             os.fsync(source.fileno())
-    return size == instance.size and digest.hexdigest() == instance.dataset_sha256
+    return size == instance.size and instance.fingerprint in ("", found.hexdigest())
 
 
 # --- N-EVENT-REPORT

@@ -217,18 +217,24 @@ def inflated(data: bytes | memoryview) -> bytes:
 
 def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = "") -> bytes:
     """A clean preamble and the file meta information (PS3.10 7.1)."""
+    before, behind = _around(sop_class_uid, transfer_syntax_uid, source_ae_title)
+    body = before + encode(0x00020003, sop_instance_uid.encode(), EXPLICIT, b"UI") + behind
+    return bytes(PREAMBLE) + b"DICM" + encode(0x00020000, struct.pack("<L", len(body)), EXPLICIT, b"UL") + body
+
+
+@lru_cache(256)
+def _around(sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str) -> tuple[bytes, bytes]:
+    """What stands before the SOP Instance UID in the file meta information, and what behind it."""
+    before = encode(0x00020001, b"\0\1", EXPLICIT, b"OB")
+    before += encode(0x00020002, sop_class_uid.encode(), EXPLICIT, b"UI")
     parts = [
-        encode(0x00020001, b"\0\1", EXPLICIT, b"OB"),
-        encode(0x00020002, sop_class_uid.encode(), EXPLICIT, b"UI"),
-        encode(0x00020003, sop_instance_uid.encode(), EXPLICIT, b"UI"),
         encode(0x00020010, transfer_syntax_uid.encode(), EXPLICIT, b"UI"),
         encode(0x00020012, IMPLEMENTATION_CLASS_UID.encode(), EXPLICIT, b"UI"),
         encode(0x00020013, IMPLEMENTATION_VERSION.encode(), EXPLICIT, b"SH"),
     ]
     if source_ae_title:
         parts.append(encode(0x00020016, source_ae_title.encode("ascii", "replace"), EXPLICIT, b"AE"))
-    body = b"".join(parts)
-    return bytes(PREAMBLE) + b"DICM" + encode(0x00020000, struct.pack("<L", len(body)), EXPLICIT, b"UL") + body
+    return before, b"".join(parts)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def write_note(rejection: ImageRejection, *, actor: Actor) -> ImageRejection:
         transfer_syntax_uid=EXPLICIT,
         path=stored.path,
         size=stored.size,
-        dataset_sha256=stored.content_hash,
+        fingerprint=stored.fingerprint,
         modality="KO",
         series_number=SERIES_NUMBER,
         series_description=note.SeriesDescription,

@@ -91,7 +91,7 @@ class ObjectSink:
                 transfer_syntax_uid=incoming.transfer_syntax_uid,
                 path=stored.path,
                 size=stored.size,
-                dataset_sha256=stored.content_hash,
+                fingerprint=stored.fingerprint,
                 received_from=incoming.source[:16],
                 actor=self._actor,
             )
@@ -103,7 +103,7 @@ class ObjectSink:
             transfer_syntax_uid=incoming.transfer_syntax_uid,
             path=stored.path,
             size=stored.size,
-            dataset_sha256=stored.content_hash,
+            fingerprint=stored.fingerprint,
             received_from=incoming.source[:16],
         )
         return index_instance(instance, actor=self._actor)

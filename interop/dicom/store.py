@@ -29,6 +29,7 @@ from django.core.files.storage import FileSystemStorage, storages
 from django.utils._os import safe_join
 
 from interop.dicom.elements import Malformed
+from interop.dicom.fingerprint import Fingerprint
 from interop.dicom.headers import Core, Header, file_meta, read_core, read_header
 from ris.core.ids import is_valid_uid
 from ris.tenants.context import require_schema
@@ -43,11 +44,11 @@ CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Stored(NamedTuple):
-    """A kept file: its name in the store, its size with preamble, and the hash of its data set."""
+    """A kept file: its name in the store, its size with preamble, and the fingerprint of its data set."""
 
     path: str
     size: int
-    content_hash: str
+    fingerprint: str
 
 
 def instance_path(name: str) -> Path:
@@ -104,11 +105,11 @@ def instance_name(study_instance_uid: str, sop_instance_uid: str, file_hash: str
 class IncomingFile:
     """One object on its way in. ``write`` its data set, then ``keep`` it, or ``discard`` it; nothing else is left.
 
-    Only the data set is hashed: what stands before it is ours, and the same for the same object.
+    The fingerprint is of the data set only: what stands before it is ours, and the same for the same object.
     """
 
     __slots__ = (
-        "_data_hash", "_fd", "_head", "_kept", "_meta", "_path", "_size", "kept_path",
+        "_fd", "_fingerprint", "_head", "_kept", "_meta", "_path", "_size", "kept_path",
         "sop_class_uid", "sop_instance_uid", "source", "transfer_syntax_uid",
     )  # fmt: skip
 
@@ -116,7 +117,7 @@ class IncomingFile:
         self.sop_class_uid, self.sop_instance_uid = sop_class_uid, sop_instance_uid
         self.transfer_syntax_uid, self.source = transfer_syntax_uid, source
         self._meta = file_meta(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
-        self._data_hash = hashlib.sha256()
+        self._fingerprint = Fingerprint()
         self._head = b""
         self._size = 0
         self._kept = self.kept_path = ""
@@ -139,7 +140,7 @@ class IncomingFile:
             self._write_all([self._meta, chunk])
         else:
             self._write_all([chunk])
-        self._data_hash.update(chunk)
+        self._fingerprint.update(chunk)
         if len(self._head) < HEAD_KEPT:
             self._head += bytes(chunk[: HEAD_KEPT - len(self._head)])
         self._size += len(chunk)
@@ -169,14 +170,14 @@ class IncomingFile:
 
     def keep(self, study_instance_uid: str) -> Stored:
         """Make the file as safe as RIS_DICOM_FSYNC says and give it its name; it can be read until ``close``."""
-        content_hash = self._data_hash.hexdigest()
-        file_hash = hashlib.sha256(self._meta + content_hash.encode()).hexdigest()
+        fingerprint = self._fingerprint.hexdigest()
+        file_hash = hashlib.sha256(self._meta + fingerprint.encode()).hexdigest()
         name = instance_name(study_instance_uid, self.sop_instance_uid, file_hash)
         if is_local():
             self._rename(f"{_root()}/{name}")
         else:
             name = self._upload(name)
-        return Stored(name, len(self._meta) + self._size, content_hash)
+        return Stored(name, len(self._meta) + self._size, fingerprint)
 
     def _rename(self, target: str) -> None:
         is_durable = settings.RIS_DICOM_FSYNC == "instance"

@@ -146,7 +146,7 @@ class DicomWebView(FacilityViewMixin):
         """The ETag of these objects in this form, and 304 when the caller has them."""
         digest = hashlib.sha256(repr((self.request.get_host(), *form)).encode())
         for row in rows:
-            digest.update(f"{row.pk}:{row.dataset_sha256}".encode())
+            digest.update(f"{row.pk}:{row.fingerprint}".encode())
         etag = f'"{digest.hexdigest()[:32]}"'
         if etag in parse_etags(self.request.headers.get("If-None-Match", "")):
             return etag, _with_validator(HttpResponse(status=304), etag)

@@ -29,7 +29,7 @@ def instance_image(request: ActorRequest, uid: str, frame: int) -> HttpResponse:
     instance = visible_instance(uid, actor=request.actor)
     note_view(instance.series.study, actor=request.actor)
     window, size = request.GET.get("window", "")[:40], _size(request.GET.get("size", ""))
-    etag = f'"{instance.dataset_sha256[:20]}-{frame}-{size}-{window.encode().hex()}"'
+    etag = f'"{instance.pk}-{instance.fingerprint[:20]}-{frame}-{size}-{window.encode().hex()}"'
     if etag in parse_etags(request.headers.get("If-None-Match", "")):
         response = HttpResponse(status=304)
     else:
@@ -47,7 +47,7 @@ def _picture(instance: ImagingInstance, frame: int, window: str, size: int) -> b
     """A thumbnail is kept in the facility's store; everything else is drawn anew."""
     if size != THUMBNAIL or window:
         return render_frame(instance, frame, window, size)
-    path = instance_path(f"thumbnails/{instance.dataset_sha256[:2]}/{instance.dataset_sha256}-{frame}.png")
+    path = instance_path(f"thumbnails/{instance.pk % 100:02}/{instance.pk}-{instance.fingerprint[:8]}-{frame}.png")
     with contextlib.suppress(OSError):
         return path.read_bytes()
     picture = render_frame(instance, frame, size=size)

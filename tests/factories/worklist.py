@@ -118,7 +118,7 @@ def stored(procedure: RequestedProcedure | None = None, **fields: Any) -> Stored
         "transfer_syntax_uid": EXPLICIT,
         "path": f"{sop}.dcm",
         "size": 1000,
-        "dataset_sha256": digest,
+        "fingerprint": digest[:32],
         "received_from": "CT1",
         "modality": "CT",
         "series_number": 1,

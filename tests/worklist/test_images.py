@@ -96,7 +96,7 @@ def test_identical_is_accepted_once_and_other_content_refused():
     first = index_instance(data, actor=STORE)
     assert index_instance(replace(data, path="elsewhere"), actor=STORE).pk == first.pk
     with pytest.raises(OtherContent):
-        index_instance(replace(data, dataset_sha256="0" * 64), actor=STORE)
+        index_instance(replace(data, fingerprint="0" * 32), actor=STORE)
     study = ImagingStudy.objects.get()
     assert study.instance_count == 1 and fresh(first).path == data.path
     assert kinds() == ["duplicate_instance"]

@@ -408,7 +408,7 @@ class InstanceSerializer(serializers.ModelSerializer):
             "columns",
             "frames",
             "size",
-            "dataset_sha256",
+            "fingerprint",
             "received_from",
             "received_at",
             "is_rejected",

@@ -130,7 +130,11 @@ class ImagingInstance(models.Model):
     frames = models.PositiveIntegerField(default=1)
     path = models.CharField(max_length=255, help_text="Below the facility's instance store.")
     size = models.BigIntegerField()
-    dataset_sha256 = models.CharField(max_length=64, help_text="Of the data set without group 2.")
+    fingerprint = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="128 bits over the data set without group 2; empty: taken before there were any.",
+    )
     received_from = models.CharField(max_length=16, blank=True)
     received_at = models.DateTimeField(default=timezone.now)
     is_rejected = models.BooleanField(default=False)

@@ -53,7 +53,7 @@ with target as (
             (select images_complete_after_seconds from {settings} where id = 1), $4::int)) as quiet
 ), added as (
     insert into {instance} (series_id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, number, rows, columns,
-        frames, path, size, dataset_sha256, received_from, received_at, is_rejected)
+        frames, path, size, fingerprint, received_from, received_at, is_rejected)
     select series_id, $5::text, $6::text, $7::text, $8::int, $9::int, $10::int,
         $11::int, $12::text, $13::bigint, $14::text, $15::text, moment.received_at, false
     from target, moment
@@ -83,7 +83,7 @@ def index_further_instance(
     frames: int,
     path: str,
     size: int,
-    dataset_sha256: str,
+    fingerprint: str,
     received_from: str,
     actor: Actor,
 ) -> ImagingInstance | None:
@@ -98,7 +98,7 @@ def index_further_instance(
     values = (
         series_instance_uid, study_instance_uid, moment.isoformat(), QUIET_SECONDS, sop_instance_uid,
         sop_class_uid[:64], transfer_syntax_uid[:64], instance_number, rows, columns, frames, path, size,
-        dataset_sha256, received_from,
+        fingerprint, received_from,
     )  # fmt: skip
     found = _execute(schema, [None if value is None else str(value).encode() for value in values])
     if found is None or found[2] is None:
@@ -117,7 +117,7 @@ def index_further_instance(
         frames=frames,
         path=path,
         size=size,
-        dataset_sha256=dataset_sha256,
+        fingerprint=fingerprint,
         received_from=received_from,
         received_at=moment,
     )

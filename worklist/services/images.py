@@ -40,7 +40,7 @@ COLUMNS = (
     "frames",
     "path",
     "size",
-    "dataset_sha256",
+    "fingerprint",
     "received_from",
     "received_at",
     "is_rejected",
@@ -68,7 +68,7 @@ def index_instance(instance: StoredInstance, *, actor: Actor) -> ImagingInstance
         row = known or _insert(instance, actor)
         row = row or _known(instance)
         assert row is not None
-        is_same = row.dataset_sha256 == instance.dataset_sha256
+        is_same = row.fingerprint == instance.fingerprint or (not row.fingerprint and row.size == instance.size)
         if not is_same:
             _report_other_content(row, instance, actor)
     if not is_same:
@@ -116,7 +116,7 @@ def _insert(instance: StoredInstance, actor: Actor) -> ImagingInstance | None:
         frames=max(1, instance.frames or 1),
         path=instance.path,
         size=instance.size,
-        dataset_sha256=instance.dataset_sha256,
+        fingerprint=instance.fingerprint,
         received_from=instance.received_from[:16],
         received_at=now(),
     )
@@ -169,7 +169,7 @@ def _count(study: ImagingStudy, row: ImagingInstance) -> None:
         settle_after=rings if _clock_is_low(study, moment, quiet) else Coalesce(F("settle_after"), rings),
     )
     expected = study.expected_instance_count
-    row.may_complete_study = bool(expected) and study.instance_count + 1 >= expected  # type: ignore[attr-defined]
+    row.may_complete_study = bool(expected) and study.instance_count + 1 >= expected
 
 
 def _clock_is_low(study: ImagingStudy, moment: datetime, quiet: timedelta) -> bool:

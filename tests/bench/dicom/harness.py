@@ -144,18 +144,23 @@ def running(arguments: Sequence[str], port: int, log: Path, **environment: str) 
             process.wait()
 
 
-def our_server(port: int, log: Path) -> Any:
-    """``run_mwl`` on the test's database."""
-    environment = {
+def environment_of(folder: Path) -> dict[str, str]:
+    """For a process of ours on the test's database that keeps its files in ``folder``."""
+    return {
         "RIS_BOOTSTRAP": "0",
         "RIS_DEMO": "1",
         "RIS_LOG_LEVEL": "ERROR",
         "DJANGO_SETTINGS_MODULE": "ris.settings",
-        "RIS_STATE": str(log.parent / "state"),
-        "RIS_INSTANCE_FOLDER": str(log.parent / "instances"),
+        "RIS_STATE": str(folder / "state"),
+        "RIS_INSTANCE_FOLDER": str(folder / "instances"),
     }
+
+
+def our_server(port: int, log: Path, *options: str, **more: str) -> Any:
+    """``run_mwl`` on the test's database, with ``options`` and ``more`` in its environment."""
+    environment = {**environment_of(log.parent), **more}
     arguments = [sys.executable, str(ROOT / "manage.py"), "run_mwl", "--host", "127.0.0.1", "--port", str(port)]
-    return running(arguments, port, log, **environment)
+    return running([*arguments, *options], port, log, **environment)
 
 
 def seconds_of_cpu(process: subprocess.Popen[bytes]) -> float:
@@ -164,17 +169,23 @@ def seconds_of_cpu(process: subprocess.Popen[bytes]) -> float:
 
 
 class Load:
-    """``load`` with its files: ``run(port, ...)`` gives its figures, times in seconds."""
+    """``load`` with its files: ``run(port, ...)`` gives its figures, times in seconds.
 
-    def __init__(self, program: Path, folder: Path, associate: bytes, asked: bytes, data: bytes) -> None:
+    ``digits``: a text of digits in ``asked`` and ``data`` that becomes another number in each request.
+    """
+
+    def __init__(
+        self, program: Path, folder: Path, associate: bytes, asked: bytes, data: bytes, digits: bytes = b""
+    ) -> None:
         self.program = program
+        self.offsets = [str(part.find(digits)) for part in (asked, data)] + [str(len(digits))] if digits else []
         self.files = [folder / name for name in ("associate", "command", "dataset")]
         for file, content in zip(self.files, (associate, asked, data), strict=True):
             file.write_bytes(content)
 
     def run(self, port: int, *, count: int, mode: str = "new", threads: int = 1, warm: int = 2) -> dict[str, Any]:
         words = [str(self.program), "127.0.0.1", str(port), *map(str, self.files), mode]
-        words += [str(number) for number in (threads, count, warm)]
+        words += [*(str(number) for number in (threads, count, warm)), *self.offsets]
         done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True)
         return json.loads(done.stdout)
 

@@ -130,7 +130,7 @@ def test_of_500_with_5_absent_the_report_names_exactly_the_5(scp, requester):
         ImagingInstance(
             series=known.series, sop_instance_uid=generate_uid(), sop_class_uid=CT,
             transfer_syntax_uid="1.2.840.10008.1.2",
-            path=known.path, size=known.size, dataset_sha256=known.dataset_sha256,
+            path=known.path, size=known.size, fingerprint=known.fingerprint,
         )
         for _number in range(494)
     ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ import pytest
 
 from interop.dicom import scu
 from interop.dicom.emulator import ModalityEmulator
+from interop.dicom.fingerprint import Fingerprint
 from interop.dicom.headers import read_file_start
 from interop.dicom.store import instance_path
 from ris.embedded import free_port
@@ -132,7 +132,7 @@ def test_what_was_acknowledged_survives_kill_9(peers, tmp_path):
     for row in rows.values():
         content = instance_path(row.path).read_bytes()
         assert len(content) == row.size
-        assert hashlib.sha256(content[read_file_start(content).offset :]).hexdigest() == row.dataset_sha256
+        assert Fingerprint(content[read_file_start(content).offset :]).hexdigest() == row.fingerprint
     start_again = start(port, tmp_path)
     try:
         wait_until_it_answers(port)
