@@ -57,8 +57,8 @@ def in_order(rows: QuerySet[ImagingInstance]) -> QuerySet[ImagingInstance]:
 def instances_of(target: Target, *, actor: Actor) -> tuple[ImagingStudy, list[ImagingInstance]]:
     """The study and what of it is asked for, at least one instance. Raises NotKnown."""
     target.refuse_what_is_no_uid()
-    study = visible_study(target.study, actor=actor)
-    rows = in_order(ImagingInstance.objects.visible().filter(series__study=study))
+    seen = ImagingStudy.objects.visible_to(actor).filter(study_instance_uid=target.study).order_by().values("pk")
+    rows = in_order(ImagingInstance.objects.visible().filter(series__study__in=seen))
     if target.series:
         rows = rows.filter(series__series_instance_uid=target.series)
     if target.instance:
@@ -66,9 +66,7 @@ def instances_of(target: Target, *, actor: Actor) -> tuple[ImagingStudy, list[Im
     found = list(rows)
     if not found:
         raise not_known()
-    for row in found:
-        row.series.study = study
-    return study, found
+    return found[0].series.study, found
 
 
 def representative(rows: Sequence[ImagingInstance]) -> ImagingInstance:
