@@ -11,6 +11,8 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from interop.dicom import scu
+from interop.dicom.sending import association_with
+from interop.dicom.verification import VERIFICATION
 from interop.models import AssociationLog, DicomPeer
 from interop.permissions import MANAGE_INTERFACES
 from ris.audit.models import Action, Outcome
@@ -111,6 +113,7 @@ def echo_peer(peer: DicomPeer, *, actor: Actor) -> str:
             port=peer.port,
             called_ae_title=peer.ae_title,
             calling_ae_title=require_facility().ae_title,
+            tls=scu.client_tls() if peer.uses_tls else None,
         )
         words = _("It answers.") if status == 0 else _("It answers with status %(status)04X.") % {"status": status}
         outcome = Outcome.SUCCESS if status == 0 else Outcome.FAILED
@@ -118,6 +121,13 @@ def echo_peer(peer: DicomPeer, *, actor: Actor) -> str:
         words, outcome = str(failed), Outcome.FAILED
     record(actor, "interop.echo_peer", Action.EXECUTE, entity=peer, outcome=outcome)
     return words
+
+
+def echo_status(peer: DicomPeer, calling_ae_title: str, seconds: float = 5) -> int:
+    """The status of a C-ECHO, over TLS where the peer's row says so. Asks no database. Raises scu.CallFailed."""
+    contexts = scu.contexts_for([VERIFICATION])
+    with association_with(peer, contexts, calling_ae_title=calling_ae_title, seconds=seconds) as line:
+        return scu.status_of(line.send_c_echo())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""/integrations/worklist/: what a scanner would see now, and why it does not see an exam."""
+"""/integrations/worklist/: what a scanner would see now, and why it does not see an exam. And whether all is ready."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from pydicom import Dataset
 
 from interop.dicom.preview import Answered, ask, caller_for, joined, newcomer, peer_called, question, why_not
+from interop.dicom.readiness import BROKEN, check_readiness
 from interop.models import DicomPeer
 from interop.permissions import MANAGE_INTERFACES, VIEW_INTERFACES
 from ris.accounts.web import ActorRequest, page
@@ -120,4 +121,17 @@ def _asked(keys: Dataset) -> list[tuple[str, str]]:
     ]
 
 
-urlpatterns = [path("integrations/worklist/", worklist_preview, name="worklist_preview")]
+@never_cache
+@page(MANAGE_INTERFACES)
+def readiness(request: ActorRequest) -> HttpResponse:
+    """/integrations/readiness/: nothing is called before somebody presses the button."""
+    findings = check_readiness(actor=request.actor) if request.method == "POST" else None
+    broken = sum(row.level == BROKEN for row in findings or ())
+    context = {"nav": "integrations", "findings": findings, "broken": broken}
+    return render(request, "interop/dicom/readiness.html", context)
+
+
+urlpatterns = [
+    path("integrations/worklist/", worklist_preview, name="worklist_preview"),
+    path("integrations/readiness/", readiness, name="dicom_readiness"),
+]
