@@ -33,7 +33,7 @@ from worklist import (  # noqa: F401  others register themselves
     services,
 )
 from worklist import permissions as perms
-from worklist.codes import WORDS_OF_DISCONTINUATION
+from worklist.codes import IDENTIFIED_BY, TIME_OUT_CHECKS, WORDS_OF_DISCONTINUATION
 from worklist.models import (
     ExceptionItem,
     ImagingInstance,
@@ -226,6 +226,19 @@ class StopForm(forms.Form):
     code = forms.ChoiceField(label=_("Why is it stopped?"), choices=list(WORDS_OF_DISCONTINUATION.items()))
 
 
+class TimeOutForm(forms.Form):
+    identifiers = forms.MultipleChoiceField(
+        label=_("Patient identified by (two)"), choices=list(IDENTIFIED_BY.items()), widget=forms.CheckboxSelectMultiple
+    )
+    checks = forms.MultipleChoiceField(
+        label=_("Confirmed"), choices=list(TIME_OUT_CHECKS.items()), widget=forms.CheckboxSelectMultiple
+    )
+
+
+def note_time_out(step: ScheduledProcedureStep, *, identifiers: list[str], checks: list[str], actor: Actor) -> Any:
+    return services.record_time_out(step.procedure, identifiers=identifiers, checks=checks, actor=actor)
+
+
 def arrive_step(step: ScheduledProcedureStep, *, actor: Actor) -> Any:
     return services.arrive_patient(step.procedure, actor=actor)
 
@@ -271,6 +284,7 @@ class ScheduledProcedureStepAdmin(ReadOnlyAdmin):
         service_action(_("The patient has arrived"), arrive_step, permission=perms.ARRIVE_PATIENT),
         service_action(_("Undo the arrival"), undo_arrival_of_step, permission=perms.ARRIVE_PATIENT),
         service_action(_("The patient did not come"), note_no_show_of_step, permission=perms.ARRIVE_PATIENT),
+        service_action(_("Time-out"), note_time_out, form=TimeOutForm, permission=perms.PERFORM_STEP),
         service_action(_("Start by hand"), start_step, permission=perms.PERFORM_STEP),
         service_action(_("Complete"), complete_step, permission=perms.PERFORM_STEP),
         service_action(_("Stop"), stop_step, form=StopForm, permission=perms.PERFORM_STEP),

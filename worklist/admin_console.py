@@ -163,7 +163,7 @@ class TechnologistNoteAdmin(OfExamAdmin):
 
 @admin.register(Product)
 class ProductAdmin(FacilityModelAdmin):
-    view_code = perms.VIEW_STEP
+    view_code = perms.VIEW_ROOM
     add_code = change_code = perms.MANAGE_PRODUCTS
     list_display = ("name", "code", "kind", "gtin", "unit", "is_active")
     list_filter = ("kind", "is_active")

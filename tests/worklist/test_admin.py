@@ -75,6 +75,11 @@ def test_a_technologist_performs_there(sign_in):
     procedure = booked().procedure
     arrive_patient(procedure, actor=SYSTEM)
     step = step_of(procedure)
+    confirmed = {"identifiers": ["name", "birth_date"], "checks": ["exam", "pregnancy", "allergy", "entry"]}
+    act(client, "scheduledprocedurestep", "start_step", step)
+    procedure.refresh_from_db()
+    assert procedure.status == "arrived"
+    act(client, "scheduledprocedurestep", "note_time_out", step, **confirmed, _confirmed="1")
     act(client, "scheduledprocedurestep", "start_step", step)
     procedure.refresh_from_db()
     assert procedure.status == "in_progress"

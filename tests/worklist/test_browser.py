@@ -92,27 +92,54 @@ def test_a_place_in_the_grid_is_booked_and_the_second_is_refused(house: Any) -> 
     assert [f"{timezone.localtime(row.starts_at, NAIROBI):%H:%M}" for row in rows] == ["10:00", "10:20"]
 
 
-def test_an_exam_on_a_tablet_from_time_out_to_completion(house: Any) -> None:
+def typed_by_a_scanner(page: Any, code: str) -> None:
+    """As a keyboard wedge does it: key upon key within milliseconds, then Enter."""
+    page.evaluate(
+        """code => {
+            const at = document.activeElement || document.body;
+            for (const key of [...code, "Enter"]) {
+                const event = new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });
+                if (at.dispatchEvent(event) && key.length === 1 && "value" in at) at.value += key;
+            }
+        }""",
+        code,
+    )
+
+
+def test_an_exam_on_a_tablet_with_a_scanner_from_the_day_to_completion(house: Any) -> None:
     ensure_questionnaires()
     procedure = booked(starts_at=timezone.now() + timezone.timedelta(minutes=5)).procedure
-    page = house.enter("brian", "/console/", viewport={"width": 1024, "height": 768})
-    page.click(f"#x-{procedure.uuid}")
+    page = house.enter("brian", "/console/", viewport={"width": 768, "height": 1024}, has_touch=True)
+    typed_by_a_scanner(page, "NOTHING-77")
+    page.wait_for_selector("[role=alert] >> text=Nobody knows this code")
+    typed_by_a_scanner(page, procedure.accession_number)
+    page.wait_for_selector("#time-out")
     page.click("text=Arrive")
-    for words in ("Asked: name", "Asked: date of birth"):
-        page.check(f"label:has-text('{words}') >> input")
-    for box in page.locator("[name=checks]").all():
-        box.check()
-    page.click("text=All confirmed")
     for name in ("pregnant", "breast_feeding"):
         page.check(f"[name={name}][value=no]", force=True)
     page.click("text=Keep the answers")
+    page.fill("textarea[name=text]", "Moved a")
+    page.focus("textarea[name=text]")
+    typed_by_a_scanner(page, procedure.order.patient.primary_identifier.value)
+    page.wait_for_selector("text=Scanned: it is this patient")
+    page.check("label:has-text('Asked: name') >> input")
+    for box in page.locator("[name=checks]").all():
+        box.check()
+    page.click("text=All confirmed")
     page.click(".pi-actions >> text=Start")
     page.wait_for_selector("text=Stop the exam")
+    small = page.eval_on_selector_all(
+        ".co-actions .btn, .co-card .btn, .co-tick",
+        """nodes => nodes.filter(one => one.offsetParent && one.getBoundingClientRect().height < 43.5)
+            .map(one => one.outerHTML)""",
+    )
+    assert small == []
     index_instance(stored(procedure), actor=STORE)
     page.reload()
     page.fill("textarea[name=text]", "Moved a little")
     page.click("text=Keep the note")
     page.click(".pi-actions >> text=Complete")
-    page.wait_for_load_state()
+    page.wait_for_selector(".chip:has-text('Completed')")
     procedure.refresh_from_db()
     assert (procedure.status, procedure.technologist_notes.get().text) == ("ready_to_read", "Moved a little")
+    assert procedure.time_outs.get().is_wristband_verified

@@ -123,10 +123,14 @@ def test_steps_are_performed_by_hand(technologist):
     assert procedure.status == "performed" and procedure.completed_by_technologist_at
 
 
+LAST_LOOK = {"identifiers": ["name", "birth_date"], "checks": ["exam", "pregnancy", "allergy", "entry"]}
+
+
 def test_stopping_needs_a_coded_reason(technologist):
     procedure = booked().procedure
     url = f"{URL}steps/{step_of(procedure).uuid}/"
     assert technologist.post(f"{url}discontinue/", {"code": "110515"}).status_code == 409
+    technologist.post(f"{url}time-out/", LAST_LOOK)
     technologist.post(f"{url}start/", {})
     assert technologist.post(f"{url}discontinue/", {"code": "no"}).status_code == 400
     assert technologist.post(f"{url}discontinue/", {"code": "110515"}).data["status"] == "DISCONTINUED"
@@ -149,6 +153,7 @@ def test_screenings_block_and_are_overridden(technologist):
     technologist.force_authenticate(make_user("radiologist"))
     assert technologist.post(override, {"reason": "Vital"}).data["is_overridden"]
     technologist.force_authenticate(make_user("technologist"))
+    assert technologist.post(url.replace("/start/", "/time-out/"), LAST_LOOK).status_code == 201
     assert technologist.post(url, {}).status_code == 200
 
 

@@ -293,7 +293,7 @@ class WorklistItemViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Fa
             case SPSStatus.SCHEDULED:
                 services.undo_arrival(procedure, actor=actor)
             case SPSStatus.STARTED:
-                services.start_exam(procedure, needs_time_out=True, actor=actor)
+                services.start_exam(procedure, actor=actor)
             case SPSStatus.COMPLETED:
                 services.complete_exam(procedure, actor=actor)
             case SPSStatus.DISCONTINUED:

@@ -10,7 +10,6 @@ from django.db import models
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -67,11 +66,13 @@ class OfExamViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 
     filterset_class = PaperFilter
     permission_codes = {"list": perms.VIEW_STEP, "retrieve": perms.VIEW_STEP}
+    #: Rows that the answer names by their id
+    related: tuple[str, ...] = ()
 
     def get_queryset(self) -> QuerySet[Any]:
         visible = RequestedProcedure.objects.visible_to(self.actor).values("pk")
-        rows = self.queryset.model._default_manager.filter(procedure__in=visible)  # type: ignore[union-attr]
-        return rows.select_related("procedure__order__patient").order_by("-pk")
+        rows = self.queryset.model._default_manager.filter(procedure__in=visible)
+        return rows.select_related("procedure__order__patient", *self.related).order_by("-pk")
 
 
 class PaperViewSet(CreateMixin, ChangeMixin, OfExamViewSet):
@@ -85,7 +86,6 @@ class PaperViewSet(CreateMixin, ChangeMixin, OfExamViewSet):
         "partial_update": perms.PERFORM_STEP,
         "withdraw": perms.PERFORM_STEP,
     }
-    serializer_classes = {"create": serializers.Serializer}
 
     def values(self, data: dict[str, Any]) -> dict[str, Any]:
         """The body with rows in place of their ids."""
@@ -111,6 +111,7 @@ class TimeOutViewSet(OfExamViewSet):
 
     queryset = TimeOut.objects.none()
     serializer_class = shapes.TimeOutReadSerializer
+    related = ("done_by",)
 
 
 class ImageCountViewSet(OfExamViewSet):
@@ -132,6 +133,7 @@ class ConsumableViewSet(PaperViewSet):
 
     queryset = ConsumableUse.objects.none()
     serializer_class = shapes.ConsumableUseSerializer
+    related = ("product", "given_by", "corrects")
     serializer_classes = {
         "create": shapes.ConsumableCreateSerializer,
         "partial_update": shapes.ConsumableChangeSerializer,
@@ -165,6 +167,7 @@ class ExposureViewSet(PaperViewSet):
 
     queryset = Exposure.objects.none()
     serializer_class = shapes.ExposureSerializer
+    related = ("station",)
     serializer_classes = {"create": shapes.ExposureCreateSerializer, "partial_update": shapes.ExposureChangeSerializer}
 
     def service_create(self, data: dict[str, Any]) -> Exposure:
@@ -195,6 +198,7 @@ class RejectViewSet(OfExamViewSet):
 
     queryset = RejectedExposure.objects.none()
     serializer_class = shapes.RejectReadSerializer
+    related = ("station", "made_by")
     filterset_class = StandingPaperFilter
     permission_codes = {**OfExamViewSet.permission_codes, "withdraw": perms.PERFORM_STEP}
 
@@ -210,6 +214,7 @@ class AdverseEventViewSet(PaperViewSet):
 
     queryset = AdverseEvent.objects.none()
     serializer_class = shapes.AdverseEventSerializer
+    related = ("consumable",)
     serializer_classes = {
         "create": shapes.AdverseEventCreateSerializer,
         "partial_update": shapes.AdverseEventChangeSerializer,
@@ -244,8 +249,8 @@ class ProductViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facilit
     queryset = Product.objects.none()
     serializer_class = shapes.ProductSerializer
     permission_codes = {
-        "list": perms.VIEW_STEP,
-        "retrieve": perms.VIEW_STEP,
+        "list": perms.VIEW_ROOM,
+        "retrieve": perms.VIEW_ROOM,
         "create": perms.MANAGE_PRODUCTS,
         "partial_update": perms.MANAGE_PRODUCTS,
     }
@@ -266,8 +271,8 @@ class QuestionnaireViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     queryset = Questionnaire.objects.none()
     serializer_class = shapes.QuestionnaireSerializer
     permission_codes = {
-        "list": perms.VIEW_STEP,
-        "retrieve": perms.VIEW_STEP,
+        "list": perms.VIEW_ROOM,
+        "retrieve": perms.VIEW_ROOM,
         "open_edition": perms.MANAGE_ROOMS,
         "publish": perms.MANAGE_ROOMS,
     }
