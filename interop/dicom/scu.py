@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pynetdicom
+from django.conf import settings
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -105,7 +106,24 @@ def status_of(answer: Dataset) -> int:
     return int(answer.Status)
 
 
-def echo(*, host: str, port: int, called_ae_title: str, calling_ae_title: str, seconds: float = 5) -> int:
+def client_tls() -> ssl.SSLContext:
+    """TLS 1.2 or above, with our own certificate where there is one; as our HL7 messages go out."""
+    context = ssl.create_default_context(cafile=settings.RIS_TLS_CLIENT_CA or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.RIS_TLS_CERTIFICATE:
+        context.load_cert_chain(settings.RIS_TLS_CERTIFICATE, settings.RIS_TLS_KEY or None)
+    return context
+
+
+def echo(
+    *,
+    host: str,
+    port: int,
+    called_ae_title: str,
+    calling_ae_title: str,
+    tls: ssl.SSLContext | None = None,
+    seconds: float = 5,
+) -> int:
     """The status of a C-ECHO. Raises CallFailed."""
     contexts = contexts_for(["1.2.840.10008.1.1"])
     with association(
@@ -114,6 +132,7 @@ def echo(*, host: str, port: int, called_ae_title: str, calling_ae_title: str, s
         called_ae_title=called_ae_title,
         calling_ae_title=calling_ae_title,
         contexts=contexts,
+        tls=tls,
         seconds=seconds,
     ) as established:
         return status_of(established.send_c_echo())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.db.models import QuerySet
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -119,17 +117,6 @@ def _rewrite(target: Path, instance: Shipped, syntax: str) -> None:
 # --- C-STORE to a peer
 
 
-def tls_of(peer: DicomPeer) -> ssl.SSLContext | None:
-    """As our HL7 messages go out: TLS 1.2 or above, with our own certificate where there is one."""
-    if not peer.uses_tls:
-        return None
-    context = ssl.create_default_context(cafile=settings.RIS_TLS_CLIENT_CA or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.RIS_TLS_CERTIFICATE:
-        context.load_cert_chain(settings.RIS_TLS_CERTIFICATE, settings.RIS_TLS_KEY or None)
-    return context
-
-
 @contextlib.contextmanager
 def association_with(
     peer: DicomPeer,
@@ -149,7 +136,7 @@ def association_with(
         called_ae_title=peer.ae_title,
         calling_ae_title=calling_ae_title or require_facility().ae_title,
         contexts=contexts,
-        tls=tls_of(peer),
+        tls=scu.client_tls() if peer.uses_tls else None,
         seconds=seconds,
         **options,
     ) as line:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from interop.dicom.peers import RIGHTS, save_peer
+from django.core.management.base import CommandError
+
+from interop.dicom.peers import RIGHTS, SERVED, save_peer
 from ris.accounts.commands import FacilityCommand
 
 
@@ -17,6 +19,8 @@ class Command(FacilityCommand):
         parser.add_argument("--host", default=None, help="Where we call it.")
         parser.add_argument("--port", type=int, default=None, help="Its port there.")
         parser.add_argument("--may", nargs="*", default=None, metavar="RIGHT", help=", ".join(RIGHTS))
+        parser.add_argument("--send", nargs="*", default=None, metavar="WHAT", help=", ".join(SERVED))
+        parser.add_argument("--tls", action="store_true", default=None, help="It is called over TLS.")
         parser.add_argument("--description", default=None)
         parser.add_argument("--character-set", default=None, help="What it reads, for example ISO_IR 100.")
         parser.add_argument("--max-results", type=int, default=None)
@@ -32,7 +36,9 @@ class Command(FacilityCommand):
             "character_set": options["character_set"],
             "max_results": options["max_results"],
             "sees_all_stations": False if options["own_station_only"] else None,
+            "uses_tls": options["tls"],
             "is_active": not options["inactive"],
+            **_flags(options["send"]),
         }
         may = None if options["may"] is None else [word for part in options["may"] for word in part.split(",") if word]
         fields = {name: value for name, value in given.items() if value is not None}
@@ -40,9 +46,20 @@ class Command(FacilityCommand):
         return {
             "ae_title": peer.ae_title,
             "uuid": str(peer.uuid),
+            "send": [name for name, flag in SERVED.items() if getattr(peer, flag)],
             "may": [name for name, flag in RIGHTS.items() if getattr(peer, flag)],
             "addresses": peer.allowed_addresses,
             "host": peer.host,
             "port": peer.port,
             "is_active": peer.is_active,
         }
+
+
+def _flags(words: list[str] | None) -> dict[str, bool]:
+    """Every flag of SERVED, on for those that are named; none of them when nothing is said."""
+    if words is None:
+        return {}
+    named = {word for part in words for word in part.split(",") if word}
+    if unknown := named - SERVED.keys():
+        raise CommandError(f"Nothing is called {', '.join(sorted(unknown))}; known are {', '.join(SERVED)}.")
+    return {flag: name in named for name, flag in SERVED.items()}

@@ -31,6 +31,17 @@ def test_add_peer_makes_and_changes(alpha):
     assert DicomPeer.history.filter(ae_title="CT9").count() == 2
 
 
+def test_add_peer_says_what_it_is_sent(alpha):
+    made = command("add_peer", ae_title="PACS", host="10.1.0.9", port=104, send=["mpps,images", "archive"], tls=True)
+    assert made["send"] == ["mpps", "images", "archive"]
+    peer = DicomPeer.objects.get()
+    assert (peer.uses_tls, peer.forward_mpps, peer.receives_rejections) == (True, True, False)
+    assert command("add_peer", ae_title="PACS", description="PACS")["send"] == made["send"]
+    assert command("add_peer", ae_title="PACS", send=[])["send"] == []
+    with pytest.raises(CommandError, match="faxes"):
+        command("add_peer", ae_title="PACS", send=["faxes"])
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"ae_title": "A" * 17}, {"ae_title": "A\\B"}, {"ae_title": "CT9", "may": ["everything"]},
