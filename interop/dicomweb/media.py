@@ -193,5 +193,5 @@ def compressed_type(transfer_syntax_uid: str) -> str:
     if transfer_syntax_uid in COMPRESSED_TYPES:
         return COMPRESSED_TYPES[transfer_syntax_uid]
     if transfer_syntax_uid.startswith(MPEG2):
-        return "video/mpeg2" if transfer_syntax_uid.split(".")[8] in ("100", "101") else "video/mp4"
+        return "video/mpeg2" if transfer_syntax_uid.split(".")[7] in ("100", "101") else "video/mp4"
     return OCTETS
