@@ -20,7 +20,7 @@ from ris.core.permissions import CLERK, TECHNOLOGIST
 from worklist import permissions as perms
 from worklist import selectors
 from worklist.codes import NOTE_CHIPS
-from worklist.models import ExceptionItem, Reservation, SlotOffer
+from worklist.models import ExceptionItem, ExceptionKind, Reservation, SlotOffer
 from worklist.selectors.console import console_list, tab_counts
 from worklist.selectors.waiting_room import waiting_patients
 from worklist.web.reminders import preference_context
@@ -163,6 +163,20 @@ def exam_actions(procedure: RequestedProcedure, *, request: HttpRequest) -> dict
     }
 
 
+def evidence_action(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
+    """The way to the repair of a wrong worklist entry, where something was done."""
+    if procedure.started_at is None and not procedure.studies.exists():
+        return None
+    return {"procedure": procedure}
+
+
+def read_on_others(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Its report was written on images that were another exam's."""
+    item = procedure.exceptions.open().filter(kind=ExceptionKind.READ_ON_OTHERS).first()
+    may_look = request.user.may(perms.RESOLVE_EXCEPTION)  # type: ignore[union-attr]
+    return {"item": item, "may_look": may_look} if item is not None else None
+
+
 def exam_schedule(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
     """When and where, and what the technologist wrote."""
     booked = selectors.appointments(actor=actor_of(request)).filter(procedure=procedure, kind="appointment")
@@ -302,6 +316,8 @@ register_panel(
     Panel("patient.side", patient_appointments, "worklist/_patient_panel.html", perms.VIEW_SCHEDULE, order=20),
     Panel("patient.side", patient_reminders, "worklist/_reminders.html", perms.VIEW_SCHEDULE, order=40),
     Panel("procedure.actions", exam_actions, "worklist/_exam_actions.html", perms.VIEW_SCHEDULE, order=10),
+    Panel("procedure.actions", evidence_action, "worklist/_evidence_action.html", perms.RESOLVE_EXCEPTION, order=90),
+    Panel("report.request", read_on_others, "worklist/_read_on_others.html", perms.VIEW_STEP, order=5),
     Panel("order.exam", exam_schedule, "worklist/_exam_schedule.html", perms.VIEW_SCHEDULE, order=10),
     Panel("report.request", technologist_note, "worklist/_technologist_note.html", perms.VIEW_STEP, order=20),
     Panel(SLOT, timeline, "worklist/_nothing.html", None, key="worklist"),

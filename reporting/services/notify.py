@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from reporting.models import CriticalResult
+from orders.models import RequestedProcedure
+from reporting.models import CriticalResult, Report
 from ris.accounts.models import User
 from ris.accounts.selectors import users_with_role
 from ris.core.permissions import QA_LEAD, RADIOLOGIST
@@ -58,3 +59,21 @@ def _with_raiser(people: list[User], critical: CriticalResult) -> list[User]:
     if raiser is not None and raiser.is_active and raiser not in people:
         people.append(raiser)
     return people
+
+
+def tell_images_moved(procedure: RequestedProcedure, *, once: str) -> int:
+    """The images that a report was written on belong to another exam: everybody who wrote it is told."""
+    count = 0
+    for report in Report.objects.filter(procedures=procedure).exclude(status="cancelled").order_by("pk"):
+        writers = (report.author_id, report.edited_by_id, report.preliminary_by_id, report.signed_by_id)
+        keys = {key for key in writers if key is not None}
+        count += tell(
+            User.objects.filter(pk__in=keys, is_active=True).order_by("pk"),
+            "reporting.images_moved",
+            url=f"/reports/{report.uuid}/",
+            subject=str(report.uuid),
+            context={"accession_number": procedure.accession_number},
+            once=once,
+            urgent=True,
+        )
+    return count

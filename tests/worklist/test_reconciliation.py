@@ -386,3 +386,21 @@ def test_without_images_there_is_nothing_to_read(right, person):
     with pytest.raises(InvalidTransition):
         read_limited_study(ExceptionItem.objects.get(), reason="Look", actor=person)
     assert fresh(right).status == "discontinued"
+
+
+def test_who_wrote_the_report_is_told_and_the_report_says_so(wrong, right, person, dispatch, tclient):
+    from reporting.services import open_report
+    from ris.notifications.models import Notification
+
+    performed_as(wrong)
+    reader = make_actor("radiologist")
+    report = open_report([fresh(wrong)], actor=reader)
+    act = move_evidence(wrong, target=right, reason="Wrong line", actor=person)
+    dispatch()
+    told = Notification.objects.filter(recipient=reader.user, url=f"/reports/{report.uuid}/")
+    assert told.exists() and kinds() == ["read_on_others"]
+    tclient.force_login(reader.user, backend="ris.accounts.backends.PasswordBackend")
+    words = "were put under the exam that they belong to"
+    assert words in tclient.get(f"/reports/{report.uuid}/").content.decode()
+    undo_reconciliation(act, reason="No", actor=person)
+    assert words not in tclient.get(f"/reports/{report.uuid}/").content.decode()
