@@ -178,10 +178,21 @@ class DicomWebView(FacilityViewMixin):
         patch_vary_headers(response, ["Accept", "Accept-Encoding"] if compresses else ["Accept"])
         return _with_validator(response, etag)
 
+    def warn(self, response: HttpResponseBase, warnings: Iterable[str]) -> None:
+        """Warning headers (PS3.18 8.3.4.4) with words that fit into a header."""
+        told = [f'299 {self.request.get_host()} "{_header_safe(words)}"' for words in warnings]
+        if told:
+            response["Warning"] = ", ".join(told)
+
     def whole(self, content: bytes, content_type: str, *, etag: str = "") -> HttpResponseBase:
         response = HttpResponse(content, content_type=content_type)
         patch_vary_headers(response, ["Accept"])
         return _with_validator(response, etag)
+
+
+def _header_safe(words: str) -> str:
+    plain = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in words)
+    return plain[:500].encode("ascii", "replace").decode("ascii")
 
 
 def _with_validator(response: Any, etag: str) -> Any:

@@ -21,6 +21,7 @@ PICTURES = ("image/jpeg", "image/png")
 
 #: (method, address, transaction, media types)
 TRANSACTIONS = (
+    ("GET", "wado", "RetrieveByUri", (DICOM, *PICTURES)),
     ("GET", "studies", "SearchForStudies", MODELS),
     ("POST", "studies", "StoreInstances", MODELS),
     ("GET", "series", "SearchForSeries", MODELS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from interop.dicomweb import views
+from interop.dicomweb import views, wado_uri
 
 STUDY = "studies/<str:study>"
 SERIES = f"{STUDY}/series/<str:series>"
@@ -13,6 +13,7 @@ FRAMES = f"{INSTANCE}/frames/<str:frames>"
 
 urlpatterns = [
     path("capabilities", views.CapabilitiesView.as_view(), name="dicomweb"),
+    path("wado", wado_uri.WadoUriView.as_view()),
     path("studies", views.StudiesView.as_view()),
     path("series", views.SeriesSearchView.as_view()),
     path("instances", views.InstanceSearchView.as_view()),

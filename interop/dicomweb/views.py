@@ -48,6 +48,7 @@ from worklist.permissions import VIEW_STUDY
 
 IMPLICIT_OR_BIG = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.2"})
 MAX_FRAMES = 10_000
+MAX_WARNINGS = 10
 
 SEARCH_PARAMETERS = [
     OpenApiParameter("limit", int, description="Results of this answer."),
@@ -98,10 +99,7 @@ class SearchView(DicomWebView):
                 "Additional results can be requested."
             )
         response = self.models(found.results, offer)
-        if query.warnings:
-            response["Warning"] = ", ".join(
-                f'299 {request.get_host()} "{words}"'.encode("ascii", "replace").decode() for words in query.warnings
-            )
+        self.warn(response, query.warnings)
         return response
 
 
@@ -118,7 +116,7 @@ class RetrieveMixin:
     )
     def get(self: Any, request: Request, **uids: str) -> HttpResponseBase:
         study, rows = instances_of(self.target, actor=self.actor)
-        forms = [self.chosen(*_object_offers(row, len(rows) == 1)) for row in rows]
+        forms = [self.chosen(*object_offers(row, len(rows) == 1)) for row in rows]
         etag, same = self.not_modified(rows, forms)
         if same is not None:
             return same
@@ -132,7 +130,7 @@ class RetrieveMixin:
                     "Content-Type": f"{DICOM}; transfer-syntax={form.syntax}",
                     "Content-Location": addresses.instance(row),
                 },
-                _object_bytes(row, form),
+                object_bytes(row, form),
             )
             for row, form in zip(rows, forms, strict=True)
         )
@@ -157,13 +155,13 @@ def _after(start: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _one_object(view: DicomWebView, row: ImagingInstance, form: Offer, etag: str) -> HttpResponseBase:
-    response = view.stream(_object_bytes(row, form), f"{DICOM}; transfer-syntax={form.syntax}", etag=etag)
+    response = view.stream(object_bytes(row, form), f"{DICOM}; transfer-syntax={form.syntax}", etag=etag)
     if form.syntax == row.transfer_syntax_uid:
         response["Content-Length"] = str(row.size)
     return response
 
 
-def _object_offers(row: ImagingInstance, is_alone: bool) -> list[Offer]:
+def object_offers(row: ImagingInstance, is_alone: bool) -> list[Offer]:
     """As stored, unless that is one of the two syntaxes that RESTful services do not know; and uncompressed."""
     syntaxes = [] if row.transfer_syntax_uid in IMPLICIT_OR_BIG else [row.transfer_syntax_uid]
     if can_decode(row.transfer_syntax_uid) and EXPLICIT_LITTLE not in syntaxes:
@@ -175,7 +173,7 @@ def _object_offers(row: ImagingInstance, is_alone: bool) -> list[Offer]:
     ]
 
 
-def _object_bytes(row: ImagingInstance, form: Offer) -> Iterator[bytes]:
+def object_bytes(row: ImagingInstance, form: Offer) -> Iterator[bytes]:
     return stored_bytes(row) if form.syntax == row.transfer_syntax_uid else explicit_little(row)
 
 
@@ -398,22 +396,12 @@ class StoreMixin:
             else self._json(outcome, request)
         )
         response.status_code = outcome.status
-        if outcome.failures:
-            words = "; ".join(dict.fromkeys(failure.words for failure in outcome.failures))[:1000]
-            response["Warning"] = f'299 {request.get_host()} "{_header_safe(words)}"'
+        self.warn(response, list(dict.fromkeys(failure.words for failure in outcome.failures))[:MAX_WARNINGS])
         return response
 
     def _json(self: Any, outcome: Stored, request: Request) -> Response:
         """One data set, not an array (PS3.18 10.5.3.2)."""
         return Response(response_model(outcome, Addresses.of(request)), content_type=DICOM_JSON)
-
-
-def _header_safe(words: str) -> str:
-    return (
-        "".join(letter if letter.isprintable() and letter != '"' else " " for letter in words)
-        .encode("ascii", "replace")
-        .decode("ascii")
-    )
 
 
 def _boundary_of(request: Request) -> str:

@@ -134,6 +134,8 @@ def test_every_transaction_that_is_told_has_an_address(web, tmp_path):
     }
     for transaction in web.get("/dicomweb/capabilities").json()["transactions"]:
         path = transaction["path"]
+        if path == "/wado":
+            continue  # named by its query
         for name, value in values.items():
             path = path.replace(name, value)
         if transaction["method"] == "GET":

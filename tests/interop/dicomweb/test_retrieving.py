@@ -406,3 +406,55 @@ def test_inline_values_are_base64(web):
     inline = [element for element in model.values() if "InlineBinary" in element]
     assert inline
     assert all(base64.b64decode(element["InlineBinary"], validate=True) for element in inline)
+
+
+# --- WADO-URI
+
+
+def asked_by_uri(row, **more):
+    named = {
+        "requestType": "WADO",
+        "studyUID": row.series.study.study_instance_uid,
+        "seriesUID": row.series.series_instance_uid,
+        "objectUID": row.sop_instance_uid,
+    }
+    return {name: value for name, value in {**named, **more}.items() if value is not None}
+
+
+def test_wado_uri_gives_objects_and_pictures(web):
+    row, compressed = stored("CT_small.dcm"), stored("MR_small_jp2klossless.dcm")
+    path = "/dicomweb/wado"
+    assert picture(web.get(path, asked_by_uri(row))).size == (128, 128)
+    small = web.get(path, asked_by_uri(row, contentType="image/png", rows="64", windowCenter="40", windowWidth="400"))
+    assert (small["Content-Type"], picture(small).size) == ("image/png", (64, 64))
+    whole = web.get(path, asked_by_uri(row, contentType="application/dicom"))
+    assert whole["Content-Type"] == "application/dicom"
+    assert body_of(whole) == instance_path(row.path).read_bytes()
+    plain = body_of(web.get(path, asked_by_uri(compressed, contentType="application/dicom")))
+    assert dcmread(io.BytesIO(plain)).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    syntax = {"contentType": "application/dicom", "transferSyntax": "1.2.840.10008.1.2.4.90"}
+    assert body_of(web.get(path, asked_by_uri(compressed, **syntax))) == instance_path(compressed.path).read_bytes()
+    report = stored("reportsi.dcm")
+    assert web.get(path, asked_by_uri(report))["Content-Type"] == "application/dicom"
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"requestType": "GET"}, 400),
+        ({"objectUID": None}, 400),
+        ({"objectUID": "../../x"}, 404),
+        ({"studyUID": "1.2.3"}, 404),
+        ({"anonymize": "yes"}, 400),
+        ({"contentType": "video/mp4"}, 406),
+        ({"contentType": "application/dicom", "transferSyntax": "1.2.840.10008.1.2.5"}, 406),
+        ({"frameNumber": "2"}, 404),
+        ({"frameNumber": "x"}, 400),
+        ({"windowCenter": "40"}, 400),
+        ({"rows": "0"}, 400),
+    ],
+)
+def test_wado_uri_says_what_is_wrong(web, more, status):
+    response = web.get("/dicomweb/wado", asked_by_uri(stored("CT_small.dcm"), **more))
+    assert response.status_code == status
+    assert response.json()["detail"]

@@ -157,6 +157,13 @@ def test_a_wrong_parameter_is_named_in_words(web, name, value):
     assert answer["detail"]
 
 
+def test_warnings_cannot_break_out_of_their_header(web):
+    response = web.get('/dicomweb/studies?PatientName.%0d%0aX-Evil:%20"1"=a')
+    assert response.status_code == 200
+    assert "X-Evil" not in response.headers
+    assert response["Warning"].count('"') == 2
+
+
 def test_a_parameter_given_twice_is_refused(web):
     assert web.get("/dicomweb/studies?PatientID=1&PatientID=2").status_code == 400
     assert web.get("/dicomweb/studies?PatientID=1&00100020=2").status_code == 400

@@ -6,12 +6,13 @@ import io
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 
 from interop.dicom.store import instance_path
 from interop.dicomweb import storing
 from interop.dicomweb.multipart import MAX_HEADERS, BrokenMultipart, MultipartReader
 from interop.dicomweb.storing import MAX_PARTS
+from interop.dicomweb.views import _limited
 from ris.accounts.services.keys import create_api_key
 from ris.audit.models import AuditEvent
 from ris.core.actor import SYSTEM
@@ -227,6 +228,19 @@ def test_only_who_may_store_stores(api, alpha):
     assert ImagingInstance.objects.count() == 0
     assert send(HTTP_AUTHORIZATION=f"Api-Key {stores}").status_code == 200
     assert api.get("/dicomweb/studies", HTTP_AUTHORIZATION=f"Api-Key {stores}").status_code == 403
+
+
+class Chunked:
+    """What gunicorn gives of a body that comes in chunks."""
+
+    def __init__(self, body):
+        self.read = io.BytesIO(body).read
+
+
+def test_a_body_in_chunks_is_read_to_its_end(web):
+    request = RequestFactory().post("/dicomweb/studies", HTTP_TRANSFER_ENCODING="chunked")
+    request.META |= {"wsgi.input": Chunked(b"all of it"), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    assert _limited(request)(100) == b"all of it"
 
 
 # --- the reader alone
