@@ -24,9 +24,9 @@ def at(moment: real.datetime) -> Iterator[None]:
             gone = real.datetime.now(tz=real.UTC) - started
             return (moment + gone).astimezone(tz) if tz else (moment + gone).replace(tzinfo=None)
 
-    before = timezone.datetime  # type: ignore[attr-defined]
-    timezone.datetime = Clock  # type: ignore[attr-defined]
+    before = timezone.datetime
+    timezone.datetime = Clock
     try:
         yield
     finally:
-        timezone.datetime = before  # type: ignore[attr-defined]
+        timezone.datetime = before

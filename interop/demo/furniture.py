@@ -31,7 +31,7 @@ def ensure_destination() -> None:
         receiving_facility="HOSPITAL",
         ack_timeout_seconds=5,
         actor=SEEDER,
-        **HOSPITAL,  # type: ignore[arg-type]
+        **HOSPITAL,
     )
     hl7.pause_destination(destination, actor=SEEDER)
     rule = DeliveryRule.objects.get(channel="hl7", destination=destination.name)

@@ -276,7 +276,7 @@ def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> Non
 def _acknowledge(report: Report, stage: Stage) -> None:
     referrer = stage.actor("referrer")
     for delivery in ReportDelivery.objects.filter(report=report, is_mandatory=True):
-        if delivery.recipient and delivery.recipient.user_id == referrer.user.pk:  # type: ignore[union-attr]
+        if delivery.recipient and delivery.recipient.user_id == referrer.user.pk:
             reporting.acknowledge_result(delivery, actor=referrer)
         elif delivery.status != "acknowledged":
             reporting.mark_delivery_acknowledged(delivery, actor=Actor("command"))

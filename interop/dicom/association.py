@@ -231,7 +231,7 @@ class Association(asyncio.BufferedProtocol):
         """Nothing comes any more and nothing runs: clean up, and write down what happened."""
         waiting = self.reader.waiting_sink
         if waiting is not None:
-            waiting.release()  # type: ignore[attr-defined]
+            waiting.release()
         self.hub.wind_up(self, waiting.storing if isinstance(waiting, StoreIntake) else None)
 
     def stop(self) -> None:

@@ -124,7 +124,7 @@ def _classes(classes: frozenset[str]) -> str:
 
 
 def _right(flag: str) -> str:
-    return str(DicomPeer._meta.get_field(flag).verbose_name)  # type: ignore[union-attr]
+    return str(DicomPeer._meta.get_field(flag).verbose_name)
 
 
 def _overview() -> list[str]:
@@ -206,7 +206,7 @@ def specimen() -> Dataset:
         starts_at=_moment(), performing_physician=someone, description="D", protocol_code="C", protocol_scheme="L",
         protocol_meaning="M", pre_medication="", scheduled_procedure_step_id="1", status="SCHEDULED",
     )  # fmt: skip
-    return item_of(step)  # type: ignore[arg-type]
+    return item_of(step)
 
 
 def _moment() -> datetime:
@@ -250,7 +250,7 @@ class _Read(Dataset):
     def __contains__(self, name: object) -> bool:
         if isinstance(name, str):
             self.__dict__.setdefault("asked", set()).add(name)
-        return super().__contains__(name)  # type: ignore[arg-type]
+        return super().__contains__(name)
 
 
 def _mpps() -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydicom import Dataset
 from pynetdicom.association import Association
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (
     ModalityPerformedProcedureStep,
     ModalityWorklistInformationFind,
     Verification,

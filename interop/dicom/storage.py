@@ -99,7 +99,7 @@ class ObjectSink:
                 return row
             told = incoming.header()
         instance = StoredInstance(
-            **told.fields,  # type: ignore[arg-type]
+            **told.fields,
             transfer_syntax_uid=incoming.transfer_syntax_uid,
             path=stored.path,
             size=stored.size,

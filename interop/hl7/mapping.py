@@ -131,8 +131,8 @@ def timestamp(segment: Segment, number: int, component: int = 1, *, zone: dt.tzi
         if found[7]:
             sign = -1 if found[7][0] == "-" else 1
             offset = dt.timedelta(hours=int(found[7][1:3]), minutes=int(found[7][3:]))
-            return dt.datetime(*parts, tzinfo=dt.timezone(sign * offset))  # type: ignore[arg-type, misc]
-        return dt.datetime(*parts, tzinfo=zone)  # type: ignore[arg-type, misc]
+            return dt.datetime(*parts, tzinfo=dt.timezone(sign * offset))
+        return dt.datetime(*parts, tzinfo=zone)
     except ValueError:
         where = segment.location(number, component)
         raise Hl7Error(DATA_TYPE, where, f"{segment.name}-{number} is not a time.") from None

@@ -62,7 +62,7 @@ def _picture(instance: ImagingInstance, frame: int, window: str, size: int) -> b
 @page(VIEW_STUDY)
 def study_images(request: HttpRequest, study: uuid.UUID) -> HttpResponse:
     """All series of one study on a page of their own."""
-    actor = request.actor  # type: ignore[attr-defined]
+    actor = request.actor
     found = ImagingStudy.objects.visible_to(actor).filter(uuid=study).first()
     if found is None:
         raise NotKnown(_("There is no such study."))

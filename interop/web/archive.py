@@ -20,14 +20,14 @@ from ris.audit.service import record_read
 @patient_page(QUERY_ARCHIVE)
 def archive_page(request: HttpRequest, patient: Patient) -> HttpResponse:
     """Which archives there are, and what is being fetched. Looking is a step of its own: it leaves the house."""
-    record_read(request.actor, QUERY_ARCHIVE, entity=patient, detail={"page": "archive"})  # type: ignore[attr-defined]
+    record_read(request.actor, QUERY_ARCHIVE, entity=patient, detail={"page": "archive"})
     return render(request, "interop/archive.html", _context(patient))
 
 
 @require_POST
 @patient_page(QUERY_ARCHIVE)
 def archive_look(request: HttpRequest, patient: Patient) -> HttpResponse:
-    answers = look_in_archives(patient, actor=request.actor)  # type: ignore[attr-defined]
+    answers = look_in_archives(patient, actor=request.actor)
     return render(request, "interop/archive.html", {**_context(patient), "answers": answers})
 
 
@@ -39,7 +39,7 @@ def archive_fetch(request: HttpRequest, patient: Patient) -> HttpResponse:
         patient,
         ae_title=asked.get("archive", ""),
         study_instance_uid=asked.get("study", ""),
-        actor=request.actor,  # type: ignore[attr-defined]
+        actor=request.actor,
     )
     messages.success(request, _("It is being fetched."))
     return HttpResponseRedirect(reverse("archive_page", args=[patient.uuid]))

@@ -103,6 +103,10 @@ def _flag(text: str, name: str, errors: Errors) -> bool:
     return lowered in TRUE
 
 
+#: Under this name stands what a line has beyond the columns; no column has it.
+SURPLUS = ""
+
+
 def _clean(row: dict[str, str]) -> tuple[dict[str, Any], dict[str, str], dict[str, str], Errors]:
     """A line of the table as fields, codes per scheme, preparations per language, and what is wrong with it."""
     errors = Errors()
@@ -139,7 +143,7 @@ def _clean(row: dict[str, str]) -> tuple[dict[str, Any], dict[str, str], dict[st
 
 
 def _rows(source: Iterable[str]) -> list[dict[str, str]]:
-    reader = csv.DictReader(source)
+    reader = csv.DictReader(source, restkey=SURPLUS)
     missing = {"code", "name", "modality"} - set(reader.fieldnames or ())
     unknown = set(reader.fieldnames or ()) - {*COLUMNS, *OPTIONAL}
     if missing or unknown:
@@ -172,7 +176,7 @@ def _lines(source: Iterable[str]) -> list[Line]:
         if code in seen:
             own.add("code", _("This code stands in the table twice."))
         seen.add(code)
-        if raw.get(None):  # type: ignore[call-overload]
+        if raw.get(SURPLUS):
             own.add("code", _("This line has more columns than the table."))
         fields, codes, texts, errors = _clean(raw)
         own.found.update(errors.found)

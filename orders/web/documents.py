@@ -53,7 +53,7 @@ def order_document_add(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @never_cache
 @page(perms.VIEW_DOCUMENT)
-def document_content(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def document_content(request: HttpRequest, uuid: UUID) -> FileResponse:
     """The file, to be kept or looked at; never run as a page."""
     document = document_or_404(request, uuid)
     record_read(request.actor, perms.VIEW_DOCUMENT, entity=document)
@@ -65,7 +65,7 @@ def document_content(request: HttpRequest, uuid: UUID) -> HttpResponse:
     )
     for name, value in INERT.items():
         response[name] = value
-    return response  # type: ignore[return-value]
+    return response
 
 
 @require_POST

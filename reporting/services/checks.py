@@ -135,11 +135,12 @@ def _side(sections: Mapping[str, str], laterality: str) -> list[Check]:
     other = {"L": "R", "R": "L"}.get(laterality, "")
     for key in ("impression", "findings"):
         words = sections.get(key, "")
-        if other and SIDES[other].search(words) and not SIDES[laterality].search(words):
-            said, asked = SIDES[other].search(words)[0], {"L": _("left"), "R": _("right")}[laterality]  # type: ignore[index]
+        said = SIDES[other].search(words) if other else None
+        if said and not SIDES[laterality].search(words):
+            asked = {"L": _("left"), "R": _("right")}[laterality]
             detail = _("%(section)s says %(said)s; the exam was ordered for the %(asked)s side.") % {
                 "section": SECTIONS[key][1],
-                "said": f"“{said}”",
+                "said": f"“{said[0]}”",
                 "asked": asked,
             }
             return [Check("laterality", BLOCK, _("The side contradicts the order."), detail, key)]

@@ -224,7 +224,7 @@ class FacilityModelAdmin(RightsMixin, SimpleHistoryAdmin):
         if refusal is None:
             return base
 
-        class RefusedForm(base):  # type: ignore[valid-type]
+        class RefusedForm(base):  # type: ignore[valid-type]  # the form of whichever table it is
             def is_valid(self) -> bool:
                 super().is_valid()
                 self.add_error(None, sentences(refusal))

@@ -51,7 +51,8 @@ def channel_of(patient: Patient) -> str:
 
 
 def address_of(patient: Patient, channel: str) -> str:
-    return {ReminderChannel.SMS: patient.phone, ReminderChannel.EMAIL: patient.email}.get(channel, "")  # type: ignore[call-overload]
+    known: dict[str, str] = {ReminderChannel.SMS: patient.phone, ReminderChannel.EMAIL: patient.email}
+    return known.get(channel, "")
 
 
 @service(perms.BOOK_APPOINTMENT)

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.generic import View
 
@@ -58,9 +59,9 @@ class PageView(View):
     permission: Codes = None
     request: ActorRequest
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         answer = admit(request, self.permission)
-        return answer if answer is not None else super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+        return answer if answer is not None else super().dispatch(request, *args, **kwargs)
 
     @property
     def actor(self) -> Actor:
