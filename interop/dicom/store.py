@@ -194,8 +194,11 @@ class IncomingFile:
             _sync(os.path.dirname(target))
 
     def _upload(self, name: str) -> str:
-        """Hand it to a remote storage, which answers when it has it; one that is there already is left."""
-        storage = storages["instances"]
+        """Hand it to a remote storage, which answers when it has it; one that is there already is left.
+
+        The facility's name is a part of the object's there.
+        """
+        storage, name = storages["instances"], f"{require_schema()}/{name}"
         if not storage.exists(name):
             with open(self._path, "rb") as source:
                 name = storage.save(name, File(source))

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections
 from psycopg import Connection
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ExecStatus
@@ -211,7 +211,7 @@ class StudyCounter:
         try:
             with use_facility(schema):
                 recount_waiting()
-        except (DatabaseError, InterfaceError) as error:
+        except Exception as error:  # whatever it is, the thread goes on: the studies' clocks are wound
             log.warning("studies_not_counted", error=type(error).__name__)
             connections.close_all()
 
