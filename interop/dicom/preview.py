@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from psycopg.pq import ExecStatus
 from pydicom import Dataset
+from pydicom.datadict import dictionary_description
 from pydicom.multival import MultiValue
 from pydicom.uid import ImplicitVRLittleEndian
 
@@ -33,7 +34,17 @@ from worklist.models import ScheduledProcedureStep
 from worklist.permissions import VIEW_STEP
 from worklist.selectors import why_withheld, worklist_items
 
-NEVER = ("limit", "others")
+#: Keys that are tried alone, by their names in the data dictionary; date, time and accession number are apart.
+KEYS = {
+    "station_ae_title": "Scheduled Station AE Title",
+    "modality": "Modality",
+    "performing_physician": "Scheduled Performing Physician's Name",
+    "patient_name": "Patient's Name",
+    "patient_id": "Patient ID",
+    "study_instance_uid": "Study Instance UID",
+    "requested_procedure_id": "Requested Procedure ID",
+    "scheduled_procedure_step_id": "Scheduled Procedure Step ID",
+}
 
 
 class Visitor(Caller):
@@ -65,6 +76,14 @@ class Told:
             for element in part
             if element.VR != "SQ"
         }
+
+    @property
+    def starts(self) -> str:
+        """When it is planned, as a person reads it."""
+        day, clock = (self.keys.get(f"ScheduledProcedureStepStart{part}", "") for part in ("Date", "Time"))
+        return (
+            f"{day[:4]}-{day[4:6]}-{day[6:8]} {clock[:2]}:{clock[2:4]}" if day and clock else f"{day} {clock}".strip()
+        )
 
 
 @dataclass(frozen=True)
@@ -183,12 +202,10 @@ class Reason:
 
 def why_not(accession_number: str, keys: Dataset, *, caller: Caller, actor: Actor) -> list[Reason]:
     """For each step of an accession number, everything that stands between it and the answer to ``keys``."""
-    steps = list(
-        ScheduledProcedureStep.objects.visible_to(actor)
-        .filter(procedure__accession_number=accession_number)
-        .for_display()
-        .order_by("pk")
-    )
+    planned = ScheduledProcedureStep.objects.all()
+    if actor.may(VIEW_STEP):  # others are told nothing of the patient
+        planned = planned.visible_to(actor)
+    steps = list(planned.filter(procedure__accession_number=accession_number).for_display().order_by("pk"))
     if not steps:
         return [Reason(None, (_("No exam of this accession number is planned here, or it is none that you may see."),))]
     standing = tuple(_standing(caller))
@@ -256,27 +273,22 @@ def _by_keys(step: ScheduledProcedureStep, query: MwlQuery) -> Iterator[str]:
             "asked": when,
             "found": planned,
         }
-    found = {"station_ae_title": station_of(step), "modality": step.modality}
-    for part in fields(MwlQuery):
-        value = getattr(query, part.name)
-        if not value or part.name in (*moment, *NEVER, "accession_number"):
-            continue
-        if not _is_found(step, MwlQuery(**{part.name: value})):
-            yield _("The query's key %(key)s does not match: it asks for “%(asked)s”%(found)s.") % {
-                "key": part.name.replace("_", " "),
-                "asked": value if isinstance(value, str) else ", ".join(value),
-                "found": f", {found[part.name]}" if part.name in found else "",
-            }
+    held = {"station_ae_title": station_of(step), "modality": step.modality}
+    for name, label in KEYS.items():
+        value = getattr(query, name)
+        if value and not _is_found(step, MwlQuery(**{name: value})):
+            yield _other(label, value if isinstance(value, str) else ", ".join(value), held.get(name, ""))
     asked = MwlQuery(accession_number=query.accession_number)
     if query.accession_number and all(pk != step.pk for pk, _item in worklist_items(asked)):
         yield _("The query's accession number is another one.")
     for key, value in query.others.items():
         if not _is_found(step, MwlQuery(others={key: value})):
-            yield _("The query's key %(key)s does not match: it asks for “%(asked)s”%(found)s.") % {
-                "key": key.rpartition(".")[2],
-                "asked": value,
-                "found": "",
-            }
+            yield _other(dictionary_description(key.rpartition(".")[2]), value, "")
+
+
+def _other(key: str, asked: str, held: str) -> str:
+    words = _("%(key)s does not match: the query asks for “%(asked)s”.") % {"key": key, "asked": asked}
+    return f"{words} {_('The step has “%(held)s”.') % {'held': held}}" if held else words
 
 
 def _by_limit(step: ScheduledProcedureStep, query: MwlQuery, caller: Caller) -> Iterator[str]:

@@ -67,6 +67,7 @@ def worklist_preview(request: ActorRequest) -> HttpResponse:
         "form": form,
         "titles": _titles(),
         "sees_patients": request.actor.may(VIEW_STEP),
+        "may_look": request.actor.may(VIEW_INTERFACES),
         "may_manage": request.actor.may(MANAGE_INTERFACES),
     }
     if request.method == "POST" and form.is_valid():

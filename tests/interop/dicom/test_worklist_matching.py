@@ -471,9 +471,9 @@ def test_an_answered_step_has_no_reason():
     ("asked", "words"),
     [
         ({"date": "20300305"}, "asks for 20300305; this step is planned for 20300304 101500"),
-        ({"station": "CT2"}, "key station ae title"),
-        ({"modality": "MR"}, "key modality does not match: it asks for “MR”, CT"),
-        ({"name": "Kamau*"}, "key patient name does not match"),
+        ({"station": "CT2"}, "Scheduled Station AE Title does not match"),
+        ({"modality": "MR"}, "Modality does not match: the query asks for “MR”. The step has “CT”."),
+        ({"name": "Kamau*"}, "Patient's Name does not match"),
         ({"accession_number": "OTHER"}, "accession number is another one"),
     ],
 )

@@ -46,6 +46,8 @@ def test_who_keeps_the_network_sees_no_names(tclient):
     page = ask(tclient).content.decode()
     assert procedure.accession_number in page
     assert "Achieng" not in page and "masked" in page
+    page = ask(tclient, modality="MR", missing=procedure.accession_number).content.decode()
+    assert "Modality does not match" in page and "Achieng" not in page
 
 
 def test_the_page_says_why_an_exam_is_not_seen(tclient):
@@ -53,7 +55,7 @@ def test_the_page_says_why_an_exam_is_not_seen(tclient):
     make_peer("CT2")
     tclient.force_login(user_with_roles("technologist"))
     page = ask(tclient, ae_title="CT2", missing=procedure.accession_number).content.decode()
-    assert "station ae title does not match" in page and "The scanner would show an empty list." in page
+    assert "Station AE Title does not match" in page and "The scanner would show an empty list." in page
 
 
 def test_an_unknown_title_is_shown_what_it_would_see_and_can_be_added(tclient):
