@@ -11,8 +11,6 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from interop.dicom import scu
-from interop.dicom.sending import association_with
-from interop.dicom.verification import VERIFICATION
 from interop.models import AssociationLog, DicomPeer
 from interop.permissions import MANAGE_INTERFACES
 from ris.audit.models import Action, Outcome
@@ -108,13 +106,7 @@ def echo_peer(peer: DicomPeer, *, actor: Actor) -> str:
             _("This peer has no address to call."), todo=_("Set host and port, and an AE title without wildcards.")
         )
     try:
-        status = scu.echo(
-            host=peer.host,
-            port=peer.port,
-            called_ae_title=peer.ae_title,
-            calling_ae_title=require_facility().ae_title,
-            tls=scu.client_tls() if peer.uses_tls else None,
-        )
+        status = echo_status(peer, require_facility().ae_title)
         words = _("It answers.") if status == 0 else _("It answers with status %(status)04X.") % {"status": status}
         outcome = Outcome.SUCCESS if status == 0 else Outcome.FAILED
     except scu.CallFailed as failed:
@@ -125,9 +117,14 @@ def echo_peer(peer: DicomPeer, *, actor: Actor) -> str:
 
 def echo_status(peer: DicomPeer, calling_ae_title: str, seconds: float = 5) -> int:
     """The status of a C-ECHO, over TLS where the peer's row says so. Asks no database. Raises scu.CallFailed."""
-    contexts = scu.contexts_for([VERIFICATION])
-    with association_with(peer, contexts, calling_ae_title=calling_ae_title, seconds=seconds) as line:
-        return scu.status_of(line.send_c_echo())
+    return scu.echo(
+        host=peer.host,
+        port=peer.port or 0,
+        called_ae_title=peer.ae_title,
+        calling_ae_title=calling_ae_title,
+        seconds=seconds,
+        tls=scu.client_tls() if peer.uses_tls else None,
+    )
 
 
 @dataclass(frozen=True)

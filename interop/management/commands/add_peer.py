@@ -5,7 +5,27 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from interop.dicom.peers import RIGHTS, SERVED, save_peer
+from interop.models import NameGroups
 from ris.accounts.commands import FacilityCommand
+
+#: What it sees of the worklist, and how it is told.
+LIMITS = {
+    "--shown-stations": "Sees only these stations; without a value again all.",
+    "--shown-modalities": "Sees only these modalities; without a value again all.",
+    "--hidden-statuses": "Does not see steps that are SCHEDULED, ARRIVED or READY.",
+}
+SWITCHES = {
+    "--hides-blocked": "Does not see steps that safety screening blocks.",
+    "--hides-restricted": "Does not see restricted patients.",
+    "--names-in-capitals": "Names in capital letters.",
+    "--names-without-affixes": "Names without prefix and suffix.",
+}
+DAYS = {
+    "--days-back": "Of queries without a date: how far back.",
+    "--days-ahead": "Of queries without a date: how far ahead.",
+}
+SHOWN = ("shown_stations", "shown_modalities", "hidden_statuses", "hides_blocked", "hides_restricted", "days_back",
+         "days_ahead")  # fmt: skip
 
 
 class Command(FacilityCommand):
@@ -25,6 +45,13 @@ class Command(FacilityCommand):
         parser.add_argument("--character-set", default=None, help="What it reads, for example ISO_IR 100.")
         parser.add_argument("--max-results", type=int, default=None)
         parser.add_argument("--own-station-only", action="store_true", default=None)
+        for option, words in LIMITS.items():
+            parser.add_argument(option, nargs="*", default=None, help=words)
+        for option, words in SWITCHES.items():
+            parser.add_argument(option, action="store_true", default=None, help=words)
+        for option, words in DAYS.items():
+            parser.add_argument(option, type=int, default=None, help=words)
+        parser.add_argument("--name-groups", choices=NameGroups.values, default=None, help="Component groups of names.")
         parser.add_argument("--inactive", action="store_true", default=None, help="Turn it away.")
 
     def run(self, **options: Any) -> Any:
@@ -38,6 +65,10 @@ class Command(FacilityCommand):
             "sees_all_stations": False if options["own_station_only"] else None,
             "uses_tls": options["tls"],
             "is_active": not options["inactive"],
+            "name_groups": options["name_groups"],
+            "name_with_affixes": False if options["names_without_affixes"] else None,
+            "name_in_capitals": options["names_in_capitals"],
+            **{name: options[name] for name in SHOWN},
             **_flags(options["send"]),
         }
         may = None if options["may"] is None else [word for part in options["may"] for word in part.split(",") if word]

@@ -29,6 +29,14 @@ def test_add_peer_makes_and_changes(alpha):
     changed = command("add_peer", ae_title="CT9", host="10.1.0.9", port=104)
     assert (changed["uuid"], changed["may"], changed["addresses"]) == (made["uuid"], made["may"], ["10.1.0.0/16"])
     assert DicomPeer.history.filter(ae_title="CT9").count() == 2
+    command(
+        "add_peer", ae_title="CT9", shown_modalities=["CT", "XA"], hides_blocked=True, days_back=1,
+        name_groups="alphabetic", names_without_affixes=True, character_set="\\ISO 2022 IR 87",
+    )  # fmt: skip
+    peer = DicomPeer.objects.get(ae_title="CT9")
+    assert (peer.scope.modalities, peer.scope.hides_blocked, peer.scope.days_back) == (("CT", "XA"), True, 1)
+    assert peer.spelling.name("Otieno^Jane^^Dr=大") == "Otieno^Jane"
+    assert peer.sees_all_stations and peer.may_store
 
 
 def test_add_peer_says_what_it_is_sent(alpha):
@@ -45,7 +53,8 @@ def test_add_peer_says_what_it_is_sent(alpha):
 @pytest.mark.parametrize(
     "wrong",
     [{"ae_title": "A" * 17}, {"ae_title": "A\\B"}, {"ae_title": "CT9", "may": ["everything"]},
-     {"ae_title": "CT9", "address": ["nowhere"]}, {"ae_title": "CT9", "port": 99999}],
+     {"ae_title": "CT9", "address": ["nowhere"]}, {"ae_title": "CT9", "port": 99999},
+     {"ae_title": "CT9", "character_set": "UTF-8"}, {"ae_title": "CT9", "shown_modalities": ["XX"]}],
 )  # fmt: skip
 def test_add_peer_refuses_what_cannot_be(alpha, wrong):
     with pytest.raises(CommandError):
