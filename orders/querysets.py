@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ris.accounts.grants import sees_clinical_content
+from ris.accounts.memory import remembered
 from ris.accounts.models import BreakGlass
 from ris.core import permissions
 from ris.core.actor import Actor
@@ -38,6 +39,11 @@ def _grants(user: User) -> QuerySet:
 def is_bound_to_own_orders(user: User) -> bool:
     """A referring physician who is nothing else in the department."""
     return user.has_role(permissions.REFERRER) and not user.has_role(*permissions.DEPARTMENT)
+
+
+def _sites_of(user: User) -> list[int]:
+    """Where a person works; a page asks it for each of its queries."""
+    return remembered(f"sites of user {user.pk}", lambda: list(user.sites.values_list("pk", flat=True)))
 
 
 def patient_condition(actor: Actor, path: str = "") -> Q:
@@ -64,10 +70,9 @@ def patient_condition(actor: Actor, path: str = "") -> Q:
 def order_condition(actor: Actor, path: str = "") -> Q:
     """The orders an actor may see; ``path`` leads from the filtered model to its order (``"procedure__order__"``)."""
     condition = patient_condition(actor, f"{path}patient__")
-    if actor.user is None or condition == NOTHING:
+    if actor.user is None or not actor.may(VIEW_PATIENT):
         return condition
-    sites = [site.pk for site in actor.user.sites.all()]
-    if sites:
+    if sites := _sites_of(actor.user):
         condition &= Q(**{f"{path}site__in": sites}) | Q(**{f"{path}site__isnull": True})
     return condition
 
@@ -115,7 +120,7 @@ class ChargeQuerySet(models.QuerySet):
 
 def _site_condition(actor: Actor, path: str = "site") -> Q:
     """Of the sites a person works at; what belongs to no site is everybody's."""
-    sites = [site.pk for site in actor.user.sites.all()] if actor.user is not None else []
+    sites = _sites_of(actor.user) if actor.user is not None else []
     return Q(**{f"{path}__in": sites}) | Q(**{f"{path}__isnull": True}) if sites else Q()
 
 
