@@ -240,7 +240,7 @@ def console_note(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _typed(request, procedure, "note_form", form, service, _("The note is kept."), "note")
 
 
-WITHDRAWN = {
+WITHDRAWN: dict[str, tuple[Any, Callable[..., Any]]] = {
     "used": (ConsumableUse, services.withdraw_consumable),
     "exposures": (Exposure, services.withdraw_exposure),
     "rejects": (RejectedExposure, services.withdraw_reject),
