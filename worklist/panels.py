@@ -173,7 +173,7 @@ def evidence_action(procedure: RequestedProcedure, *, request: HttpRequest) -> d
 def read_on_others(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
     """Its report was written on images that were another exam's."""
     item = procedure.exceptions.open().filter(kind=ExceptionKind.READ_ON_OTHERS).first()
-    may_look = request.user.may(perms.RESOLVE_EXCEPTION)  # type: ignore[union-attr]
+    may_look = request.user.may(perms.RESOLVE_EXCEPTION)
     return {"item": item, "may_look": may_look} if item is not None else None
 
 
