@@ -74,6 +74,13 @@ class ArchivedStudy:
         return self.stored > 0 and self.stored >= (self.instances or 1)
 
     @property
+    def patient_name(self) -> str:
+        """As people read it: ``FAMILY, Given Middle``."""
+        family, *others = (part.strip() for part in self.sent.name.partition("=")[0].split("^")[:3])
+        given = " ".join(part for part in others if part)
+        return f"{family.upper()}, {given}" if given else family.upper()
+
+    @property
     def differs(self) -> bool:
         """Numbers of two houses may be alike: under another name it is another person until somebody has looked."""
         return self.agreement is Agreement.DIFFERS or "name" in self.differences
