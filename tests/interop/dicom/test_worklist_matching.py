@@ -482,6 +482,14 @@ def test_a_key_that_does_not_match_is_named(asked, words):
     assert words in reason
 
 
+def test_a_key_that_is_matched_against_the_item_is_named_too():
+    step = planned()
+    keys = question(date="")
+    keys.CurrentPatientLocation = "WARD-9"
+    [reason] = why_not(step.accession_number, keys, caller=caller_for(make_peer("CT1")), actor=SYSTEM)
+    assert reason.words == ("Current Patient Location does not match: the query asks for “WARD-9”.",)
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [
