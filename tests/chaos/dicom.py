@@ -207,13 +207,15 @@ def r3(at: House, scale: float) -> str:
 
 def make_orders(at: House) -> Callable[..., None]:
     """A caller of REST that makes an order after another, the same idempotency key until it is answered."""
-    at.manage("create_user", "--facility", SCHEMA, "--username", "sender", "--roles", "clerk", "it_admin", "--service")
-    key = at.manage("create_api_key", "--facility", SCHEMA, "--user", "sender", "--scopes", "orders.*")["key"]
+    keys = {}
+    for role in ("clerk", "it_admin"):
+        at.manage("create_user", "--facility", SCHEMA, "--username", role, "--roles", role, "--service")
+        keys[role] = at.manage("create_api_key", "--facility", SCHEMA, "--user", role, "--scopes", "orders.*")["key"]
 
-    def call(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    def call(method: str, path: str, body: Any = None, *, role: str = "clerk", **headers: str) -> tuple[int, Any]:
         line = http.client.HTTPConnection("127.0.0.1", at.ports["web"], timeout=30)
         try:
-            words = {"Authorization": f"Api-Key {key}", "Content-Type": "application/json", **headers}
+            words = {"Authorization": f"Api-Key {keys[role]}", "Content-Type": "application/json", **headers}
             line.request(method, path, json.dumps(body) if body is not None else None, words)
             answer = line.getresponse()
             content = answer.read()
@@ -227,11 +229,11 @@ def make_orders(at: House) -> Callable[..., None]:
         {"family_name": "Chaos", "given_name": "Carla", "birth_date": "1980-01-01", "sex": "F"},
     )
     expect(status == 201, f"The patient was answered {status}: {patient}")
-    _status, table = call("GET", "/api/v1/catalogue/table/")
+    _status, table = call("GET", "/api/v1/catalogue/table/", role="it_admin")
     columns = table["csv"].splitlines()[0].split(",")
     head = {"code": "CTHEAD", "name": "CT head", "modality": "CT", "duration_minutes": "15"}
     lines = [",".join(columns), ",".join(head.get(name, "") for name in columns)]
-    status, told = call("POST", "/api/v1/catalogue/load/", {"csv": "\n".join(lines) + "\n"})
+    status, told = call("POST", "/api/v1/catalogue/load/", {"csv": "\n".join(lines) + "\n"}, role="it_admin")
     expect(status == 200, f"The catalogue was answered {status}: {told}")
     code = "CTHEAD"
 
