@@ -26,7 +26,7 @@ from interop.dicom.doorkeeper import Admitted, Decision, Knock
 from interop.dicom.intake import MOST_QUEUED, Budget, DiscardSink, MemorySink, StoreIntake, Storing
 from interop.dicom.logbook import LEAVES_NOTHING, settle
 from interop.dicom.messages import RESPONSE, Command, Field, Message, MessageReader, Sink, encode_response
-from interop.dicom.requests import SEND_BATCH, Running, chunks_of
+from interop.dicom.requests import Running, chunks_of
 from interop.dicom.statements import Statement, StatementFailed
 from interop.dicom.upper_layer import Aborted, Data, Requested, State, UpperLayer
 from interop.dicom.work import Lane
@@ -134,12 +134,7 @@ class Association(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=SEND_BATCH)
-        self.sock = transport.get_extra_info("socket")
         self.address = (transport.get_extra_info("peername") or ("",))[0]
-        with contextlib.suppress(OSError):
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.hub.connected(self)
 
     def get_buffer(self, _sizehint: int) -> Any:
@@ -265,7 +260,7 @@ class Association(asyncio.BufferedProtocol):
             return
         if QUICK_ACK is not None and not (self.layer.is_between_units and self.reader.is_idle):
             with contextlib.suppress(OSError):
-                self.sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+                self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
     def _break(self, wrong: pdu.ProtocolError) -> None:
         log.info("protocol_error", reason=wrong.reason.name, words=str(wrong), address=self.address)
@@ -668,6 +663,7 @@ def _note_failure(error: Exception) -> None:
         log.error("admission_failed", error=type(error).__name__, exc_info=error)
 
 
+@lru_cache(64)
 def _name(command_field: int) -> str:
     try:
         return Field(command_field).name

@@ -1,25 +1,26 @@
-"""What associations were used for, written down off the reply path: many rows at once; again, if PostgreSQL is away."""
+"""What associations were used for, written down off the reply path: many in one statement; again, if it failed."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+import orjson
 import structlog
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
+from psycopg import sql
 
 from interop.dicom import dimse
 from interop.dicom.dimse import Caller
 from interop.dicom.messages import Field
-from interop.dicom.work import Pool, in_facility
+from interop.dicom.statements import Lines, Statement
 from interop.models import AssociationLog
 from ris.audit.models import Action
 from ris.audit.service import record
-from ris.tenants.models import Facility
 from worklist.permissions import STORE_STUDY
 
 if TYPE_CHECKING:
@@ -28,69 +29,96 @@ if TYPE_CHECKING:
 log = structlog.get_logger("interop.dicom")
 
 STATUSES_COUNTED = 20
-GATHER_SECONDS = 0.2
-#: Rows that wait for a database that is away.
-MOST_WAITING = 20_000
+GATHER_SECONDS, RETRY_SECONDS = 0.2, 2.0
+#: Rows that wait for a database that is away, and how many go in one statement.
+MOST_WAITING, MOST_AT_ONCE = 20_000, 1000
 #: After only these nothing is left to do.
 LEAVES_NOTHING = frozenset({Field.C_ECHO.name, Field.C_FIND.name})
+COLUMNS = {
+    "calling_ae_title": "text",
+    "called_ae_title": "text",
+    "address": "text",
+    "started_at": "timestamptz",
+    "ended_at": "timestamptz",
+    "outcome": "text",
+    "counts": "jsonb",
+    "refused": "jsonb",
+}
 
 
 @dataclass(frozen=True)
 class Line:
-    facility: Facility
-    row: AssociationLog
+    schema: str
+    row: dict[str, Any]
 
 
 class Logbook:
-    """``put`` on the loop; ``flush`` from any thread but the loop's."""
+    """On the loop only. ``is_clear``: nothing waits to be written down, or it cannot be."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
-        self._loop, self._pool = loop, pool
-        self._lines: list[Line] = []
-        self._lock = threading.Lock()
-        self._is_due = False
+    def __init__(self, loop: asyncio.AbstractEventLoop, lines: Lines) -> None:
+        self._loop, self._lines = loop, lines
+        self._waiting: dict[str, list[dict[str, Any]]] = {}
+        self._count = self._on_the_way = 0
+        self._due: asyncio.TimerHandle | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        return not self._count and not self._on_the_way
 
     def put(self, line: Line) -> None:
-        with self._lock:
-            if len(self._lines) < MOST_WAITING:
-                self._lines.append(line)
-        if not self._is_due:
-            self._is_due = True
-            self._loop.call_later(GATHER_SECONDS, self._flush_soon)
+        if self._count < MOST_WAITING:
+            self._count += 1
+            self._waiting.setdefault(line.schema, []).append(line.row)
+        self._later(GATHER_SECONDS)
 
-    def _flush_soon(self) -> None:
-        self._is_due = False
-        self._pool.put(self.flush)
+    def _later(self, seconds: float) -> None:
+        if self._due is None:
+            self._due = self._loop.call_later(seconds, self.flush)
 
     def flush(self) -> None:
-        """Write what is there; what cannot be written now waits for the next time."""
-        with self._lock:
-            lines, self._lines = self._lines, []
-        by_facility: defaultdict[str, list[Line]] = defaultdict(list)
-        for line in lines:
-            by_facility[line.facility.schema_name].append(line)
-        for few in by_facility.values():
-            try:
-                with in_facility(few[0].facility, ""):
-                    AssociationLog.objects.bulk_create([line.row for line in few])
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("associations_not_written_down", error=type(error).__name__, number=len(few))
-                with self._lock:
-                    self._lines = [*few, *self._lines][-MOST_WAITING:]
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        waiting, self._waiting, self._count = self._waiting, {}, 0
+        for schema, rows in waiting.items():
+            for first in range(0, len(rows), MOST_AT_ONCE):
+                self._write(schema, rows[first : first + MOST_AT_ONCE])
+
+    def _write(self, schema: str, rows: list[dict[str, Any]]) -> None:
+        def then(_result: Any, error: Exception | None) -> None:
+            self._on_the_way -= 1
+            if error is None:
+                return
+            log.warning("associations_not_written_down", error=str(error), number=len(rows))
+            if self._count + len(rows) <= MOST_WAITING:
+                self._waiting.setdefault(schema, []).extend(rows)
+                self._count += len(rows)
+                self._later(RETRY_SECONDS)
+
+        self._on_the_way += 1
+        self._lines.run(Statement(_insert_into(schema), (orjson.dumps(rows),)), then)
+
+
+@lru_cache(256)
+def _insert_into(schema: str) -> str:
+    table = sql.Identifier(schema, AssociationLog._meta.db_table).as_string()
+    columns = ", ".join(COLUMNS)
+    typed = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+    return f"insert into {table} ({columns}) select {columns} from jsonb_to_recordset($1::jsonb) as line({typed})"
 
 
 def line_of(caller: Caller, tally: Tally) -> Line:
-    row = AssociationLog(
-        calling_ae_title=caller.calling_ae_title,
-        called_ae_title=caller.called_ae_title,
-        address=caller.address,
-        started_at=tally.started_at,
-        ended_at=timezone.now(),
-        outcome=tally.outcome,
-        counts=dict(tally.counts),
-        refused=dict(tally.refused.most_common(STATUSES_COUNTED)),
-    )
-    return Line(caller.facility, row)
+    row = {
+        "calling_ae_title": caller.calling_ae_title,
+        "called_ae_title": caller.called_ae_title,
+        "address": caller.address,
+        "started_at": tally.started_at,
+        "ended_at": timezone.now(),
+        "outcome": tally.outcome,
+        "counts": dict(tally.counts),
+        "refused": dict(tally.refused.most_common(STATUSES_COUNTED)),
+    }
+    return Line(caller.facility.schema_name, row)
 
 
 def settle(caller: Caller, tally: Tally) -> None:

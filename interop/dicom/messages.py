@@ -6,13 +6,14 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Protocol
 
 from interop.dicom import pdu
 from interop.dicom.elements import IMPLICIT, Malformed, encode, walk
 
 NO_DATA_SET = 0x0101
-MAX_COMMAND = 16 * 1024
+MAX_COMMAND, MAX_REMEMBERED = 16 * 1024, 128
 #: This bit of a Command Field makes it a response.
 RESPONSE = 0x8000
 
@@ -70,7 +71,16 @@ class Counts:
 
 
 def parse_command(data: bytes) -> Command:
-    """Raises ProtocolError for what is no command set."""
+    """Raises ProtocolError for what is no command set. Those without a UID of their own come again and again."""
+    return _known_command(data) if len(data) <= MAX_REMEMBERED else _parse_command(data)
+
+
+@lru_cache(1024)
+def _known_command(data: bytes) -> Command:
+    return _parse_command(data)
+
+
+def _parse_command(data: bytes) -> Command:
     try:
         values = {element.tag: data[element.start : element.end] for element in walk(data, IMPLICIT)}
         field = _unsigned(values[COMMAND_FIELD])

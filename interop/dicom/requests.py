@@ -7,6 +7,7 @@ import queue
 import struct
 import threading
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
 from interop.dicom import dimse, pdu
@@ -48,8 +49,19 @@ def chunks_of(message: Message, answers: Iterable[tuple[int, bytes]], max_length
 
 
 def _command(message: Message, status: int, has_data_set: bool, max_length: int) -> bytes:
-    command = encode_response(message.command, status, has_data_set=has_data_set)
-    return b"".join(pdu.p_data(message.context_id, command, is_command=True, max_length=max_length))
+    command = message.command
+    return _encoded(
+        message.context_id, command.field, command.message_id, command.sop_class_uid, status, has_data_set, max_length
+    )
+
+
+@lru_cache(1024)
+def _encoded(
+    context_id: int, command_field: int, message_id: int, sop_class: str, status: int, has_data_set: bool, length: int
+) -> bytes:
+    asked = Command(command_field, message_id, sop_class, "", True)
+    command = encode_response(asked, status, has_data_set=has_data_set)
+    return b"".join(pdu.p_data(context_id, command, is_command=True, max_length=length))
 
 
 def _rest_of(file: BinaryIO) -> bytes:

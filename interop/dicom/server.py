@@ -42,6 +42,8 @@ BACKLOG = 512
 #: Connections that have not asked for an association yet; of more, the oldest is closed.
 MAX_PENDING = 256
 TICK_SECONDS = 0.2
+#: For the last lines of the logbook.
+WRITING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Hub:
         self.pool, self.long_pool = Pool(chosen.workers, "dicom"), Pool(chosen.retrievers, "dicom-retrieve")
         self.lines = Lines(loop, self.pool.put, chosen.lines)
         self.doorkeeper = Doorkeeper(loop, self.pool, self.lines)
-        self.logbook = Logbook(loop, self.pool)
+        self.logbook = Logbook(loop, self.lines)
         self.budget = Budget(chosen.max_held)
         self.is_stopping = False
         #: Set while nobody is connected and nothing is left to write down.
@@ -246,6 +248,9 @@ class Server:
         listener = socket.socket(family, socket.SOCK_STREAM)
         self._sockets.append(listener)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # accepted sockets inherit these
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self.settings.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((self.settings.host, port))
@@ -309,9 +314,7 @@ class Server:
             self._on_loop(self._begin_to_stop(), left())
         self._hub.is_quiet.wait(left())
         with contextlib.suppress(TimeoutError):
-            self._on_loop(self._cut(), left())
-        self._hub.is_quiet.wait(min(left(), 0.5))
-        self._write_the_rest(left())
+            self._on_loop(self._end(), left())
         self._hub.pool.stop()
         self._hub.long_pool.stop()
         self._hub.pool.join(left)
@@ -328,19 +331,16 @@ class Server:
             sock.close()
         self._hub.stop()
 
-    async def _cut(self) -> None:
-        self._hub.cut()
-        self._hub.lines.close()
-
-    def _write_the_rest(self, seconds: float) -> None:
-        written = threading.Event()
-
-        def flush() -> None:
-            self._hub.logbook.flush()
-            written.set()
-
-        self._hub.pool.put(flush)
-        written.wait(seconds)
+    async def _end(self) -> None:
+        """Cut what is left, write down what there was, and leave the database."""
+        hub, end = self._hub, self._loop.time() + WRITING_SECONDS
+        hub.cut()
+        await asyncio.sleep(0)
+        hub.logbook.flush()
+        while not (hub.is_quiet.is_set() and hub.logbook.is_clear) and self._loop.time() < end:
+            await asyncio.sleep(0.01)
+            hub.logbook.flush()
+        hub.lines.close()
 
 
 def tls_context() -> ssl.SSLContext:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -26,10 +27,11 @@ from interop.dicom.elements import (
 from interop.dicom.statements import Statement
 from interop.dicom.worklist_query import statement_of
 from ris.audit.service import record_read
-from ris.audit.statements import audit_parameters
+from ris.audit.statements import audit_parameters, reader_of
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData
 from ris.tenants.context import use_facility
+from ris.tenants.models import Facility
 from worklist.data import MwlQuery
 from worklist.models import ScheduledProcedureStep
 from worklist.permissions import VIEW_STEP
@@ -73,22 +75,27 @@ def ask(request: Request, actor: Actor) -> Question | None:
     It is worked out once for a peer, an identifier and a day, and kept as long as the peer's row is the same.
     """
     caller = request.caller
-    key = (request.data, request.encoding, datetime.now(caller.facility.zone).date())
+    key = (request.data, request.encoding, _today(caller.facility, int(time.time()) // 60))
     plan = caller.plans.get(key, UNKNOWN)
     if plan is UNKNOWN:
-        plan = _plan(request)
+        plan = _plan(request, actor)
         if len(caller.plans) >= PLANS_KEPT:
             caller.plans.clear()
         if len(request.data) <= IDENTIFIER_KEPT:
             caller.plans[key] = plan
     if plan is None:
         return None
-    statement, rendering = plan
-    parameters = (*statement.parameters, *audit_parameters(actor, VIEW_STEP, "worklist"))
+    statement, reader, rendering = plan
+    parameters = (*statement.parameters, *audit_parameters(reader))
     return Question(statement.sql, parameters, rendering.answers)
 
 
-def _plan(request: Request) -> tuple[Statement, Rendering] | None:
+@lru_cache(256)
+def _today(facility: Facility, _minute: int) -> date:
+    return datetime.now(facility.zone).date()
+
+
+def _plan(request: Request, actor: Actor) -> tuple[Statement, tuple[bytes | None, ...], Rendering] | None:
     if len(request.data) > MAX_IDENTIFIER:
         raise Malformed("The identifier is too long.")
     query, shape = parse_identifier(request.data, request.encoding)
@@ -99,7 +106,8 @@ def _plan(request: Request) -> tuple[Statement, Rendering] | None:
             statement = statement_of(query, request.caller)
         except TypeError:
             return None
-    return statement, rendering_of(shape, request.encoding, request.caller.peer.spelling)
+    rendering = rendering_of(shape, request.encoding, request.caller.peer.spelling)
+    return statement, reader_of(actor, VIEW_STEP, "worklist"), rendering
 
 
 class Rendering:

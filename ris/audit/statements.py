@@ -5,7 +5,6 @@ For edges that answer many small queries; everything else calls ``record_read``,
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ from django.db import connection
 from psycopg import sql
 
 from ris.audit.models import Action, AuditEvent, Outcome
-from ris.audit.service import row_of
+from ris.audit.service import correlation_id, row_of
 from ris.core.actor import Actor
 from ris.core.ids import uuid7
 
@@ -25,8 +24,8 @@ FROM_ROWS = {
 }
 #: Columns whose values come with each statement, in this order.
 GIVEN = (
-    "uuid", "event_type", "action", "outcome", "source", "user", "user_name", "ae_title", "address", "entity_type",
-    "entity", "accession_number", "reason", "detail", "correlation_id",
+    "uuid", "correlation_id", "event_type", "action", "outcome", "source", "user", "user_name", "ae_title", "address",
+    "entity_type", "entity", "accession_number", "reason", "detail",
 )  # fmt: skip
 
 
@@ -50,12 +49,13 @@ def audited_read(rows: str, columns: str, schema: str, parameters: int) -> str:
     )
 
 
-def audit_parameters(actor: Actor, event_type: str, page: str) -> tuple[bytes | None, ...]:
+def audit_parameters(reader: tuple[bytes | None, ...]) -> tuple[bytes | None, ...]:
+    """Of one reading by ``reader_of``."""
+    return (uuid7().hex.encode(), correlation_id.get().encode(), *reader)
+
+
+def reader_of(actor: Actor, event_type: str, page: str) -> tuple[bytes | None, ...]:
+    """What is the same each time that the same actor reads the same page."""
     row: dict[str, Any] = row_of(actor, event_type, Action.READ, None, (), reason="", outcome=Outcome.SUCCESS)
-    row["uuid"], row["detail"] = uuid7(), _page(page)
-    return tuple(None if row[name] is None else str(row[name]).encode() for name in GIVEN)
-
-
-@lru_cache(64)
-def _page(page: str) -> str:
-    return orjson.dumps({"page": page}).decode()
+    row["detail"] = orjson.dumps({"page": page}).decode()
+    return tuple(None if row[name] is None else str(row[name]).encode() for name in GIVEN[2:])

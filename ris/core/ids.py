@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 import uuid
 
@@ -13,11 +13,12 @@ UID_PATTERN = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 def uuid7() -> uuid.UUID:
     """A time-ordered UUID: 48 bits of milliseconds, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
     value = (milliseconds & ((1 << 48) - 1)) << 80
     value |= 0x7 << 76
-    value |= secrets.randbits(12) << 64
+    value |= (random >> 68) << 64
     value |= 0b10 << 62
-    value |= secrets.randbits(62)
+    value |= random & ((1 << 62) - 1)
     return uuid.UUID(int=value)
 
 

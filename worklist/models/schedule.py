@@ -259,7 +259,9 @@ class ScheduledProcedureStep(Lifecycle):
         ordering = ["starts_at", "pk"]
         indexes = [
             models.Index(
-                fields=["key_station_ae", "key_date"], condition=Q(is_on_worklist=True), name="mwl_station_date"
+                fields=["key_station_ae", "key_date", "modality"],
+                condition=Q(is_on_worklist=True),
+                name="mwl_station_date",
             ),
             models.Index(fields=["modality", "key_date"], condition=Q(is_on_worklist=True), name="mwl_modality_date"),
             models.Index(fields=["key_date"], condition=Q(is_on_worklist=True), name="mwl_date"),
