@@ -5,6 +5,7 @@ A variable ``RIS_X`` is also the setting ``RIS_X``.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,17 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     for task, seconds in _TICKS.items()
 }
 
+
+def _options_of(name: str, text: str) -> dict[str, Any]:
+    try:
+        options = json.loads(text or "{}")
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        env.refuse(f"{name} is no JSON object")
+    return options or {}
+
+
 env.section = "Files"
 RIS_INSTANCE_FOLDER = env.path(
     "RIS_INSTANCE_FOLDER", RIS_STATE / "instances", "Stored DICOM instances, in one folder per facility."
@@ -368,6 +380,9 @@ RIS_INSTANCE_STORAGE = env.text(
     "RIS_INSTANCE_STORAGE",
     "ris.tenants.storage.FacilityFileSystemStorage",
     "The Django storage class that keeps instances; another than this one gets no folder, but its own settings.",
+)
+RIS_INSTANCE_STORAGE_OPTIONS = env.text(
+    "RIS_INSTANCE_STORAGE_OPTIONS", "", "Its options as JSON, for example a bucket's name and an endpoint's address."
 )
 RIS_MEDIA_FOLDER = env.path("RIS_MEDIA_FOLDER", RIS_STATE / "media", "Scanned and generated documents, likewise.")
 RIS_AUDIT_HEADS = env.path(
@@ -383,7 +398,9 @@ STORAGES = {
     "default": {"BACKEND": "ris.tenants.storage.FacilityFileSystemStorage"},
     "instances": {
         "BACKEND": RIS_INSTANCE_STORAGE,
-        "OPTIONS": {"location": str(RIS_INSTANCE_FOLDER)} if "FacilityFileSystem" in RIS_INSTANCE_STORAGE else {},
+        "OPTIONS": {"location": str(RIS_INSTANCE_FOLDER)}
+        if "FacilityFileSystem" in RIS_INSTANCE_STORAGE
+        else _options_of("RIS_INSTANCE_STORAGE_OPTIONS", RIS_INSTANCE_STORAGE_OPTIONS),
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }

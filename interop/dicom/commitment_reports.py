@@ -24,7 +24,7 @@ from interop.dicom.elements import Malformed
 from interop.dicom.fingerprint import Fingerprint
 from interop.dicom.headers import read_file_start
 from interop.dicom.storage_commitment import PUSH_INSTANCE, PUSH_MODEL
-from interop.dicom.store import open_instance
+from interop.dicom.store import is_local, open_instance
 from interop.models import CommitmentStatus, StorageCommitment
 from interop.permissions import MANAGE_INTERFACES
 from ris.audit.models import Action
@@ -137,17 +137,18 @@ def _failure_reason(instance: ImagingInstance | None, sop_class: str) -> int:
     if instance.sop_class_uid != sop_class:
         return CLASS_CONFLICT
     try:
-        is_whole = _is_whole(instance)
+        is_good = is_whole(instance)
     except (OSError, Malformed) as error:
         log.error("instance_not_readable", instance=instance.pk, error=type(error).__name__)
         return PROCESSING_FAILURE
-    if not is_whole:
+    if not is_good:
         log.error("instance_damaged", instance=instance.pk)
         return PROCESSING_FAILURE
     return 0
 
 
-def _is_whole(instance: ImagingInstance) -> bool:
+def is_whole(instance: ImagingInstance) -> bool:
+    """The file holds what was received, and is on the disk from now on. Raises OSError, Malformed."""
     found, size = Fingerprint(), 0
     with open_instance(instance.path) as source:
         chunk = source.read(CHUNK)
@@ -156,7 +157,7 @@ def _is_whole(instance: ImagingInstance) -> bool:
             found.update(memoryview(chunk)[offset:])
             size, offset = size + len(chunk), 0
             chunk = source.read(CHUNK)
-        if hasattr(source, "fileno"):
+        if is_local():
             os.fsync(source.fileno())
     return size == instance.size and instance.fingerprint in ("", found.hexdigest())
 

@@ -17,6 +17,7 @@ from pydicom.data.data_manager import DATA_ROOT
 from pydicom.uid import UID_dictionary, generate_uid
 
 from interop.dicom import scu, store
+from interop.dicom.commitment_reports import is_whole
 from interop.dicom.elements import Malformed
 from interop.dicom.headers import read_core, read_file_start, read_header
 from interop.dicom.importing import files_below
@@ -297,6 +298,7 @@ def test_any_storage_class_of_django_keeps_instances(scp, settings):
     assert storages["instances"].size(row.path) == row.size
     with open_instance(row.path) as opened:
         content = opened.read()
+    assert is_whole(row)
     with local_path(row.path) as path:
         assert path.read_bytes() == content
         assert dcmread(path).PatientID == "9"
