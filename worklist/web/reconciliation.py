@@ -82,18 +82,17 @@ class Choice:
         """The study that the chosen one is merged into: the exam's oldest."""
         return next(row for row in self.studies if self.study is None or row.pk != self.study.pk)
 
-    def do(self, *, reason: str, actor: Any) -> None:
+    def do(self, *, reason: str, actor: Any) -> Reconciliation:
         if self.act == "move" and self.target is not None:
-            services.move_evidence(self.source, target=self.target, reason=reason, actor=actor)
-            return
+            return services.move_evidence(self.source, target=self.target, reason=reason, actor=actor)
         assert self.study is not None
         if self.act == "split":
             chosen = [row.series_instance_uid for row in self.series]
-            services.split_study(self.study, series=chosen, target=self.target, reason=reason, actor=actor)
-        elif self.act == "merge":
-            services.merge_studies(self.study, into=self.other, reason=reason, actor=actor)
-        else:
-            services.unlink_study(self.study, procedure=self.source, reason=reason, actor=actor)
+            return services.split_study(self.study, series=chosen, target=self.target, reason=reason, actor=actor)
+        if self.act == "merge":
+            return services.merge_studies(self.study, into=self.other, reason=reason, actor=actor)
+        services.unlink_study(self.study, procedure=self.source, reason=reason, actor=actor)
+        return self.study.reconciliations.order_by("-pk")[0]
 
 
 def _choice(request: HttpRequest, source: RequestedProcedure) -> Choice:
@@ -233,13 +232,11 @@ def evidence_do(request: HttpRequest, uuid: UUID) -> HttpResponse:
         return _confirm(request, choice, form=form, status=422)
     actor = request.actor
     try:
-        choice.do(reason=form.cleaned_data["reason"], actor=actor)
+        act = choice.do(reason=form.cleaned_data["reason"], actor=actor)
     except DomainError as refusal:
         flush_refusals()
         return _confirm(request, choice, form=form, refusal=refusal, status=refusal.http_status)
     messages.success(request, _("Done. It can be undone below."))
-    act = selectors.reconciliations(actor=actor).first()
-    assert act is not None
     return HttpResponseRedirect(reverse("reconciliation_detail", args=[act.uuid]))
 
 
