@@ -190,8 +190,6 @@ def _item(sop_class: str, uid: str, reason: int = 0) -> Dataset:
 
 def _report(row: StorageCommitment) -> None:
     """Raises CallFailed unless the requester has taken it."""
-    from interop.dicom.sending import tls_of
-
     peer = row.peer
     if not (peer.host and peer.port):
         raise scu.CallFailed(_("The peer has no address to call: set its host and port."))
@@ -203,7 +201,7 @@ def _report(row: StorageCommitment) -> None:
         calling_ae_title=row.called_ae_title,
         contexts=scu.contexts_for([PUSH_MODEL]),
         roles=[build_role(PUSH_MODEL, scp_role=True)],
-        tls=tls_of(peer),
+        tls=scu.client_tls() if peer.uses_tls else None,
         seconds=SECONDS,
     ) as line:
         for context in line.accepted_contexts:
