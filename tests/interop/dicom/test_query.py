@@ -383,8 +383,8 @@ def test_too_many_answers_end_with_a700_and_words(scp):
     answers = find(scp, STUDY_ROOT_FIND, identifier("STUDY", StudyInstanceUID=""))
     assert [status for status, *_rest in answers] == [0xFF00] * 3 + [0xA700]
     assert answers[-1][2] == "More than 3 matches; ask for less."
-    DicomPeer.objects.filter(ae_title="WS1").update(max_results=0)
-    assert len(find(scp, STUDY_ROOT_FIND, identifier("STUDY", StudyInstanceUID=""))) == 6
+    make_peer("WS2", may_query=True, max_results=0)
+    assert len(find(scp, STUDY_ROOT_FIND, identifier("STUDY", StudyInstanceUID=""), "WS2")) == 6
 
 
 def test_the_number_of_queries_does_not_grow(alpha):
