@@ -220,7 +220,7 @@ def test_the_scp_names_a_step_that_the_scanner_does_not(scp):
     scanner = scp.scanner()
     scanner.start_unscheduled(patient_name="Doe^Jhon", patient_id="7")
     with scanner._association(["1.2.840.10008.3.1.2.3.3"]) as line:
-        answer, _attributes = line.send_n_create(scanner._beginning(), "1.2.840.10008.3.1.2.3.3", None)
+        answer, _attributes = line.send_n_create(scanner.beginning(), "1.2.840.10008.3.1.2.3.3", None)
     assert answer.Status == 0
     assert len(set(PerformedProcedureStep.objects.values_list("sop_instance_uid", flat=True))) == 2
     assert ExceptionItem.objects.filter(kind="unscheduled_step").count() == 2

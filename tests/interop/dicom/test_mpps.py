@@ -77,7 +77,7 @@ def test_what_only_the_scanner_knows_is_asked_for(scp, keyword, value, status):
     scanner = scp.scanner()
     scanner.items, scanner.step_uid = [scanner.query_worklist()[0]], new_uid()
     scanner.start_unscheduled(patient_name="Doe^Jhon", patient_id="7")
-    begun = scanner._beginning()
+    begun = scanner.beginning()
     if value is None:
         delattr(begun, keyword)
     else:
@@ -104,7 +104,7 @@ def test_what_we_know_as_well_is_filled_in(scp, keyword):
     make_station("CT1")
     scanner = scp.scanner()
     scanner.start_unscheduled(patient_name="Doe^Jhon", patient_id="7")
-    begun, uid = scanner._beginning(), new_uid()
+    begun, uid = scanner.beginning(), new_uid()
     delattr(begun, keyword)
     assert n_create(scanner, begun, uid).Status == 0x0000
     step = PerformedProcedureStep.objects.get(sop_instance_uid=uid)
@@ -113,7 +113,7 @@ def test_what_we_know_as_well_is_filled_in(scp, keyword):
 
 
 def test_a_duplicate_is_0111_and_changes_nothing(running):
-    begun = running._beginning()
+    begun = running.beginning()
     begun.PerformedProcedureStepDescription = "Another text"
     assert n_create(running, begun, running.step_uid).Status == 0x0111
     assert PerformedProcedureStep.objects.get().description != "Another text"
