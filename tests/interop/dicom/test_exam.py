@@ -201,7 +201,7 @@ def test_a_step_is_created_in_progress_or_not_at_all(scp, status, answer):
     schedule("CT1")
     scanner = scp.scanner()
     item = scanner.query_worklist()[0]
-    original = scanner._beginning
+    original = scanner.beginning
 
     def beginning():
         begun = original()
@@ -211,7 +211,7 @@ def test_a_step_is_created_in_progress_or_not_at_all(scp, status, answer):
             begun.PerformedProcedureStepStatus = status
         return begun
 
-    scanner._beginning = beginning
+    scanner.beginning = beginning
     assert scanner.start(item) == answer
     assert not PerformedProcedureStep.objects.exists()
 
