@@ -458,3 +458,15 @@ def test_wado_uri_says_what_is_wrong(web, more, status):
     response = web.get("/dicomweb/wado", asked_by_uri(stored("CT_small.dcm"), **more))
     assert response.status_code == status
     assert response.json()["detail"]
+
+
+def test_a_series_moved_to_another_study_is_shown_there(web, tmp_path):
+    (row,), (other,) = keep(slices(1), tmp_path / "a"), keep(slices(1), tmp_path / "b")
+    left = path_of(row, "study")
+    row.series.acquired_study_instance_uid = row.series.study.study_instance_uid
+    row.series.study = other.series.study
+    row.series.save()
+    (model,) = json_of(web.get(f"{path_of(row)}/metadata"))
+    assert model["0020000D"]["Value"] == [other.series.study.study_instance_uid]
+    assert len(parts_of(get(web, path_of(other, "study"), AS_STORED))) == 2
+    assert web.get(left).status_code == 404
