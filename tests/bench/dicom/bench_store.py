@@ -109,6 +109,7 @@ def servers(folder: Path, harness: Any) -> Iterator[dict[str, tuple[int, Path]]]
         yield found
 
 
+#: "best" is what the gates speak of: as received, without Nagle, in long PDUs. "fork" is shown besides.
 STORESCP: dict[str, tuple[list[str], dict[str, str]]] = {
     "storescp": ([], {}),
     "storescp best": (["+B", "-pdu", "131072"], {"TCP_NODELAY": "1"}),
@@ -190,7 +191,7 @@ def test_storage(transactional_db, settings, tmp_path, capsys):
         for number in range(ROUNDS):
             for threads in (1, 4):
                 for name, (port, folder) in found.items():
-                    count = 4 if name == "storescp" else COUNT
+                    count = 2 if name == "storescp" else COUNT
                     done = load.run(port, count=count, mode="keep", threads=threads)
                     assert (done["failed"], done["bad_status"]) == (0, -1), f"{name}: {done}"
                     rates.setdefault((name, threads), []).append(done["rate"])
@@ -213,12 +214,7 @@ def check_counts(study: Any, instances: int) -> None:
 
 
 def report(rates: dict[tuple[str, int], float], capsys: Any) -> None:
-    best = {
-        threads: max(
-            (rate for (name, many), rate in rates.items() if name in STORESCP and many == threads), default=0.0
-        )
-        for threads in (1, 4)
-    }
+    best = {threads: rates.get(("storescp best", threads), 0.0) for threads in (1, 4)}
     with capsys.disabled():
         sys.stdout.write(f"\nC-STORE of {KIB} KiB, kept associations, nothing synced\n")
         for (name, threads), rate in rates.items():
