@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
+from ris.core.actor import SYSTEM
 from tests.factories.accounts import PASSWORD, UserFactory
 from tests.factories.worklist import STORE, at, booked, ct_procedure, make_station, stored
 from worklist.models import Reservation
-from worklist.services import ensure_questionnaires, index_instance
+from worklist.services import arrive_patient, ensure_questionnaires, index_instance
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -112,9 +113,15 @@ def test_an_exam_on_a_tablet_with_a_scanner_from_the_day_to_completion(house: An
     page = house.enter("brian", "/console/", viewport={"width": 768, "height": 1024}, has_touch=True)
     typed_by_a_scanner(page, "NOTHING-77")
     page.wait_for_selector("[role=alert] >> text=Nobody knows this code")
+    arrive_patient(procedure, actor=SYSTEM)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_selector("#news")
+    assert page.locator(f"#c-scheduled #x-{procedure.uuid}.gone").count() == 1, "nothing moves under the finger"
+    assert page.inner_text("#h-arrived").split() == ["Arrived", "1"]
+    page.click("#news button")
+    assert page.locator(f"#c-arrived #x-{procedure.uuid}").count() == 1
     typed_by_a_scanner(page, procedure.accession_number)
     page.wait_for_selector("#time-out")
-    page.click("text=Arrive")
     for name in ("pregnant", "breast_feeding"):
         page.check(f"[name={name}][value=no]", force=True)
     page.click("text=Keep the answers")

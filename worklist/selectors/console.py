@@ -163,6 +163,11 @@ class ExamCard:
         return self.time_out is None or not self.time_out.still_holds
 
     @property
+    def has_evidence(self) -> bool:
+        """There is something that may be another exam's."""
+        return bool(self.performed or self.studies)
+
+    @property
     def is_locked(self) -> bool:
         return is_locked(self.procedure)
 
