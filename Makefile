@@ -6,7 +6,7 @@ VENV := .venv/bin
 OFFLINE := RIS_DEMO=1 DATABASE_URL=postgresql://nobody@127.0.0.1:1/none
 CODE := manage.py ris orders worklist reporting dose peerreview interop tests
 
-.PHONY: demo walk test lint format docs lock clean venv help chaos-numbers chaos-dicom
+.PHONY: demo walk test lint format docs lock clean venv help chaos-numbers chaos-dicom bench-dicom
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -22,6 +22,9 @@ test: ## The whole suite; brings its own database server and stops it again
 
 chaos-dicom: venv ## Break the imaging network on purpose, and print what held
 	$(VENV)/python tests/chaos/dicom.py $(ARGS)
+
+bench-dicom: venv ## Measure the imaging network against its floor and its peers; BENCH_REALTIME=1 among neighbours
+	$(VENV)/python -m pytest -q -s $(addprefix tests/bench/dicom/bench_,mwl.py house.py store.py) $(ARGS)
 
 chaos-numbers: ## 64 threads race for 10,240 accession numbers
 	@RIS_TEST_RACE_TURNS=16 $(PYTHON) manage.py test tests/orders/test_accession_numbers.py -k race
