@@ -327,6 +327,7 @@ SPECTACULAR_SETTINGS = {
         "ConsumableKindEnum": "worklist.models.performed.ConsumableKind",
         "AdverseKindEnum": "worklist.models.console.AdverseKind",
         "AdverseOutcomeEnum": "worklist.models.console.AdverseOutcome",
+        "RejectionReasonEnum": "worklist.models.rejections.RejectionReason",
         "QuestionKindEnum": "worklist.models.screening.Question.Kind",
         "LanguageEnum": [("en", "English"), ("sw", "Swahili")],
     },

@@ -32,7 +32,7 @@ class FactSerializer(serializers.Serializer):
     points = serializers.FloatField()
 
 
-class CandidateSerializer(serializers.Serializer):
+class ReconciliationCandidateSerializer(serializers.Serializer):
     """An exam that images or a performed step may belong to."""
 
     procedure = serializers.UUIDField(source="procedure.uuid")
@@ -97,7 +97,7 @@ class MergeSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
 
 
-class UndoSerializer(serializers.Serializer):
+class ReconciliationUndoSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
 
 
@@ -110,7 +110,7 @@ class ReconciliationViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         "move": MoveSerializer,
         "split": SplitSerializer,
         "merge": MergeSerializer,
-        "undo": UndoSerializer,
+        "undo": ReconciliationUndoSerializer,
     }
     permission_codes = dict.fromkeys(("list", "retrieve", "move", "split", "merge", "undo"), perms.RESOLVE_EXCEPTION)
 
@@ -143,7 +143,7 @@ class ReconciliationViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         study, into = self._study(data["study"]), self._study(data["into"])
         return self.answer(services.merge_studies(study, into=into, reason=data["reason"], actor=self.actor), 201)
 
-    @extend_schema(request=UndoSerializer, responses=ReconciliationSerializer)
+    @extend_schema(request=ReconciliationUndoSerializer, responses=ReconciliationSerializer)
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, uuid: str | None = None) -> Response:
         """Put back what it has moved."""
@@ -161,14 +161,16 @@ class ReconciliationViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 class CandidatesMixin:
     """``candidates`` and ``search`` of an exception: a mixin, so that its viewset stays where it is."""
 
-    @extend_schema(responses=CandidateSerializer(many=True), filters=False)
+    @extend_schema(responses=ReconciliationCandidateSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
     def candidates(self: Any, request: Request, uuid: str | None = None) -> Response:
         """Exams that it may belong to, best first, fact by fact."""
         said = _said(self.get_object())
         return self._answer_candidates(candidates(said, actor=self.actor) if said else [])
 
-    @extend_schema(request=CandidateSearchSerializer, responses=CandidateSerializer(many=True), filters=False)
+    @extend_schema(
+        request=CandidateSearchSerializer, responses=ReconciliationCandidateSerializer(many=True), filters=False
+    )
     @action(detail=True, methods=["post"], filterset_class=None, pagination_class=None)
     def search(self: Any, request: Request, uuid: str | None = None) -> Response:
         """Other exams by what a person types; by POST, so that no name is in an address."""
@@ -177,7 +179,7 @@ class CandidatesMixin:
 
     def _answer_candidates(self: Any, found: list[Any]) -> Response:
         self.audit_read([row.procedure for row in found], candidates=len(found))
-        return Response(CandidateSerializer(found, many=True).data)
+        return Response(ReconciliationCandidateSerializer(found, many=True).data)
 
 
 def _said(item: ExceptionItem) -> Said | None:

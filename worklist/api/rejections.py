@@ -43,7 +43,7 @@ class RejectionSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class RejectSerializer(serializers.Serializer):
+class ImageRejectSerializer(serializers.Serializer):
     study = serializers.UUIDField()
     instances = serializers.ListField(child=serializers.CharField(max_length=64), help_text="SOP Instance UIDs.")
     code = serializers.ChoiceField(choices=RejectionReason.choices, help_text="Title of the rejection note, CID 7010.")
@@ -59,7 +59,7 @@ class RejectionViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 
     queryset = ImageRejection.objects.none()
     serializer_class = RejectionSerializer
-    serializer_classes = {"create": RejectSerializer, "restore": RestoreSerializer}
+    serializer_classes = {"create": ImageRejectSerializer, "restore": RestoreSerializer}
     permission_codes = {
         "list": perms.VIEW_STUDY,
         "retrieve": perms.VIEW_STUDY,
@@ -70,7 +70,7 @@ class RejectionViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     def get_queryset(self) -> QuerySet[ImageRejection]:
         return rejections(actor=self.actor)
 
-    @extend_schema(request=RejectSerializer, responses={201: RejectionSerializer})
+    @extend_schema(request=ImageRejectSerializer, responses={201: RejectionSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Take images of a study out of use."""
         data = self.validated()
