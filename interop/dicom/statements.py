@@ -27,6 +27,8 @@ MOST_WAITING = 2000
 #: Seconds: the server gives up by itself; a server that does not answer at all is left a little later.
 STATEMENT_SECONDS, SILENT_SECONDS = 8, 10.0
 RETRY_SECONDS = 1.0
+#: One plan for all values of a statement: to plan one of ours takes longer than to run it.
+OPTIONS = f"-c statement_timeout={STATEMENT_SECONDS}s -c plan_cache_mode=force_generic_plan -c jit=off"
 BINARY = 1
 FINE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
@@ -66,7 +68,7 @@ def connection_words() -> bytes:
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     given = {name: value for name, value in connection.get_connection_params().items() if name in known}
     given["client_encoding"] = "utf8"
-    given["options"] = f"{given.get('options', '')} -c statement_timeout={STATEMENT_SECONDS}s".strip()
+    given["options"] = f"{given.get('options', '')} {OPTIONS}".strip()
     return " ".join(f"{name}='{_escaped(value)}'" for name, value in given.items() if value is not None).encode()
 
 

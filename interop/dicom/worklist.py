@@ -106,6 +106,8 @@ def _plan(request: Request, actor: Actor) -> tuple[Statement, tuple[bytes | None
             statement = statement_of(query, request.caller)
         except TypeError:
             return None
+    if " LIKE " in statement.sql:
+        return None  # which index serves a pattern is known from the pattern only: it is planned each time
     rendering = rendering_of(shape, request.encoding, request.caller.peer.spelling)
     return statement, reader_of(actor, VIEW_STEP, "worklist"), rendering
 

@@ -103,7 +103,7 @@ def fill(cursor: Any, step: Any, count: int, first: int = 0) -> None:
         item=f"overlay(source.item placing convert_to({number}, 'UTF8') from {at})",
         procedure_id=f"(select max(id) - {count} + g from orders_requestedprocedure)",
     )  # fmt: skip
-    cursor.execute("analyze")
+    harness.looked_after(cursor.connection.info.dbname)
 
 
 def worklist_files(folder: Path, rows: Any) -> None:

@@ -220,6 +220,14 @@ class Load:
 # --- tables
 
 
+def looked_after(database: str) -> None:
+    """What autovacuum does in its time."""
+    from tests.conftest import superuser
+
+    with superuser(database) as server:
+        server.execute("vacuum analyze")
+
+
 def multiply(cursor: Any, table: str, template: int, count: int, **columns: str) -> None:
     """Copy the row with id ``template`` ``count`` times; ``columns`` are SQL expressions in which ``g`` counts."""
     cursor.execute(
