@@ -19,6 +19,7 @@ from worklist.services.closures import (
     withdraw_reserved_time,
 )
 from worklist.services.completeness import note_images_committed, note_images_complete
+from worklist.services.counting import recount_open_studies
 from worklist.services.documenting import (
     change_adverse_event,
     change_exposure,
@@ -150,6 +151,7 @@ __all__ = [
     "record_reject",
     "record_screening",
     "record_time_out",
+    "recount_open_studies",
     "recount_waiting",
     "reject_images",
     "release_hold",

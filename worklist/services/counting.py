@@ -60,6 +60,14 @@ def recount_study(study_id: int, *, received_at: datetime | None = None) -> Coun
     return Counted(*row) if row else None
 
 
+def recount_open_studies() -> int:
+    """After a start: studies whose clock runs, for whoever died before counting; answers how many there were."""
+    open_studies = list(ImagingStudy.objects.filter(settle_after__isnull=False).values_list("pk", flat=True))
+    for study_id in open_studies:
+        recount_study(study_id)
+    return len(open_studies)
+
+
 def lock_for_counting(study_id: int) -> None:
     """The series of a study: to be taken before the study itself."""
     with connection.cursor() as cursor:

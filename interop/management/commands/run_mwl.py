@@ -15,13 +15,14 @@ from django.db import DatabaseError, connection
 from interop.dicom.server import Server, ServerSettings
 from interop.dicom.store import sweep_incoming
 from ris.tenants.context import active_schemas, use_facility
+from worklist.services import recount_open_studies
 
 log = structlog.get_logger("interop.dicom")
 STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
 class Command(BaseCommand):
-    help = "Serve scanners: Verification, Modality Worklist, MPPS and Storage."
+    help = "Serve scanners and archives: Verification, Worklist, MPPS, Storage, Commitment, Query/Retrieve."
     requires_system_checks = ()  # they would load every page of the house before the first connection
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -63,11 +64,12 @@ class Command(BaseCommand):
         os._exit(0)  # a pool's or a library's thread that is still busy must not keep a stopped process alive
 
     def _sweep(self) -> None:
-        """What a killed process has left half written; when the database is away, the next start does it."""
+        """What a killed process has left half written or not counted; without the database, the next start does it."""
         try:
             for schema in active_schemas():
                 with use_facility(schema):
                     swept = sweep_incoming()
+                    recount_open_studies()
                 if swept:
                     log.info("incoming_swept", facility=schema, files=swept)
         except DatabaseError as error:
