@@ -31,7 +31,7 @@ SPELLING_FIELDS = ["character_set", "name_groups", "name_in_capitals", "name_wit
 def echo_or_refuse(peer: DicomPeer, *, actor: Actor) -> None:
     """The admin shows a refusal in words, a success as done."""
     words = echo_peer(peer, actor=actor)
-    if words != _("It answers."):
+    if words != str(_("It answers.")):
         raise InvalidData(words)
 
 

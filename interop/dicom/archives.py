@@ -250,7 +250,7 @@ Outcome = tuple[int, int, int]
 
 def _get(peer: DicomPeer, asked: Dataset) -> Outcome:
     """(status, completed, failed); a status of failure where C-GET is not offered."""
-    storage = [context.abstract_syntax for context in StoragePresentationContexts][:STORED_BACK]
+    storage = [str(context.abstract_syntax) for context in StoragePresentationContexts][:STORED_BACK]
     contexts = scu.contexts_for([STUDY_ROOT_GET, *storage])
     roles = [build_role(one, scp_role=True) for one in storage]
     actor = Actor("storage", ae_title=peer.ae_title, address=peer.host[:64])

@@ -20,7 +20,14 @@ from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.uid import UID
 
-from interop.dicom import availability, mpps_messages, query_keys, rejection_notes, server, sop_classes
+from interop.dicom import (
+    availability,
+    mpps_messages,
+    query_keys,
+    rejection_notes,
+    server,  # noqa: F401  every handler is registered by it
+    sop_classes,
+)
 from interop.dicom import mpps as mpps_scp
 from interop.dicom.conformance_texts import (
     ADMISSION,
@@ -98,7 +105,6 @@ def name_of(uid: str) -> str:
 
 
 def _handlers() -> list[Handler]:
-    assert server.Server  # importing the server registers every handler
     return sorted(served(), key=lambda row: (min(row.sop_classes), row.field))
 
 
@@ -250,7 +256,7 @@ class _Read(Dataset):
     def __contains__(self, name: object) -> bool:
         if isinstance(name, str):
             self.__dict__.setdefault("asked", set()).add(name)
-        return super().__contains__(name)
+        return super().__contains__(name)  # type: ignore[operator]  # pydicom's stubs know no object here
 
 
 def _mpps() -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from pydicom import Dataset
 from pynetdicom.association import Association
 
@@ -176,7 +177,8 @@ def send_images(row: OutgoingDicom) -> None:
     if left:
         statuses = ", ".join(sorted({f"{status:04X}" for status in left.values()}))
         is_final = all(_is_for_good(status) for status in left.values())
-        raise Refused(f"{len(left)} of {len(rows)} images were not taken: {statuses}.", for_good=is_final)
+        facts = {"left": len(left), "all": len(rows), "statuses": statuses}
+        raise Refused(_("%(left)d of %(all)d images were not taken: %(statuses)s.") % facts, for_good=is_final)
 
 
 def _to_send(row: OutgoingDicom, study: ImagingStudy) -> QuerySet[ImagingInstance]:

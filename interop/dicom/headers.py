@@ -145,15 +145,20 @@ def read_core(data: bytes, transfer_syntax_uid: str) -> Core | None:
     try:
         values = _core_values(data, encoding)
         rows, columns = values[SHORTS["rows"]], values[SHORTS["columns"]]
-        uids = [values[tag].decode("ascii").rstrip("\0 ") for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS)]
+        study, series, instance, sop_class = (
+            values[tag].decode("ascii").rstrip("\0 ") for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS)
+        )
     except (KeyError, struct.error, UnicodeDecodeError, Malformed):
         return None
-    if len(rows) != 2 or len(columns) != 2 or not all(map(_is_uid, uids)):
+    if len(rows) != 2 or len(columns) != 2 or not all(map(_is_uid, (study, series, instance, sop_class))):
         return None
     number = values.get(NUMBERS["instance_number"], b"").decode("latin-1").strip("\0 ")
     frames = values.get(NUMBERS["frames"], b"").decode("latin-1").strip("\0 ")
     return Core(
-        *uids,
+        study,
+        series,
+        instance,
+        sop_class,
         integer_of(number) if number else None,
         int.from_bytes(rows, "little"),
         int.from_bytes(columns, "little"),

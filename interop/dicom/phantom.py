@@ -69,7 +69,7 @@ def softened(image: np.ndarray) -> np.ndarray:
     padded = np.pad(image, 1, mode="edge")
     rows, columns = image.shape
     shifted = [padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3)]
-    return np.mean(shifted, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(shifted, axis=0, dtype=np.float32))
 
 
 def chest_film(*, size: int = 512, seed: int = 0) -> np.ndarray:
