@@ -10,6 +10,7 @@ from typing import Any
 
 import pynetdicom
 from django.conf import settings
+from django.utils.translation import gettext as _
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -77,7 +78,8 @@ def association(
         raise CallFailed(str(error)) from None
     if not established.is_established:
         is_there = established.rejected_contexts and not established.is_rejected
-        raise NotTaken("The other side does not take this service.") if is_there else CallFailed(_why_not(established))
+        words = _("The other side does not take this service.")
+        raise NotTaken(words) if is_there else CallFailed(_why_not(established))
     try:
         yield established
     finally:
@@ -95,14 +97,15 @@ def _why_not(failed: Association) -> str:
         answer = failed.acceptor.primitive
         result = getattr(answer, "result_str", "") if answer is not None else ""
         reason = getattr(answer, "reason_str", "") if answer is not None else ""
-        return f"The association was rejected: {reason or result or 'no reason given'}."
-    return "No association: nobody answers there, or the connection was cut."
+        why = reason or result or _("no reason given")
+        return _("The association was rejected: %(why)s.") % {"why": why}
+    return _("No association: nobody answers there, or the connection was cut.")
 
 
 def status_of(answer: Dataset) -> int:
     """The status of a response. Raises CallFailed when none came."""
     if not answer or "Status" not in answer:
-        raise CallFailed("The connection was cut, or no answer came in time.")
+        raise CallFailed(_("The connection was cut, or no answer came in time."))
     return int(answer.Status)
 
 
