@@ -219,6 +219,8 @@ def _safe_answer(question: Question) -> str:
         return str((question.when_below or 0) + 45)
     if question.kind == Question.Kind.YES_NO:
         return "yes" if question.when_answer == "no" else "no"
+    if question.kind == Question.Kind.DATE:
+        return (timezone.localdate() - timedelta(days=3)).isoformat()
     return "-"
 
 

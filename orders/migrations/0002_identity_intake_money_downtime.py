@@ -3,6 +3,7 @@
 import django.contrib.postgres.constraints
 import django.contrib.postgres.fields.ranges
 import django.contrib.postgres.indexes
+import django.contrib.postgres.search
 import django.db.models.deletion
 import django.db.models.functions.comparison
 import django.db.models.functions.text
@@ -885,6 +886,11 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='charge',
             index=models.Index(fields=['status', '-id'], name='charge_status'),
+        ),
+        migrations.AddField(
+            model_name='patient',
+            name='name_words',
+            field=models.GeneratedField(db_persist=True, expression=models.Func(models.Func(models.Func(django.db.models.functions.text.Upper(models.Func(django.db.models.functions.text.Concat('family_name', models.Value(' '), 'given_name', models.Value(' '), 'middle_name', models.Value(' '), 'ideographic_name', models.Value(' '), 'phonetic_name'), function='f_unaccent')), models.Value('[\\s\'’ʼ`´.,;:/()\\"&+_–-]+'), function='REGEXP_SPLIT_TO_ARRAY'), models.Value(''), function='ARRAY_REMOVE'), function='ARRAY_TO_TSVECTOR', output_field=django.contrib.postgres.search.SearchVectorField()), output_field=django.contrib.postgres.search.SearchVectorField()),
         ),
         migrations.AddIndex(
             model_name='patient',

@@ -314,5 +314,5 @@ def test_without_scripts_the_page_still_works(chromium, facility_server):
     page.click("button[lang=sw]")
     assert page.get_attribute("html", "lang") == "sw"
     page.click("nav a[href='/shortcuts/']")
-    assert page.locator("dl.pi-keys").count() == 3
+    assert page.locator("dl.pi-keys").count() == 4
     context.close()

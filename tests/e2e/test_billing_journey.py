@@ -68,12 +68,15 @@ def test_from_the_exam_to_the_receipt(house: House, running: RequestedProcedure)
 def use_and_complete(house: House, procedure: RequestedProcedure) -> None:
     """The technologist records the contrast and completes: both are charged."""
     page = house.enter("technologist", reverse("console_exam", args=[procedure.uuid]))
+    page.click("#used summary")
     page.fill("[name=label]", "Iohexol 350")
     page.fill("[name=quantity]", "80")
     page.click("button:has-text('Record')")
-    page.wait_for_selector("td:has-text('80.00 mL')")
-    page.click(".pi-actions button:has-text('Complete')")
-    page.wait_for_selector(".chip:has-text('Performed')")
+    page.wait_for_selector("td:has-text('80 mL')")
+    page.click(".co-missing summary")
+    page.fill("[name=explanation]", "Written down on paper")
+    page.click("button:has-text('Complete all the same')")
+    page.wait_for_selector(".chip:has-text('Completed')")
     charges = {row.code: (str(row.amount), row.status) for row in procedure.charges.all()}
     assert charges == {"CTCHESTC": ("9500.00", "billable"), "CM350": ("1800.00", "billable")}
 

@@ -396,7 +396,9 @@ def test_the_closing_list_holds_forms_that_are_out_and_images_of_nobody(alpha, c
     period = declare_downtime(reason="Power", started_at=a_while_ago(240), packs=[pack], actor=lead)
     patient = make_patient(birth_date="1990-03-14")
     index_instance(image_of(first, patient, accession_number=first.accession_number), actor=STORE)
-    index_instance(stored(patient_name="Nobody^Knows"), actor=STORE)
+    taken = timezone.localtime(a_while_ago(60))
+    when = {"study_date": f"{taken:%Y%m%d}", "study_time": f"{taken:%H%M%S}"}
+    index_instance(stored(patient_name="Nobody^Knows", **when), actor=STORE)
     period = end_downtime(period, actor=lead)
     found = closing_list(period)
     assert [row.number for row in found.open_forms] == [1, 2]

@@ -242,6 +242,7 @@ def _week(request: HttpRequest) -> dict[str, Any]:
         "reserved": [(row, WEEKDAYS[row.weekday]) for row in kept.order_by("room__name", "weekday", "begins")],
         "may_plan": actor.may(perms.PLAN_STAFF),
         "may_close": actor.may(perms.CLOSE_ROOM),
+        "may_see_schedule": actor.may(perms.VIEW_SCHEDULE),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -248,6 +249,12 @@ def panel(context: Context, slot: str, obj: Any = None) -> SafeString:
         if data is not None:
             parts.append((render_to_string(entry.template, {"object": obj, **data}, request=request),))
     return format_html_join("\n", "{}", ((mark_safe(part),) for (part,) in parts))  # rendered by the template engine
+
+
+@register.filter
+def plain(number: Decimal | None) -> str:
+    """A measured number without needless zeros, never with an exponent: ``80``, ``0.35``."""
+    return "" if number is None else f"{Decimal(number).normalize():f}"
 
 
 @register.filter
