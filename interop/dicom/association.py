@@ -129,7 +129,6 @@ class Association(asyncio.BufferedProtocol):
         self._outgoing: Iterator[tuple[bytes, bool]] | None = None
         self._later: deque[tuple[int, int, bytes]] = deque()
         self._ahead = 0
-        self._socket: Any = None
 
     # --- the transport's calls
 
@@ -261,9 +260,7 @@ class Association(asyncio.BufferedProtocol):
             return
         if QUICK_ACK is not None and not (self.layer.is_between_units and self.reader.is_idle):
             with contextlib.suppress(OSError):
-                if self._socket is None:  # uvloop makes a new object each time it is asked
-                    self._socket = self.transport.get_extra_info("socket")
-                self._socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+                self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
     def _break(self, wrong: pdu.ProtocolError) -> None:
         log.info("protocol_error", reason=wrong.reason.name, words=str(wrong), address=self.address)
