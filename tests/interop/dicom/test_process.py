@@ -93,7 +93,7 @@ def test_what_was_acknowledged_survives_kill_9(peers, tmp_path):
     player = scanner(port)
     player.start_unscheduled(patient_name="Doe^Jane", patient_id="9")
     images = [player._image(0, 1)]
-    images += [player._image(1, 2) for _number in range(79)]
+    images += [player._image(1, 2) for _number in range(49)]
     acknowledged, done = [], threading.Event()
 
     def send() -> None:
@@ -111,7 +111,7 @@ def test_what_was_acknowledged_survives_kill_9(peers, tmp_path):
     sender.start()
     kills = 0
     try:
-        while not done.wait(1.5) and kills < 4:
+        while not done.wait(0.4) and kills < 2:
             process.kill()
             process.wait()
             kills += 1
