@@ -27,7 +27,7 @@ bench-dicom: venv ## Measure the imaging network against its floor and its peers
 	$(VENV)/python -m pytest -q -s $(addprefix tests/bench/dicom/bench_,mwl.py house.py store.py) $(ARGS)
 
 chaos-numbers: ## 64 threads race for 10,240 accession numbers
-	@RIS_TEST_RACE_TURNS=16 $(PYTHON) manage.py test tests/orders/test_accession_numbers.py -k race
+	@RACE_TURNS=16 $(PYTHON) manage.py test tests/orders/test_accession_numbers.py -k race
 
 venv:
 	@$(PYTHON) manage.py venv

@@ -17,7 +17,7 @@ from tests.factories.orders import make_catalogue, make_order
 
 DAY = date(2026, 11, 7)
 #: Orders that each of the racing threads places; `make chaos-numbers` has it place 16
-RACE_TURNS = int(os.environ.get("RIS_TEST_RACE_TURNS", "3"))
+RACE_TURNS = int(os.environ.get("RACE_TURNS", "3"))
 
 
 @pytest.mark.parametrize(
