@@ -1,4 +1,4 @@
-"""One association on the event loop: bytes in and out, timers, one request at a time; whatever waits goes to a thread.
+"""The messages of one association: one request at a time on the event loop; whatever waits goes to a thread.
 
 What comes while a request runs is a C-CANCEL, the answer to a C-STORE of ours, a release, or something for later. The
 peer's rights are looked at again before each request.
@@ -6,29 +6,25 @@ peer's rights are looked at again before each request.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from django.db.utils import DatabaseError, InterfaceError
-from django.utils import timezone
 
 from interop.dicom import admission, dimse, pdu
+from interop.dicom.connection import Connection, note_failure
 from interop.dicom.dimse import Answer, Caller, Handler, Request, Status
-from interop.dicom.doorkeeper import Admitted, Decision, Knock
+from interop.dicom.doorkeeper import Admitted, Decision
 from interop.dicom.intake import MOST_QUEUED, Budget, DiscardSink, MemorySink, StoreIntake, Storing
 from interop.dicom.logbook import LEAVES_NOTHING, settle
 from interop.dicom.messages import RESPONSE, Command, Field, Message, MessageReader, Sink, encode_response
 from interop.dicom.requests import Running, chunks_of
 from interop.dicom.statements import Statement, StatementFailed
-from interop.dicom.upper_layer import Aborted, Data, Requested, State, UpperLayer
 from interop.dicom.work import Lane
 from ris.audit.service import correlation_id
 
@@ -43,38 +39,6 @@ LINGER = 1.0
 #: Bytes that are kept of what a peer sends before it was answered.
 MOST_AHEAD = 256 * 1024
 _scrap = bytearray(64 * 1024)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Seconds and bytes. ``pdu_seconds``: a begun PDU, or message part, must be whole by then."""
-
-    max_length: int = 131072
-    request_seconds: float = 30
-    idle_seconds: float = 300
-    pdu_seconds: float = 60
-
-
-@dataclass
-class Tally:
-    """What an association was used for; becomes its AssociationLog."""
-
-    started_at: Any = field(default_factory=timezone.now)
-    counts: Counter = field(default_factory=Counter)
-    refused: Counter = field(default_factory=Counter)
-    #: by key of the series: its study, and how many objects came
-    stored: dict[int, list[Any]] = field(default_factory=dict)
-    outcome: str = "lost"
-
-    def note(self, status: int) -> None:
-        if status not in (Status.SUCCESS, Status.PENDING, Status.PENDING_WARNING):
-            self.refused[f"{status:04X}"] += 1
-
-    def note_stored(self, instance: Any) -> None:
-        kept = self.stored.get(instance.series_id)
-        if kept is None:
-            kept = self.stored[instance.series_id] = [instance.series.study, 0]
-        kept[1] += 1
 
 
 @dataclass(frozen=True)
@@ -97,130 +61,53 @@ def terms_for(request: pdu.AssociateRequest, max_length: int, _registered: int) 
     )
 
 
-class Association(asyncio.BufferedProtocol):
+class Association(Connection):
     """From connect to close. Every method runs on the loop."""
 
-    transport: asyncio.Transport
-    request: pdu.AssociateRequest
-    knock: Knock
-    admitted: Admitted
+    caller: Caller
     terms: Terms
+    lane: Lane
 
     def __init__(self, hub: Hub) -> None:
-        self.hub, self.loop, self.limits = hub, hub.loop, hub.settings.limits
+        super().__init__(hub)
         self.budget: Budget = hub.budget
-        self.layer = UpperLayer(max_length=self.limits.max_length)
         self.reader = MessageReader(self._open_sink)
-        self.caller: Caller | None = None
-        self.lane: Lane | None = None
-        self.tally = Tally()
-        self.address, self.token = "", ""
-        self.since = self.loop.time()
-        #: Empty while it lives; afterwards why it does not.
-        self.gone = ""
-        #: (facility, calling AE title), once it is counted under them
-        self.title: tuple[str, str] | None = None
-        self.has_opened = self.is_busy = self.is_held = False
-        self.closing_at: float | None = None
-        self.blocked_at: float | None = None
+        self.token = ""
         self.running: Running | None = None
-        self._wants_release = self._is_working = self._is_draining = self.is_disconnected = False
+        self._wants_release = self._is_working = self._is_draining = False
         self._queued = 0
         self._outgoing: Iterator[tuple[bytes, bool]] | None = None
         self._later: deque[tuple[int, int, bytes]] = deque()
         self._ahead = 0
 
-    # --- the transport's calls
+    # --- the line
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.address = (transport.get_extra_info("peername") or ("",))[0]
-        self.hub.connected(self)
+    @property
+    def is_between_messages(self) -> bool:
+        return self.reader.is_idle
 
-    def get_buffer(self, _sizehint: int) -> Any:
-        return self.layer.free_space() if self.layer.state is not State.CLOSED else memoryview(_scrap)
+    def open(self) -> bytes:
+        knock, admitted = self.knock, self.admitted
+        self.caller = Caller(
+            admitted.facility, admitted.peer, knock.calling, knock.called, knock.address, admitted.plans
+        )
+        self.token = f"dicom-{os.urandom(8).hex()}"
+        self.lane = Lane(self.hub.pool, admitted.facility, self.token)
+        self.terms = terms_for(self.request, self.limits.max_length, dimse.registrations())
+        return self.terms.accept
 
-    def buffer_updated(self, count: int) -> None:
-        if self.layer.state is State.CLOSED:
-            return
-        self.layer.received(count)
-        self._read_on()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.gone:
-            self.gone = self.tally.outcome
-        if self.layer.state is not State.CLOSED:
-            self.layer.closed()
-        if error is not None:
-            log.info("connection_lost", error=type(error).__name__, address=self.address)
-        self.is_disconnected = True
-        self.hub.disconnected(self)
-        if self.running is not None:
-            self.running.lost()
-        self._outgoing = None
-        if not self._is_working:
-            self._wind_up()
-
-    def pause_writing(self) -> None:
-        self.blocked_at = self.loop.time()
-
-    def resume_writing(self) -> None:
-        self.blocked_at = None
+    def resume(self) -> None:
         if self.running is not None:
             self.running.resume()
         if self._outgoing is not None:
             self._pump()
 
-    def tick(self, now: float) -> None:
-        """Look at the timers."""
-        if self.closing_at is not None:
-            if now > self.closing_at:
-                self.transport.abort()
-        elif self.caller is None:
-            if now > self.since + self.limits.request_seconds and not self.is_held:
-                self._hang_up("silent")
-        elif self.blocked_at is not None and now > self.blocked_at + self.limits.pdu_seconds:
-            self._hang_up("stalled")
-        elif not self.is_busy:
-            is_idle = self.layer.is_between_units and self.reader.is_idle
-            if now > self.since + (self.limits.idle_seconds if is_idle else self.limits.pdu_seconds):
-                self.abort("idle" if is_idle else "stalled")
-
-    # --- the end
-
-    def write(self, data: bytes) -> None:
-        if not self.is_disconnected:
-            self.transport.write(data)
-
-    def abort(self, outcome: str, reason: pdu.Abort = pdu.Abort.NOT_SPECIFIED) -> None:
-        """A-ABORT, with which the association ends."""
-        if self.gone:
-            return
-        self.tally.outcome = self.gone = outcome
-        self.write(pdu.abort(reason))
-        self._last_word()
-
-    def _hang_up(self, outcome: str) -> None:
-        self.tally.outcome = self.gone = outcome
-        self.layer.closed()
-        if not self.is_disconnected:
-            self.transport.abort()
-
-    def _last_word(self) -> None:
-        """PS3.8: the requestor closes after a release or a rejection; it gets a moment to do so."""
-        self.layer.closed()
-        if self.is_disconnected:
-            return
-        self.closing_at = self.loop.time() + LINGER
-        self._hold(False)
-        if self.hub.is_stopping:
-            self.transport.close()
-        elif self.transport.can_write_eof():
-            with contextlib.suppress(OSError, RuntimeError):
-                self.transport.write_eof()
+    def lost(self) -> None:
+        if self.running is not None:
+            self.running.lost()
+        self._outgoing = None
+        if not self._is_working:
+            self._wind_up()
 
     def _wind_up(self) -> None:
         """Nothing comes any more and nothing runs: clean up, and write down what happened."""
@@ -229,127 +116,39 @@ class Association(asyncio.BufferedProtocol):
             waiting.release()
         self.hub.wind_up(self, waiting.storing if isinstance(waiting, StoreIntake) else None)
 
-    def stop(self) -> None:
-        """The server stops: a running request may end."""
-        if self.closing_at is not None:
-            self.transport.close()
-        elif self.caller is None:
-            self._hang_up("stopped")
-        elif not self.is_busy:
-            self.abort("stopped")
-
-    # --- opening
-
-    def _read_on(self) -> None:
-        try:
-            while not self.is_held and (event := self.layer.next_event()) is not None:
-                self.since = self.loop.time()
-                if isinstance(event, Data):
-                    for unit in pdu.pdvs(event.body):
-                        self._take(*unit)
-                elif isinstance(event, Requested):
-                    self._decide(event.request)
-                elif isinstance(event, Aborted):
-                    self._hang_up("aborted")
-                elif self.is_busy:
-                    self._wants_release = True
-                else:
-                    self._release()
-        except pdu.ProtocolError as wrong:
-            self._break(wrong)
-            return
-        if QUICK_ACK is not None and not (self.layer.is_between_units and self.reader.is_idle):
-            with contextlib.suppress(OSError):
-                self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
-
-    def _break(self, wrong: pdu.ProtocolError) -> None:
-        log.info("protocol_error", reason=wrong.reason.name, words=str(wrong), address=self.address)
-        self.abort("protocol_error", wrong.reason)
+    def release_requested(self) -> None:
+        if self.is_busy:
+            self._wants_release = True
+        else:
+            self._release()
 
     def _release(self) -> None:
         """Answered when what handlers leave for the end of an association is done."""
         self.tally.outcome = "released"
-        caller, lane = self.caller, self.lane
-        if caller is None or lane is None or self.tally.counts.keys() <= LEAVES_NOTHING:
-            self._released()
+        if self.tally.counts.keys() <= LEAVES_NOTHING:
+            self._settled()
             return
         self.is_busy = self._is_working = True
 
         def work() -> None:
             try:
-                settle(caller, self.tally)
+                settle(self.caller, self.tally)
             finally:
-                self.loop.call_soon_threadsafe(self._released)
+                self.loop.call_soon_threadsafe(self._settled)
 
-        lane.put(work)
+        self.lane.put(work)
 
-    def _released(self) -> None:
+    def _settled(self) -> None:
         self.is_busy = self._is_working = False
         self.gone = self.gone or "released"
         if self.is_disconnected:
             self._wind_up()
-            return
-        self.write(pdu.release_response())
-        self.layer.closed()
-        self.closing_at = self.loop.time() + LINGER
-
-    def _decide(self, request: pdu.AssociateRequest) -> None:
-        self.request = request
-        malformed = admission.why_malformed(request)
-        if not self.hub.may_open(self):
-            self._reject(pdu.Rejection.LOCAL_LIMIT)
-        elif malformed is not None:
-            self._reject(malformed)
         else:
-            certificate, is_tls = self.hub.certificate_of(self.transport)
-            called, calling = request.called_ae_title.strip(" "), request.calling_ae_title.strip(" ")
-            self.knock = Knock(called, calling, self.address, certificate, is_tls)
-            self.is_held = True
-            self.hub.doorkeeper.ask(self.knock, request, self._decided)
-            if self.is_held:
-                self.transport.pause_reading()
-
-    def _reject(self, rejection: pdu.Rejection) -> None:
-        self.write(pdu.associate_reject(rejection))
-        self._last_word()
-
-    def _decided(self, decision: Decision) -> None:
-        was_paused, self.is_held = not self.transport.is_reading(), False
-        if self.gone:
-            return
-        if was_paused:
-            self.transport.resume_reading()
-        if isinstance(decision, admission.Refusal):
-            self._reject(decision.rejection)
-        elif isinstance(decision, Exception):
-            _note_failure(decision)
-            self._reject(pdu.Rejection.CONGESTION)
-        elif not self.hub.may_open_for(self, decision):
-            self._reject(pdu.Rejection.LOCAL_LIMIT)
-        elif 0 < self.request.max_length < 64:
-            self._break(pdu.ProtocolError(pdu.Abort.INVALID_PARAMETER, "The peer takes no data."))
-        else:
-            self._accept(decision)
-            if was_paused:
-                self._read_on()
-
-    def _accept(self, admitted: Admitted) -> None:
-        knock = self.knock
-        self.admitted = admitted
-        self.caller = Caller(
-            admitted.facility, admitted.peer, knock.calling, knock.called, knock.address, admitted.plans
-        )
-        self.token = f"dicom-{os.urandom(8).hex()}"
-        self.lane = Lane(self.hub.pool, admitted.facility, self.token)
-        self.terms = terms_for(self.request, self.limits.max_length, dimse.registrations())
-        self.layer.accepted()
-        self.write(self.terms.accept)
-        if self.hub.is_stopping:
-            self.abort("stopped")
+            self.released()
 
     # --- messages
 
-    def _take(self, context_id: int, control: int, content: memoryview) -> None:
+    def take(self, context_id: int, control: int, content: memoryview) -> None:
         if self.gone:
             return
         if context_id not in self.terms.contexts:
@@ -370,15 +169,7 @@ class Association(asyncio.BufferedProtocol):
         self._later.append((context_id, control, bytes(content)))
         self._ahead += len(content)
         if self._ahead > MOST_AHEAD:
-            self._hold(True)
-
-    def _hold(self, hold: bool) -> None:
-        """Read on, or let the peer wait."""
-        if hold == self.transport.is_reading():
-            if hold:
-                self.transport.pause_reading()
-            elif not self.transport.is_closing():
-                self.transport.resume_reading()
+            self.hold(True)
 
     def _open_sink(self, context_id: int, command: Command) -> Sink:
         """Where the data set that follows this command goes."""
@@ -403,7 +194,6 @@ class Association(asyncio.BufferedProtocol):
         return handler, Answer(Status.SUCCESS)
 
     def _request(self, context_id: int, command: Command, data: bytes = b"") -> Request:
-        assert self.caller is not None
         running = self.running
         return Request(
             caller=self.caller,
@@ -448,14 +238,13 @@ class Association(asyncio.BufferedProtocol):
 
     def _refreshed(self, decision: Decision) -> None:
         """The peer's rights as they are now. When PostgreSQL is away, the request itself will find out."""
-        assert self.caller is not None
         if isinstance(decision, Admitted):
             self.admitted = decision
             self.caller.peer, self.caller.plans = decision.peer, decision.plans
         elif isinstance(decision, admission.Refusal):
             self.caller.is_withdrawn = True
         else:
-            _note_failure(decision)
+            note_failure(decision)
 
     def _perform(self, message: Message) -> None:
         command, sink = message.command, message.sink
@@ -477,7 +266,7 @@ class Association(asyncio.BufferedProtocol):
             self._in_lane(message, handler, request)
 
     def _in_lane(self, message: Message, handler: Handler, request: Request) -> None:
-        assert self.running is not None and self.lane is not None
+        assert self.running is not None
         running, self._is_working = self.running, True
         pool = self.hub.long_pool if handler.field in dimse.RETRIEVES else None
         self.lane.put(lambda: running.perform(handler, request), pool)
@@ -517,7 +306,6 @@ class Association(asyncio.BufferedProtocol):
     # --- a C-STORE on its way
 
     def hand_over(self, job: Callable[[], None], size: int) -> None:
-        assert self.lane is not None
 
         def work() -> None:
             try:
@@ -527,17 +315,16 @@ class Association(asyncio.BufferedProtocol):
 
         self._queued += size
         if self._queued > MOST_QUEUED or self.budget.is_spent:
-            self._hold(True)
+            self.hold(True)
         self.lane.put(work)
 
     def _took(self, size: int) -> None:
         self.budget.held -= size
         self._queued -= size
         if self._queued <= MOST_QUEUED // 2 and not self.gone:
-            self._hold(False)
+            self.hold(False)
 
     def _finish_storing(self, message: Message, intake: StoreIntake) -> None:
-        assert self.lane is not None
         pieces, size = intake.taken()
         storing, self._is_working = intake.storing, True
 
@@ -641,26 +428,19 @@ class Association(asyncio.BufferedProtocol):
             while self._later and not self.is_busy:
                 context_id, control, content = self._later.popleft()
                 self._ahead -= len(content)
-                self._take(context_id, control, memoryview(content))
+                self.take(context_id, control, memoryview(content))
         except pdu.ProtocolError as wrong:
-            self._break(wrong)
+            self.broken(wrong)
             return
         if not self.gone and not self.is_busy:
             if self._wants_release:
                 self._release()
             else:
-                self._hold(False)
+                self.hold(False)
 
 
 def _never() -> bool:
     return False
-
-
-def _note_failure(error: Exception) -> None:
-    if isinstance(error, DatabaseError | InterfaceError):
-        log.warning("database_unavailable", error=type(error).__name__)
-    else:
-        log.error("admission_failed", error=type(error).__name__, exc_info=error)
 
 
 @lru_cache(64)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import structlog
@@ -15,16 +15,13 @@ from django.utils import timezone
 from psycopg import sql
 
 from interop.dicom import dimse
-from interop.dicom.dimse import Caller
+from interop.dicom.dimse import Caller, Status
 from interop.dicom.messages import Field
 from interop.dicom.statements import Lines, Statement
 from interop.models import AssociationLog
 from ris.audit.models import Action
 from ris.audit.service import record
 from worklist.permissions import STORE_STUDY
-
-if TYPE_CHECKING:
-    from interop.dicom.association import Tally
 
 log = structlog.get_logger("interop.dicom")
 
@@ -44,6 +41,28 @@ COLUMNS = {
     "counts": "jsonb",
     "refused": "jsonb",
 }
+
+
+@dataclass
+class Tally:
+    """What an association was used for; becomes its AssociationLog."""
+
+    started_at: Any = field(default_factory=timezone.now)
+    counts: Counter = field(default_factory=Counter)
+    refused: Counter = field(default_factory=Counter)
+    #: by key of the series: its study, and how many objects came
+    stored: dict[int, list[Any]] = field(default_factory=dict)
+    outcome: str = "lost"
+
+    def note(self, status: int) -> None:
+        if status not in (Status.SUCCESS, Status.PENDING, Status.PENDING_WARNING):
+            self.refused[f"{status:04X}"] += 1
+
+    def note_stored(self, instance: Any) -> None:
+        kept = self.stored.get(instance.series_id)
+        if kept is None:
+            kept = self.stored[instance.series_id] = [instance.series.study, 0]
+        kept[1] += 1
 
 
 @dataclass(frozen=True)

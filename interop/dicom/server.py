@@ -22,7 +22,8 @@ import structlog
 from django.conf import settings
 
 from interop.dicom import mpps, query, retrieve, storage, storage_commitment, verification, worklist  # noqa: F401  handlers register themselves
-from interop.dicom.association import Association, Limits
+from interop.dicom.association import Association
+from interop.dicom.connection import Limits
 from interop.dicom.doorkeeper import Admitted, Doorkeeper
 from interop.dicom.intake import Budget, Storing
 from interop.dicom.logbook import LEAVES_NOTHING, Logbook, line_of, settle
@@ -149,14 +150,14 @@ class Hub:
 
     def wind_up(self, association: Association, unfinished: Storing | None) -> None:
         """Write an association down when all that it left to do is done."""
-        caller, tally = association.caller, association.tally
-        if caller is None:
+        if not association.is_admitted:
             self._forget(association)
-        elif unfinished is None and tally.counts.keys() <= LEAVES_NOTHING:
+            return
+        caller, tally = association.caller, association.tally
+        if unfinished is None and tally.counts.keys() <= LEAVES_NOTHING:
             self.logbook.put(line_of(caller, tally))
             self._forget(association)
         else:
-            assert association.lane is not None
 
             def work() -> None:
                 try:
@@ -169,7 +170,6 @@ class Hub:
             association.lane.put(work)
 
     def _settled(self, association: Association) -> None:
-        assert association.caller is not None
         self.logbook.put(line_of(association.caller, association.tally))
         self._forget(association)
 
