@@ -16,6 +16,12 @@ from ris.core.permissions import (
 VIEW_READING_LIST = declare("reporting.view_reading_list", _("See the reading list"), *READERS)
 CLAIM_PROCEDURE = declare("reporting.claim_procedure", _("Open exams for reading"), *READERS)
 TAKE_OVER = declare("reporting.take_over", _("Take an exam over from another reader"), RADIOLOGIST)
+ASSIGN_READING = declare("reporting.assign_reading", _("Assign exams to readers and groups"), RADIOLOGIST)
+SEND_BACK = declare("reporting.send_back", _("Send exams back to the technologist"), *READERS)
+SHARE_LIST = declare("reporting.share_list", _("Share saved lists with others"), RADIOLOGIST)
+MANAGE_READING = declare(
+    "reporting.manage_reading", _("Manage report times, reading groups and readers"), IT_ADMIN, clinical=False
+)
 VIEW_REPORT = declare("reporting.view_report", _("See reports"), *CLINICAL, QA_LEAD, REFERRER)
 WRITE_REPORT = declare("reporting.write_report", _("Write reports"), *READERS)
 SIGN_PRELIMINARY = declare("reporting.sign_preliminary", _("Sign preliminary reports"), *READERS)

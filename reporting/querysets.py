@@ -27,15 +27,25 @@ def _reports(actor: Actor) -> models.QuerySet:
     return apps.get_model("reporting", "Report").objects.visible_to(actor).values("pk")
 
 
+def _standing() -> Q:
+    """It has a signed version that was not recalled."""
+    return Q(versions__isnull=False, versions__recall__isnull=True)
+
+
+def _not_held() -> Q:
+    """No recall window is open: what was signed is on its way."""
+    return Q(held_until__isnull=True)
+
+
 class ReportQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """Drafts are for those who write reports; all others see what was signed, referring physicians their own."""
         reports = self.filter(procedures__in=_procedures(actor)).distinct()
         if actor.user is not None and is_bound_to_own_orders(actor.user):
-            signed = Q(versions__isnull=False) & ~Q(versions__kind="preliminary")
-            reports = reports.filter(signed | Q(deliveries__recipient__user=actor.user))
+            signed = _standing() & ~Q(versions__kind="preliminary")
+            reports = reports.filter(signed & _not_held() | Q(deliveries__recipient__user=actor.user))
         elif not actor.may(WRITE_REPORT):
-            reports = reports.filter(versions__isnull=False)
+            reports = reports.filter(_not_held(), _standing())
         return reports
 
     def for_display(self) -> Self:
@@ -44,13 +54,28 @@ class ReportQuerySet(models.QuerySet):
             "procedures__order__patient__alert_rows",
             "procedures__order__requester",
             "procedures__catalogue",
-            "versions",
+            "versions__recall",
         )
 
 
 class ReportVersionQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(report__in=_reports(actor))
+
+
+class AssessmentQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(report__in=_reports(actor))
+
+    def standing(self) -> Self:
+        return self.filter(withdrawn_at__isnull=True)
+
+
+class OfVersionQuerySet(models.QuerySet):
+    """Rows that hang on a signed version."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(report_version__report__in=_reports(actor))
 
 
 class ReadingLockQuerySet(models.QuerySet):
@@ -67,11 +92,31 @@ class SavedListQuerySet(models.QuerySet):
         """One's own, those of one's roles, and those shared with everybody."""
         if actor.user is None:
             return self
-        shared = Q(owner__isnull=True) & (Q(role="") | Q(role__in=actor.user.role_names))
-        return self.filter(Q(owner=actor.user) | shared)
+        mine = Q(role="") | Q(role__in=actor.user.role_names)
+        return self.filter(Q(owner=actor.user) | (Q(owner__isnull=True) | Q(is_shared=True)) & mine)
+
+
+class ReadingItemQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(procedure__in=_procedures(actor))
+
+
+class ReadingReturnQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(procedure__in=_procedures(actor))
+
+    def open(self) -> Self:
+        return self.filter(closed_at__isnull=True)
 
 
 class ContactAttemptQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(critical_result__procedure__in=_procedures(actor))
+
+
+class OfCriticalQuerySet(models.QuerySet):
+    """Rows that hang on a critical result."""
+
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(critical_result__procedure__in=_procedures(actor))
 
@@ -96,3 +141,12 @@ class ReportDeliveryQuerySet(models.QuerySet):
 
     def unread(self) -> Self:
         return self.filter(Q(status="pending") | Q(status="sent") | Q(status="opened"))
+
+
+class OwnOrSharedQuerySet(models.QuerySet):
+    """Templates and macros: one's own, and those that belong to nobody."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        if actor.user is None:
+            return self
+        return self.filter(Q(owner=actor.user) | Q(owner__isnull=True))

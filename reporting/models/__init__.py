@@ -1,11 +1,38 @@
+from reporting.models.assessments import Assessment
 from reporting.models.critical import ContactAttempt, CriticalCategory, CriticalResult, CriticalStatus
+from reporting.models.critical_setup import REQUESTER, AlertCategory, EscalationRule, FindingChoice
+from reporting.models.critical_steps import AnswerLink, EscalationStep, StepCause, StepProblem, WallDisplay
 from reporting.models.delivery import DeliveryChannel, DeliveryRule, DeliveryStatus, ReportDelivery
 from reporting.models.lists import ReadingLock, SavedList
+from reporting.models.reading import (
+    Assigns,
+    ReaderProfile,
+    ReadingGroup,
+    ReadingItem,
+    ReadingReturn,
+    ReturnReason,
+    SlaTarget,
+)
 from reporting.models.reports import SECTIONS, Report, ReportStatus, ReportVersion, VersionKind
-from reporting.models.templates import Macro, ReportTemplate
+from reporting.models.signing import CheckLevel, CheckSetting, CoSignature, ReportRecall, ViewerContext
+from reporting.models.templates import FilledForm, Macro, ReportTemplate, TemplateSex
 
 __all__ = [
+    "REQUESTER",
+    "AlertCategory",
+    "AnswerLink",
+    "EscalationRule",
+    "EscalationStep",
+    "FindingChoice",
+    "StepCause",
+    "StepProblem",
+    "WallDisplay",
     "SECTIONS",
+    "Assessment",
+    "Assigns",
+    "CheckLevel",
+    "CheckSetting",
+    "CoSignature",
     "ContactAttempt",
     "CriticalCategory",
     "CriticalResult",
@@ -13,13 +40,23 @@ __all__ = [
     "DeliveryChannel",
     "DeliveryRule",
     "DeliveryStatus",
+    "FilledForm",
     "Macro",
+    "ReaderProfile",
+    "ReadingGroup",
+    "ReadingItem",
     "ReadingLock",
+    "ReadingReturn",
     "Report",
     "ReportDelivery",
+    "ReportRecall",
     "ReportStatus",
     "ReportTemplate",
     "ReportVersion",
+    "ReturnReason",
     "SavedList",
+    "SlaTarget",
+    "TemplateSex",
     "VersionKind",
+    "ViewerContext",
 ]

@@ -42,6 +42,9 @@ class SavedList(PublicModel):
     name = models.CharField(_("name"), max_length=60)
     query = models.JSONField(default=dict, help_text="Filter names and values, as in the URL; never names of patients.")
     position = models.PositiveSmallIntegerField(default=0)
+    is_shared = models.BooleanField(
+        _("shared"), default=False, help_text=_("With everybody who reads, or with those of the role.")
+    )
 
     rows_may_be_deleted = True
     objects = SavedListQuerySet.as_manager()
