@@ -52,7 +52,8 @@ class Report(Lifecycle):
         R.REGISTERED: {R.REGISTERED, R.PARTIAL, R.PRELIMINARY, R.FINAL, R.CANCELLED},
         R.PARTIAL: {R.PARTIAL, R.PRELIMINARY, R.FINAL, R.CANCELLED},
         R.PRELIMINARY: {R.PRELIMINARY, R.FINAL, R.ENTERED_IN_ERROR},
-        R.FINAL: {R.APPENDED, R.CORRECTED, R.ENTERED_IN_ERROR},
+        #: back to partial or preliminary by a recall only, before anything was delivered
+        R.FINAL: {R.APPENDED, R.CORRECTED, R.ENTERED_IN_ERROR, R.PARTIAL, R.PRELIMINARY},
         R.APPENDED: {R.APPENDED, R.CORRECTED, R.ENTERED_IN_ERROR},
         R.CORRECTED: {R.APPENDED, R.CORRECTED, R.ENTERED_IN_ERROR},
     }
@@ -88,6 +89,12 @@ class Report(Lifecycle):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="signed_reports"
     )
     signed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    held_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Until then the signer may recall; delivery starts after."
+    )
+    changes_seen_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When who signed preliminary looked at what was changed."
+    )
 
     history = HistoricalRecords(m2m_fields=[procedures])
     objects = ReportQuerySet.as_manager()
@@ -102,7 +109,10 @@ class Report(Lifecycle):
                 name="signed_report_has_signer_and_time",
             ),
         ]
-        indexes = [models.Index(fields=["status", "-id"], name="report_status")]
+        indexes = [
+            models.Index(fields=["status", "-id"], name="report_status"),
+            models.Index(fields=["held_until"], condition=Q(held_until__isnull=False), name="report_held"),
+        ]
 
     def __str__(self) -> str:
         return f"report {self.pk} ({self.status})"
@@ -114,6 +124,16 @@ class Report(Lifecycle):
     @property
     def is_draft(self) -> bool:
         return self.status in DRAFTS
+
+    @property
+    def is_held(self) -> bool:
+        """Signed, and not on its way yet: the recall window is open."""
+        return self.held_until is not None
+
+    @property
+    def standing_versions(self) -> list[ReportVersion]:
+        """What was signed and not recalled, oldest first."""
+        return [row for row in self.versions.all() if not row.is_recalled]
 
     @property
     def first_procedure(self) -> RequestedProcedure:
@@ -148,6 +168,8 @@ class ReportVersion(PublicModel):
     kind = models.CharField(max_length=12, choices=VersionKind.choices)
     status = models.CharField(max_length=16, choices=ReportStatus.choices)
     sections = models.JSONField()
+    assessments = models.JSONField(default=list, blank=True, help_text="Scales as they were at this signature.")
+    recalls = models.PositiveSmallIntegerField(default=0, help_text="How often the report was recalled before.")
     addendum = models.TextField(blank=True)
     reason = models.CharField(max_length=500, blank=True)
     identity = models.JSONField(help_text="Patient, identifiers, exams and requester as they were at this signature.")
@@ -164,7 +186,9 @@ class ReportVersion(PublicModel):
         ordering = ["report", "number"]
         constraints = [
             models.UniqueConstraint(fields=["report", "number"], name="version_number_once_per_report"),
-            models.UniqueConstraint(fields=["report"], condition=Q(kind="final"), name="one_final_version_per_report"),
+            models.UniqueConstraint(
+                fields=["report", "recalls"], condition=Q(kind="final"), name="one_final_version_per_report"
+            ),
             models.CheckConstraint(
                 condition=~Q(kind__in=["correction", "retraction"]) | ~Q(reason=""), name="correction_has_a_reason"
             ),
@@ -186,7 +210,18 @@ class ReportVersion(PublicModel):
             "signed_by": str(self.signed_by.uuid),
             "signed_at": self.signed_at.isoformat(),
         }
+        if self.assessments:
+            content["assessments"] = self.assessments
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the words are still those that were signed."""
+        return self.content_hash == self.compute_hash()
+
+    @property
+    def is_recalled(self) -> bool:
+        return hasattr(self, "recall")
 
     @property
     def accession_number(self) -> str:
