@@ -14,6 +14,7 @@ from orders.models import RequestedProcedure
 from reporting.models.reports import Report
 from reporting.querysets import ContactAttemptQuerySet, CriticalResultQuerySet
 from ris.core.lifecycle import Lifecycle, PublicModel
+from ris.core.vocabulary import CATEGORY, Look
 
 
 class CriticalCategory(models.IntegerChoices):
@@ -38,13 +39,23 @@ C = CriticalStatus
 class CriticalResult(Lifecycle):
     transitions = {
         C.OPEN: {C.COMMUNICATED, C.ACKNOWLEDGED, C.WITHDRAWN},
-        C.COMMUNICATED: {C.ACKNOWLEDGED, C.CLOSED, C.WITHDRAWN},
-        C.ACKNOWLEDGED: {C.CLOSED},
+        C.COMMUNICATED: {C.ACKNOWLEDGED, C.CLOSED, C.WITHDRAWN, C.OPEN},
+        C.ACKNOWLEDGED: {C.CLOSED, C.OPEN},
+        C.CLOSED: {C.OPEN},
+        C.WITHDRAWN: {C.OPEN},
     }
 
     procedure = models.ForeignKey(RequestedProcedure, on_delete=models.PROTECT, related_name="critical_results")
     report = models.ForeignKey(Report, null=True, blank=True, on_delete=models.PROTECT, related_name="critical_results")
     category = models.PositiveSmallIntegerField(_("category"), choices=CriticalCategory.choices)
+    alert_category = models.ForeignKey(
+        "reporting.AlertCategory",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="critical_results",
+        verbose_name=_("category of the site"),
+    )
     finding = models.CharField(_("finding"), max_length=300)
     status = models.CharField(
         _("status"), max_length=14, choices=CriticalStatus.choices, default=CriticalStatus.OPEN, editable=False
@@ -60,7 +71,16 @@ class CriticalResult(Lifecycle):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     acknowledged_at = models.DateTimeField(null=True, blank=True, editable=False)
+    acknowledged_name = models.CharField(_("acknowledged by, without an account"), max_length=120, blank=True)
+    acknowledged_via = models.CharField(_("acknowledged through"), max_length=12, blank=True, editable=False)
     withdrawn_reason = models.CharField(max_length=200, blank=True)
+    round = models.PositiveSmallIntegerField(
+        _("round"), default=1, editable=False, help_text=_("Counts reopenings; each begins the chain anew.")
+    )
+    timer_set_at = models.DateTimeField(null=True, blank=True, editable=False)
+    unreached_since = models.DateTimeField(null=True, blank=True, editable=False)
+    retell_since = models.DateTimeField(null=True, blank=True, editable=False)
+    retell_version = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
 
     history = HistoricalRecords(excluded_fields=["claimed_until"])
     objects = CriticalResultQuerySet.as_manager()
@@ -88,7 +108,30 @@ class CriticalResult(Lifecycle):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_category_display()} #{self.pk}"
+        return f"{self.category_name} #{self.pk}"
+
+    @property
+    def category_name(self) -> str:
+        """As the site calls it, else as the ACR does."""
+        return self.alert_category.name if self.alert_category is not None else self.get_category_display()
+
+    @property
+    def look(self) -> Look:
+        """Colour, icon and words of its category."""
+        if self.alert_category is not None:
+            return self.alert_category.look
+        return CATEGORY[str(self.category)]
+
+    @property
+    def reference(self) -> str:
+        """What messages outside the house call it: no number of a patient or an exam."""
+        return str(self.uuid).replace("-", "")[-6:].upper()
+
+    @property
+    def needs_read_back(self) -> bool:
+        if self.alert_category is not None:
+            return self.alert_category.needs_read_back
+        return self.category != CriticalCategory.DAYS
 
     @property
     def accession_number(self) -> str:
@@ -108,11 +151,21 @@ class ContactAttempt(PublicModel):
     outcome = models.CharField(
         _("outcome"),
         max_length=12,
-        choices=[("reached", _("Reached")), ("no_answer", _("No answer")), ("sent", _("Sent"))],
+        choices=[
+            ("reached", _("Reached")),
+            ("no_answer", _("No answer")),
+            ("busy", _("Busy")),
+            ("message", _("Left a message")),
+            ("sent", _("Sent")),
+            ("failed", _("Could not be sent")),
+        ],
     )
     read_back = models.BooleanField(_("read back"), default=False)
     note = models.CharField(_("note"), max_length=200, blank=True)
     level = models.PositiveSmallIntegerField(default=0)
+    round = models.PositiveSmallIntegerField(default=1)
+    duty = models.CharField(_("as"), max_length=80, blank=True)
+    acknowledges = models.BooleanField(_("acknowledged it"), default=False)
     at = models.DateTimeField(default=timezone.now)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 

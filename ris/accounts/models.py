@@ -226,6 +226,14 @@ class FacilitySettings(Recorded):
     critical_minutes = models.JSONField(
         _("minutes to communicate, by category"), default=dict, blank=True, help_text=_("Empty: 30, 360, 10080.")
     )
+    critical_link_asks = models.CharField(
+        _("the link in an alert asks for"),
+        max_length=8,
+        choices=[("sign_in", _("the sign-in")), ("code", _("a code sent to the person's other address"))],
+        default="sign_in",
+    )
+    critical_link_hours = models.PositiveSmallIntegerField(_("the link in an alert works for (hours)"), default=24)
+    critical_goal = models.PositiveSmallIntegerField(_("critical results told in time, the goal (%)"), default=95)
     reminder_hours = models.PositiveSmallIntegerField(
         _("reminders go out before the appointment (hours)"), default=24, help_text=_("0: none are sent.")
     )

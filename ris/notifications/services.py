@@ -15,8 +15,8 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
-from django.db.models import Case, QuerySet, When
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone, translation
 
 from ris.accounts.models import User
@@ -24,14 +24,19 @@ from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.errors import DomainError, InvalidData
+from ris.events.bus import publish
 from ris.notifications.channels import PermanentFailure, deliver
-from ris.notifications.models import Channel, Notification, NotificationStatus, RotaShift
+from ris.notifications.events import MessageFailed
+from ris.notifications.models import Channel, Notification, NotificationStatus
+from ris.notifications.rota import holder, shifts_of
 
 log = structlog.get_logger(__name__)
 
 CLAIM_FOR = timedelta(seconds=60)
 LONGEST_WAIT = timedelta(minutes=10)
 ATTEMPTS = 10
+#: After so many tries, or when it is given up, whoever sent it hears that this way does not work now.
+TELL_AFTER = 3
 
 CLAIM = """
 update notifications_notification set claimed_until = statement_timestamp() + %(claim)s
@@ -152,13 +157,16 @@ def send_notification(notification_id: int) -> bool:
 def _note_failure(row: Notification, error: str, *, permanent: bool = False) -> None:
     attempts = row.attempts + 1
     gave_up = permanent or attempts >= ATTEMPTS
-    Notification.objects.filter(pk=row.pk, status=NotificationStatus.PENDING).update(
-        attempts=attempts,
-        last_error=error[:500],
-        claimed_until=None,
-        next_attempt_at=timezone.now() + min(timedelta(seconds=2**attempts), LONGEST_WAIT),
-        status=NotificationStatus.FAILED if gave_up else NotificationStatus.PENDING,
-    )
+    with transaction.atomic():
+        Notification.objects.filter(pk=row.pk, status=NotificationStatus.PENDING).update(
+            attempts=attempts,
+            last_error=error[:500],
+            claimed_until=None,
+            next_attempt_at=timezone.now() + min(timedelta(seconds=2**attempts), LONGEST_WAIT),
+            status=NotificationStatus.FAILED if gave_up else NotificationStatus.PENDING,
+        )
+        if gave_up or attempts == TELL_AFTER:
+            publish(MessageFailed(str(row.uuid), about=row.subject, template=row.template, channel=row.channel))
     log.warning("notification_failed", notification=row.pk, channel=row.channel, gave_up=gave_up)
 
 
@@ -198,10 +206,6 @@ def send_again(row: Notification, *, actor: Actor) -> Notification:
     return row
 
 
-def on_duty(duty: str, at: datetime | None = None) -> QuerySet[User]:
-    """Who is on duty for a purpose at a moment (now); active people, whose shift began last come first."""
-    at = at or timezone.now()
-    shifts = RotaShift.objects.filter(duty=duty, starts_at__lte=at, ends_at__gt=at)
-    user_ids = list(dict.fromkeys(shifts.order_by("-starts_at").values_list("user_id", flat=True)))
-    order = Case(*(When(pk=key, then=place) for place, key in enumerate(user_ids)), default=len(user_ids))
-    return User.objects.filter(is_active=True, is_service=False, pk__in=user_ids).order_by(order)
+def on_duty(duty: str, at: datetime | None = None) -> list[User]:
+    """Who is on duty for a purpose at a moment (now), or stands in; whose shift began last comes first."""
+    return list(dict.fromkeys(holder(shift) for shift in shifts_of(duty, at)))
