@@ -22,6 +22,7 @@ from reporting.models import (
     CriticalResult,
     DeliveryChannel,
     DeliveryRule,
+    ExternalViewer,
     Macro,
     ReadingLock,
     Report,
@@ -448,6 +449,14 @@ class DeliveryRuleAdmin(FacilityModelAdmin):
         if db_field.name == "channel":
             kwargs["choices"] = [(value, value.label) for value in self.carried]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
+
+
+@admin.register(ExternalViewer)
+class ExternalViewerAdmin(FacilityModelAdmin):
+    """Links to OHIF, Weasis and others; the page /viewer/links/ shows what each would open."""
+
+    view_code = add_code = change_code = perms.MANAGE_VIEWERS
+    list_display = ("name", "url_template", "minutes", "position", "is_active")
 
 
 @admin.register(ReadingLock)

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_noop as _
 from ris.core.permissions import (
     CLERK,
     CLINICAL,
+    DEPARTMENT,
     IT_ADMIN,
     QA_LEAD,
     RADIOLOGIST,
@@ -38,9 +39,19 @@ COMMUNICATE_CRITICAL = declare(
 ACKNOWLEDGE_CRITICAL = declare(
     "reporting.acknowledge_critical", _("Acknowledge critical results"), REFERRER, RADIOLOGIST
 )
+ANSWER_LINK = declare(
+    "reporting.answer_critical_link", _("Acknowledge critical results by a link sent to oneself"), *DEPARTMENT, REFERRER
+)
+MANAGE_CRITICAL = declare(
+    "reporting.manage_critical", _("Manage categories and chains of critical results"), RADIOLOGIST, QA_LEAD
+)
+MANAGE_DISPLAYS = declare(
+    "reporting.manage_displays", _("Set up displays of the board"), RADIOLOGIST, QA_LEAD, IT_ADMIN, clinical=False
+)
 
 VIEW_RESULT = declare("reporting.view_result", _("See the results inbox"), REFERRER, CLERK, *READERS)
 ACKNOWLEDGE_RESULT = declare("reporting.acknowledge_result", _("Acknowledge results"), REFERRER)
 MANAGE_DELIVERY = declare("reporting.manage_delivery", _("Send results again"), CLERK, RADIOLOGIST)
 MANAGE_DELIVERY_RULES = declare("reporting.manage_delivery_rules", _("Manage delivery rules"), IT_ADMIN, clinical=False)
+MANAGE_VIEWERS = declare("reporting.manage_viewers", _("Manage links to other viewers"), IT_ADMIN, clinical=False)
 VIEW_ANALYTICS = declare("reporting.view_analytics", _("See analytics"), RADIOLOGIST, QA_LEAD, IT_ADMIN, clinical=False)

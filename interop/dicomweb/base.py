@@ -19,9 +19,11 @@ from django.utils.translation import gettext as _
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from interop.dicom.elements import Malformed
 from interop.dicomweb import capabilities
+from interop.dicomweb.launches import LaunchAuthentication, study_of_launch
 from interop.dicomweb.media import (
     DICOM_JSON,
     DICOM_XML,
@@ -82,6 +84,7 @@ class DicomWebView(FacilityViewMixin):
 
     schema = AddressSchema()
     content_negotiation_class = AnyForm
+    authentication_classes = (LaunchAuthentication, *api_settings.DEFAULT_AUTHENTICATION_CLASSES)
     permission_codes = {"get": VIEW_STUDY, "retrieve": VIEW_STUDY, "options": VIEW_STUDY, "post": STORE_STUDY}
 
     # --- around a request
@@ -123,7 +126,8 @@ class DicomWebView(FacilityViewMixin):
 
     @property
     def target(self) -> Target:
-        return Target(*(str(self.kwargs.get(name, "")) for name in ("study", "series", "instance")))
+        study, series, instance = (str(self.kwargs.get(name, "")) for name in ("study", "series", "instance"))
+        return Target(study_of_launch(self.request, study), series, instance)
 
     @property
     def accepted(self) -> list[MediaType]:

@@ -16,6 +16,7 @@ from reporting.models.reading import (
 from reporting.models.reports import SECTIONS, Report, ReportStatus, ReportVersion, VersionKind
 from reporting.models.signing import CheckLevel, CheckSetting, CoSignature, ReportRecall, ViewerContext
 from reporting.models.templates import FilledForm, Macro, ReportTemplate, TemplateSex
+from reporting.models.viewing import ExternalViewer
 
 __all__ = [
     "REQUESTER",
@@ -36,6 +37,7 @@ __all__ = [
     "DeliveryStatus",
     "EscalationRule",
     "EscalationStep",
+    "ExternalViewer",
     "FilledForm",
     "FindingChoice",
     "Macro",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reporting.web import analytics, critical, paper, reading, report, results
+from reporting.web import analytics, critical, paper, reading, report, results, viewer
 
 urlpatterns = [
     path("reading/", reading.reading_list, name="reading_list"),
@@ -49,5 +49,12 @@ urlpatterns = [
     path("results/<uuid:uuid>/print/", results.result_print, name="result_print"),
     path("deliveries/<uuid:uuid>/again/", results.delivery_again, name="delivery_again"),
     path("deliveries/<uuid:uuid>/told/", results.delivery_told, name="delivery_told"),
+    path("viewer/studies/<uuid:uuid>/", viewer.viewer_study, name="viewer_study"),
+    path("viewer/studies/<uuid:uuid>/stacks/", viewer.viewer_stacks, name="viewer_stacks"),
+    path("viewer/studies/<uuid:uuid>/launch/<uuid:link>/", viewer.viewer_launch, name="viewer_launch"),
+    path("viewer/exams/<uuid:uuid>/", viewer.viewer_exam, name="viewer_exam"),
+    path("viewer/reports/<uuid:uuid>/", viewer.viewer_report, name="viewer_report"),
+    path("viewer/links/", viewer.viewer_links, name="viewer_links"),
+    path("viewer/showing/", viewer.viewer_showing, name="viewer_showing"),
     path("analytics/", analytics.analytics, name="analytics"),
 ]

@@ -8,7 +8,6 @@ from typing import Any
 from django.http import HttpRequest
 from rest_framework.exceptions import NotAuthenticated
 
-from ris.accounts.models import AccessToken, ApiKey
 from ris.core.actor import Actor
 from ris.core.permissions import permissions
 from ris.tenants.middleware import address_of
@@ -45,8 +44,8 @@ def actor_of(request: HttpRequest | Any) -> Actor:
         raise NotAuthenticated()
     credential = getattr(request, "auth", None)
     scopes = None
-    if isinstance(credential, (ApiKey, AccessToken)):
-        scopes = expand_scopes(credential.scopes)
+    if credential is not None:
+        scopes = expand_scopes(list(credential.scopes) if credential.scopes is not None else None)
     session = getattr(request, "session", None)
     session_key = (session.session_key or "") if session is not None and credential is None else ""
     return Actor(door_of(request), user, address=address_of(request)[:64], scopes=scopes, session_key=session_key)

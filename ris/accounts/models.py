@@ -243,6 +243,11 @@ class FacilitySettings(Recorded):
     allowed_hosts = ArrayField(
         models.CharField(max_length=255), default=list, blank=True, verbose_name=_("hosts we may connect to")
     )
+    viewer_notice = models.BooleanField(
+        _("the viewer says that it is not for primary diagnosis"),
+        default=True,
+        help_text=_("Switch it off where calibrated displays are in use and the viewer has been accepted for reading."),
+    )
     currency = models.CharField(_("currency"), max_length=3, default="KES")
     letterhead = models.TextField(_("letterhead"), blank=True)
     emergency_words = ArrayField(
