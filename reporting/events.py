@@ -54,6 +54,24 @@ class DeliveryAcknowledged(Event):
 
 
 @dataclass(frozen=True)
+class ReadingOverdue(Event):
+    """A report is not there in the time that its exam allows; ``subject`` is the procedure's UUID."""
+
+    name: ClassVar[str] = "reporting.reading_overdue"
+
+    minutes: int = 0
+
+
+@dataclass(frozen=True)
+class ExamSentBack(Event):
+    """A reader wants something of the technologist first; ``subject`` is the procedure's UUID."""
+
+    name: ClassVar[str] = "reporting.exam_sent_back"
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class CriticalResultRaised(Event):
     name: ClassVar[str] = "reporting.critical_result_raised"
 
@@ -85,3 +103,8 @@ class CriticalResultWithdrawn(Event):
 @dataclass(frozen=True)
 class CriticalResultClosed(Event):
     name: ClassVar[str] = "reporting.critical_result_closed"
+
+
+@dataclass(frozen=True)
+class CriticalResultReopened(Event):
+    name: ClassVar[str] = "reporting.critical_result_reopened"

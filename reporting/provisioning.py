@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import connection
 from psycopg import sql
 
+from reporting.services.critical_chain import ensure_categories
 from reporting.services.templates import ensure_templates
 from ris.tenants.models import Facility
 from ris.tenants.provisioning import provisions
@@ -42,3 +43,8 @@ def ensure_guards(schema: str) -> None:
     )
     with connection.cursor() as cursor:
         cursor.execute(statement)
+
+
+@provisions("reporting.critical_categories")
+def provision_critical_categories(facility: Facility) -> None:
+    ensure_categories()

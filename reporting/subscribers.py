@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from django.db.models import Q
+
 from orders.models import RequestedProcedure
 from reporting import escalation
+from reporting.events import ReportAmended
+from reporting.models import CriticalResult, Report, VersionKind
+from reporting.services.critical import note_report_changed, note_unreached
+from reporting.services.critical_alarm import ESCALATED, RAISED
 from reporting.services.notify import tell_images_moved
 from ris.events.bus import subscribe
+from ris.notifications.events import MessageFailed
 from worklist.events import EvidenceMoved
 
 __all__ = ["escalation"]
@@ -16,3 +23,25 @@ def images_moved(event: EvidenceMoved) -> None:
     """Who wrote a report on images that were another exam's hears of it."""
     for procedure in RequestedProcedure.objects.filter(uuid__in=event.was_read).order_by("pk"):
         tell_images_moved(procedure, once=event.subject)
+
+
+@subscribe(MessageFailed, name="reporting.note_unreached")
+def message_failed(event: MessageFailed) -> None:
+    """An alert that could not be sent must not be silent."""
+    if event.template in (RAISED, ESCALATED):
+        critical = CriticalResult.objects.filter(uuid=event.about).first()
+        if critical is not None:
+            note_unreached(critical)
+
+
+@subscribe(ReportAmended, name="reporting.tell_changed")
+def report_changed(event: ReportAmended) -> None:
+    """Who was told of a critical result hears that its report was corrected or retracted."""
+    if event.kind not in (VersionKind.CORRECTION, VersionKind.RETRACTION):
+        return
+    report = Report.objects.filter(uuid=event.subject).first()
+    if report is None:
+        return
+    of_report = Q(report=report) | Q(procedure__in=report.procedures.all())
+    for critical in CriticalResult.objects.filter(of_report).distinct().order_by("pk"):
+        note_report_changed(critical, version=event.version or 0)

@@ -1,4 +1,4 @@
-"""Whom to tell, and telling them through ris.notifications. Why, and who comes next, is decided here."""
+"""Telling people through ris.notifications. Why is decided here."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from orders.models import RequestedProcedure
-from reporting.models import CriticalResult, Report
+from reporting.models import Report
 from ris.accounts.models import User
-from ris.accounts.selectors import users_with_role
-from ris.core.permissions import QA_LEAD, RADIOLOGIST
 from ris.notifications.models import Channel
-from ris.notifications.services import notify_all, on_duty
+from ris.notifications.services import notify_all
 
-#: The chain behind the requester: duties of the rota, one level each; the last goes on until somebody answers.
-CHAIN = ("ward", "department-head", "radiologist-on-call")
 URGENT_CHANNELS = (Channel.IN_APP, Channel.EMAIL, Channel.SMS)
 
 
@@ -34,31 +30,6 @@ def tell(
         users, channels=channels, dedupe_key=once, template=template, url=url, subject=subject, context=context
     )
     return len(rows)
-
-
-def contacts_at(critical: CriticalResult, level: int) -> list[User]:
-    """The people of a level of the chain: requester; ward; head of department; radiologist on call.
-
-    A level that is not staffed passes to the next; behind the last stand all radiologists, so it is never silent.
-    """
-    if level == 0:
-        requester = critical.procedure.order.requester
-        people = [requester.user] if requester and requester.user and requester.user.is_active else []
-        return people or contacts_at(critical, 1)
-    for duty in CHAIN[level - 1 :] or CHAIN[-1:]:
-        people = list(on_duty(duty))
-        if people:
-            return _with_raiser(people, critical)
-    everybody = users_with_role(RADIOLOGIST) if level <= len(CHAIN) else users_with_role(RADIOLOGIST, QA_LEAD)
-    return _with_raiser(list(everybody.order_by("pk")), critical)
-
-
-def _with_raiser(people: list[User], critical: CriticalResult) -> list[User]:
-    """Whoever raised it hears that nobody has answered."""
-    raiser = critical.raised_by
-    if raiser is not None and raiser.is_active and raiser not in people:
-        people.append(raiser)
-    return people
 
 
 def tell_images_moved(procedure: RequestedProcedure, *, once: str) -> int:

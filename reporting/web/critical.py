@@ -19,7 +19,7 @@ from reporting import selectors, services
 from reporting.models import CriticalResult, Report
 from reporting.selectors.critical import BOXES, board_counts, board_fingerprint
 from reporting.services.critical import minutes_of
-from reporting.services.notify import contacts_at
+from reporting.services.critical_chain import contacts_at
 from reporting.web.forms import ContactForm
 from ris.accounts.web import ActorRequest, page
 from ris.audit.models import Action
@@ -72,7 +72,7 @@ def _board(request: ActorRequest, chosen: Any = None) -> HttpResponse:
     if chosen is not None:
         reports = Report.objects.visible_to(request.actor)
         context["may_open_report"] = reports.filter(pk=chosen.report_id).exists()
-        context["next_people"] = contacts_at(chosen, chosen.escalation_level + 1) if chosen.status == "open" else []
+        context["next_people"] = contacts_at(chosen, chosen.escalation_level + 1).people if chosen.status == "open" else []
     response = render(request, "reporting/critical_board.html", context)
     response["ETag"] = etag
     return response

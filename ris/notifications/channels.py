@@ -7,14 +7,13 @@ from typing import Protocol
 import httpx
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import connection
 from django.utils.translation import gettext as _
 
 from ris.accounts.outbound import HostNotAllowed, client
 from ris.accounts.selectors import facility_settings
 from ris.core.errors import DomainError
 from ris.notifications.models import Channel, Notification
-from ris.notifications.words import short_words_of, words_of
+from ris.notifications.words import absolute, short_words_of, words_of
 
 SMS_LENGTH = 459  # three parts of a concatenated message
 
@@ -89,14 +88,3 @@ def _send_mail(row: Notification) -> None:
     sender = facility_settings().email_from or settings.DEFAULT_FROM_EMAIL
     headers = {"Message-ID": f"<{row.uuid}@picha>", "Auto-Submitted": "auto-generated"}
     EmailMessage(f"Picha: {words.title}", "\n".join(lines), sender, [row.address], headers=headers).send()
-
-
-def absolute(url: str) -> str:
-    """The address of a page of ours for somebody outside; by the facility's first host name."""
-    tenant = connection.tenant
-    domain = tenant.get_primary_domain() if hasattr(tenant, "get_primary_domain") else None
-    if domain is None or "://" in url:
-        return url
-    scheme = "https" if settings.SESSION_COOKIE_SECURE else "http"
-    port = "" if settings.SESSION_COOKIE_SECURE else f":{settings.RIS_HTTP_PORT}"
-    return f"{scheme}://{domain.domain}{port}{url}"

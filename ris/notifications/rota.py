@@ -109,9 +109,7 @@ def shifts_between(starts: datetime, ends: datetime) -> list[RotaShift]:
     return list(live_shifts().filter(starts_at__lt=ends, ends_at__gt=starts).order_by("starts_at", "pk"))
 
 
-def gaps_between(
-    starts: datetime, ends: datetime, *, duties: Iterable[Duty], shifts: Iterable[RotaShift]
-) -> list[Gap]:
+def gaps_between(starts: datetime, ends: datetime, *, duties: Iterable[Duty], shifts: Iterable[RotaShift]) -> list[Gap]:
     """Where a duty that must be staffed is not, from now on; in the order of their beginning."""
     gaps = []
     for duty in duties:
@@ -142,9 +140,7 @@ def _at(day: date, hour: time) -> datetime:
     return timezone.make_aware(datetime.combine(day, hour))
 
 
-def _without(
-    begin: datetime, end: datetime, taken: list[tuple[datetime, datetime]]
-) -> list[tuple[datetime, datetime]]:
+def _without(begin: datetime, end: datetime, taken: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
     pieces = []
     for first, last in taken:
         if last <= begin or first >= end:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.conf import settings
+from django.db import connection
 from django.template import TemplateDoesNotExist
 from django.template.loader import render_to_string
 from django.utils import translation
@@ -40,6 +42,17 @@ def short_words_of(row: Notification) -> str:
     name = template_of(row.template).removesuffix(".txt") + ".sms.txt"
     with translation.override(row.language or None):
         try:
-            return " ".join(render_to_string(name, {**row.context, "url": row.url}).split())
+            return " ".join(render_to_string(name, {**row.context, "url": row.url and absolute(row.url)}).split())
         except TemplateDoesNotExist:
             return words_of(row).title
+
+
+def absolute(url: str) -> str:
+    """The address of a page of ours for somebody outside; by the facility's first host name."""
+    tenant = connection.tenant
+    domain = tenant.get_primary_domain() if hasattr(tenant, "get_primary_domain") else None
+    if domain is None or "://" in url:
+        return url
+    scheme = "https" if settings.SESSION_COOKIE_SECURE else "http"
+    port = "" if settings.SESSION_COOKIE_SECURE else f":{settings.RIS_HTTP_PORT}"
+    return f"{scheme}://{domain.domain}{port}{url}"
