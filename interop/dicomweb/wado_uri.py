@@ -11,7 +11,9 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 
+from interop.dicom.index_search import current_of
 from interop.dicomweb.base import DicomWebView
+from interop.dicomweb.launches import study_of_launch
 from interop.dicomweb.matching import bad
 from interop.dicomweb.media import DICOM, EXPLICIT_LITTLE, MediaType, Offer, choose
 from interop.dicomweb.rendering import FORMATS, Rendering, rendered
@@ -41,18 +43,20 @@ class WadoUriView(DicomWebView):
     def get(self, request: Request) -> HttpResponseBase:
         asked = request.query_params
         target = _target(asked)
+        study_of_launch(request, target.study)
         study, rows = instances_of(target, actor=self.actor)
         row = rows[0]
         pictures = [Offer(name, is_multipart=False) for name in FORMATS]
         objects = [offer for offer in object_offers(row, True) if not offer.is_multipart]
         form = choose(_wanted(asked), [*pictures, *objects] if row.rows else objects)
         number = frame_numbers(asked.get("frameNumber") or "1")[0]
-        etag, same = self.not_modified(rows, "uri", form, sorted(asked.items()))
+        current = current_of([study.pk])[study.pk]
+        etag, same = self.not_modified(rows, "uri", form, sorted(asked.items()), current.key)
         if same is not None:
             return same
         self.note_retrieval(study, "object", 1)
         if form.name == DICOM:
-            content: Iterator[bytes] = object_bytes(row, form)
+            content: Iterator[bytes] = object_bytes(row, form, current)
             return self.stream(content, DICOM, etag=etag)
         return self.whole(rendered(row, number, _rendering(asked), form.name), form.name, etag=etag)
 
