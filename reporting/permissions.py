@@ -28,6 +28,9 @@ WRITE_REPORT = declare("reporting.write_report", _("Write reports"), *READERS)
 SIGN_PRELIMINARY = declare("reporting.sign_preliminary", _("Sign preliminary reports"), *READERS)
 SIGN_REPORT = declare("reporting.sign_report", _("Sign final reports, addenda and corrections"), RADIOLOGIST)
 PRINT_REPORT = declare("reporting.print_report", _("Print reports"), *CLINICAL, REFERRER)
+MANAGE_CHECKS = declare(
+    "reporting.manage_checks", _("Say what stops a signature"), RADIOLOGIST, IT_ADMIN, clinical=False
+)
 MANAGE_TEMPLATES = declare("reporting.manage_templates", _("Manage report templates"), RADIOLOGIST)
 VIEW_TEMPLATE = declare("reporting.view_template", _("See report templates"), *READERS, IT_ADMIN, clinical=False)
 

@@ -16,10 +16,15 @@ create or replace function {function}() returns trigger language plpgsql as $gua
 begin
     raise exception 'a signed version never changes' using errcode = 'restrict_violation';
 end $guard$;
-drop trigger if exists signed_version_never_changes on {table};
-create trigger signed_version_never_changes before update or delete on {table}
+drop trigger if exists {trigger} on {table};
+create trigger {trigger} before update or delete on {table}
     for each row execute function {function}();
 """
+GUARDED = {
+    "reporting_reportversion": "signed_version_never_changes",
+    "reporting_cosignature": "co_signature_never_changes",
+    "reporting_reportrecall": "recall_never_changes",
+}
 
 
 @provisions("reporting.guards")
@@ -37,12 +42,15 @@ def ensure_guards(schema: str) -> None:
 
     Facilities only: the template schema stays without, because a clone copies tables and refuses functions.
     """
-    statement = sql.SQL(GUARD).format(
-        function=sql.Identifier(schema, "refuse_change_of_signed_version"),
-        table=sql.Identifier(schema, "reporting_reportversion"),
-    )
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        for table, trigger in GUARDED.items():
+            cursor.execute(
+                sql.SQL(GUARD).format(
+                    function=sql.Identifier(schema, "refuse_change_of_signed_version"),
+                    table=sql.Identifier(schema, table),
+                    trigger=sql.Identifier(trigger),
+                )
+            )
 
 
 @provisions("reporting.critical_categories")

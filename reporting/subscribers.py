@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from django.db.models import Q
 
-from orders.models import RequestedProcedure
-from reporting import escalation
+from orders.events import OrderChanged, ProcedureChanged, ProcedureStatusChanged
+from orders.models import Order, RequestedProcedure
+from reporting import escalation, releasing
 from reporting.events import ReportAmended
 from reporting.models import CriticalResult, Report, VersionKind
 from reporting.services.critical import note_report_changed, note_unreached
 from reporting.services.critical_alarm import ESCALATED, RAISED
 from reporting.services.notify import tell_images_moved
+from reporting.services.reading import follow_order, follow_procedure
+from ris.core.actor import SYSTEM
 from ris.events.bus import subscribe
 from ris.notifications.events import MessageFailed
 from worklist.events import EvidenceMoved
 
-__all__ = ["escalation"]
+__all__ = ["escalation", "releasing"]
 
 
 @subscribe(EvidenceMoved, name="reporting.tell_images_moved")
@@ -45,3 +48,27 @@ def report_changed(event: ReportAmended) -> None:
     of_report = Q(report=report) | Q(procedure__in=report.procedures.all())
     for critical in CriticalResult.objects.filter(of_report).distinct().order_by("pk"):
         note_report_changed(critical, version=event.version or 0)
+
+
+# --- the reading list follows in the same commit
+
+
+@subscribe(ProcedureStatusChanged, name="reporting.place_on_list", in_transaction=True)
+def status_changed(event: ProcedureStatusChanged) -> None:
+    procedure = RequestedProcedure.objects.filter(uuid=event.subject).first()
+    if procedure is not None:
+        follow_procedure(procedure, actor=SYSTEM)
+
+
+@subscribe(OrderChanged, name="reporting.follow_order", in_transaction=True)
+def order_changed(event: OrderChanged) -> None:
+    order = Order.objects.filter(uuid=event.subject).first()
+    if order is not None:
+        follow_order(order, actor=SYSTEM)
+
+
+@subscribe(ProcedureChanged, name="reporting.follow_exam", in_transaction=True)
+def exam_changed(event: ProcedureChanged) -> None:
+    procedure = RequestedProcedure.objects.filter(uuid=event.subject).select_related("order").first()
+    if procedure is not None:
+        follow_order(procedure.order, actor=SYSTEM)

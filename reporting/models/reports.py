@@ -92,11 +92,15 @@ class Report(Lifecycle):
     held_until = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Until then the signer may recall; delivery starts after."
     )
+    held_claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
+    not_critical = models.JSONField(
+        default=list, blank=True, editable=False, help_text="Critical words that the reader has answered with no."
+    )
     changes_seen_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When who signed preliminary looked at what was changed."
     )
 
-    history = HistoricalRecords(m2m_fields=[procedures])
+    history = HistoricalRecords(m2m_fields=[procedures], excluded_fields=["held_claimed_until"])
     objects = ReportQuerySet.as_manager()
 
     class Meta:

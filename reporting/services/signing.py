@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from orders import services as orders
-from orders.models import ProcedureStatus, RequestedProcedure
+from orders.models import Priority, RequestedProcedure
 from reporting import permissions as perms
 from reporting.events import ReportAmended, ReportFinalized, ReportPreliminary
 from reporting.models import Report, ReportStatus, ReportVersion, VersionKind
 from reporting.services.checks import BLOCK, checks_of
 from reporting.services.deliveries import plan_deliveries
 from reporting.services.locks import drop_locks, lock_report, person, refuse_if_held
+from reporting.services.snapshot import identity_snapshot
+from reporting.services.viewing import viewer_study_of
 from reporting.services.writing import already_signed, check_revision, clean_sections, write_sections
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
@@ -23,114 +25,20 @@ from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.errors import DomainError, InvalidData, InvalidTransition
 from ris.events.bus import publish
-from ris.tenants.context import require_facility
 
-S = ProcedureStatus
-VERIFIED = (S.FINAL, S.AMENDED, S.DISTRIBUTED)
+#: These checks stop a preliminary signature too.
+FOR_PRELIMINARY = frozenset(
+    {"empty_impression", "template_residue", "patient_changed", "viewer_mismatch", "form_required"}
+)
+FOR_CORRECTION = frozenset(
+    {"empty_impression", "template_residue", "laterality", "viewer_mismatch", "assessment_mismatch"}
+)
 
 
 class ChecksFailed(DomainError):
     """Something stands in the way of a signature; ``errors`` maps sections to what is wrong there."""
 
     code = "checks_failed"
-
-
-def identity_snapshot(procedures: list[RequestedProcedure]) -> dict[str, Any]:
-    """Patient, identifiers, exams, requester, alerts as they are now: what paper and messages will say."""
-    order = procedures[0].order
-    patient = order.patient
-    requester = order.requester
-    copies = {practitioner for procedure in procedures for practitioner in procedure.order.copies_to.all()}
-    settings = facility_settings()
-    return {
-        "facility": {"name": require_facility().name, "letterhead": settings.letterhead},
-        "patient": {
-            "uuid": str(patient.uuid),
-            **{
-                part: getattr(patient, part)
-                for part in (
-                    "family_name",
-                    "given_name",
-                    "middle_name",
-                    "prefix",
-                    "suffix",
-                    "ideographic_name",
-                    "phonetic_name",
-                )
-            },
-            "name": patient.display_name,
-            "birth_date": patient.birth_date.isoformat() if patient.birth_date else "",
-            "birth_date_is_estimated": patient.birth_date_is_estimated,
-            "sex": patient.sex,
-            "identifier": getattr(patient.primary_identifier, "value", ""),
-            "issuer": getattr(patient.primary_identifier, "issuer", ""),
-            "identifiers": [
-                {"value": row.value, "issuer": row.issuer, "type": row.type, "use": row.use}
-                for row in patient.identifiers.all()
-            ],
-        },
-        "order": {
-            "uuid": str(order.uuid),
-            "priority": order.priority,
-            "indication": order.indication,
-            "placer_order_number": order.placer_order_number,
-            "filler_order_number": order.filler_order_number,
-            "site": order.site.name if order.site else "",
-        },
-        "requester": _practitioner(requester) if requester else None,
-        "copies_to": [_practitioner(row) for row in sorted(copies, key=lambda row: row.pk)],
-        "procedures": [_exam(procedure) for procedure in procedures],
-        "critical_results": _told(procedures),
-    }
-
-
-def _practitioner(row: Any) -> dict[str, str]:
-    names = {part: getattr(row, part) for part in ("family_name", "given_name", "prefix", "suffix")}
-    return {
-        "uuid": str(row.uuid),
-        "name": row.display_name,
-        "identifier": row.identifier,
-        "issuer": row.issuer,
-        "organisation": row.organisation,
-        **names,
-    }
-
-
-def _exam(procedure: RequestedProcedure) -> dict[str, str]:
-    moment = procedure.performed_at or procedure.started_at
-    return {
-        "uuid": str(procedure.uuid),
-        "accession_number": procedure.accession_number,
-        "study_instance_uid": procedure.study_instance_uid,
-        "code": procedure.code,
-        "code_scheme": procedure.code_scheme,
-        "description": procedure.description,
-        "laterality": procedure.laterality,
-        "modality": procedure.modality,
-        "performed_at": moment.isoformat() if moment else "",
-    }
-
-
-def _told(procedures: list[RequestedProcedure]) -> list[dict[str, Any]]:
-    """Critical results that were communicated before this signature."""
-    told = []
-    for procedure in procedures:
-        for critical in procedure.critical_results.exclude(status="withdrawn").prefetch_related("attempts__by"):
-            reached = [row for row in critical.attempts.all() if row.outcome == "reached"]
-            last = reached[-1] if reached else None
-            told.append(
-                {
-                    "category": critical.category,
-                    "finding": critical.finding,
-                    "found_at": critical.found_at.isoformat(),
-                    "told": last.person if last else "",
-                    "channel": last.channel if last else "",
-                    "told_at": last.at.isoformat() if last else "",
-                    "told_by": last.by.display_name if last and last.by else "",
-                    "read_back": bool(last and last.read_back),
-                }
-            )
-    return told
 
 
 def _freeze(
@@ -150,6 +58,8 @@ def _freeze(
         kind=kind,
         status=report.status,
         sections=dict(report.sections),
+        assessments=[row.as_data() for row in report.assessments.standing()],
+        recalls=report.versions.filter(recall__isnull=False).count(),
         addendum=addendum,
         reason=reason[:500],
         identity=identity_snapshot(procedures),
@@ -162,8 +72,12 @@ def _freeze(
     return version
 
 
-def _refuse_failed_checks(report: Report, *, only: frozenset[str] | None = None) -> None:
-    failed = [check for check in checks_of(report) if check.level == BLOCK and (only is None or check.code in only)]
+def _refuse_failed_checks(
+    report: Report, actor: Actor, viewer_study: str = "", *, only: frozenset[str] | None = None
+) -> None:
+    """``viewer_study``: what the page says that the viewer in it shows; else what the viewer itself told last."""
+    checks = checks_of(report, viewer_study=viewer_study or viewer_study_of(actor))
+    failed = [check for check in checks if check.level == BLOCK and (only is None or check.code in only)]
     if not failed:
         return
     errors: dict[str, list[str]] = {}
@@ -197,11 +111,16 @@ def _about_to_sign(
 
 @service(perms.SIGN_PRELIMINARY, action=Action.UPDATE)
 def sign_preliminary(
-    report: Report, *, sections: Mapping[str, str] | None = None, revision: int | None = None, actor: Actor
+    report: Report,
+    *,
+    sections: Mapping[str, str] | None = None,
+    revision: int | None = None,
+    viewer_study: str = "",
+    actor: Actor,
 ) -> Report:
     """A first reading that others may act on; a radiologist signs it final."""
     report, procedures = _about_to_sign(report, actor, sections, revision)
-    _refuse_failed_checks(report, only=frozenset({"empty_impression", "template_residue", "patient_changed"}))
+    _refuse_failed_checks(report, actor, viewer_study, only=FOR_PRELIMINARY)
     report.move_to(ReportStatus.PRELIMINARY)
     report.preliminary_by, report.preliminary_at = person(actor), timezone.now()
     report.save_as(actor, "Signed preliminary")
@@ -219,28 +138,52 @@ def sign_preliminary(
 
 @service(perms.SIGN_REPORT, action=Action.UPDATE)
 def sign_report(
-    report: Report, *, sections: Mapping[str, str] | None = None, revision: int | None = None, actor: Actor
+    report: Report,
+    *,
+    sections: Mapping[str, str] | None = None,
+    revision: int | None = None,
+    viewer_study: str = "",
+    at_once: bool = False,
+    actor: Actor,
 ) -> Report:
     """The final signature, over a draft or a preliminary one. Of racing signatures one wins; the others hear whose.
 
+    With a recall window in the facility nothing leaves before it ends, unless ``at_once`` or the exam is STAT.
     The edge asks for recent authentication first (``ris.accounts.services.require_recent_authentication``).
     Raises ChecksFailed, RevisionConflict, HeldByAnother, Conflict when signed already.
     """
     report, procedures = _about_to_sign(report, actor, sections, revision)
-    _refuse_failed_checks(report)
+    _refuse_failed_checks(report, actor, viewer_study)
     report.move_to(ReportStatus.FINAL)
     report.signed_by, report.signed_at = person(actor), timezone.now()
-    report.save_as(actor, "Signed")
+    report.held_until = _held_until(report, procedures, at_once)
+    report.save_as(actor, "Signed, held for recall" if report.is_held else "Signed")
     version = _freeze(report, procedures, VersionKind.FINAL, actor)
     drop_locks(procedures)
     for procedure in procedures:
         orders.mark_verified(procedure, actor=actor)
+    if not report.is_held:
+        send_out(version, procedures, actor=actor)
+    return report
+
+
+def _held_until(report: Report, procedures: list[RequestedProcedure], at_once: bool) -> datetime | None:
+    """When the recall window ends; None when there is none, or the result may not wait."""
+    minutes = facility_settings().recall_minutes
+    waits_not = at_once or any(row.order.priority == Priority.STAT for row in procedures)
+    has_alert = report.critical_results.exclude(status="withdrawn").exists()
+    if not minutes or waits_not or has_alert or report.signed_at is None:
+        return None
+    return report.signed_at + timedelta(minutes=minutes)
+
+
+def send_out(version: ReportVersion, procedures: list[RequestedProcedure], *, actor: Actor) -> None:
+    """A final version leaves: others hear of it, and the ledger is written."""
     publish(
-        ReportFinalized(str(report.uuid), procedures[0].accession_number, version.number, str(version.uuid)),
+        ReportFinalized(str(version.report.uuid), procedures[0].accession_number, version.number, str(version.uuid)),
         actor=actor,
     )
     plan_deliveries(version, actor=actor)
-    return report
 
 
 def _amend(
@@ -251,13 +194,17 @@ def _amend(
     *,
     addendum: str = "",
     reason: str = "",
+    has_left: bool = True,
 ) -> Report:
+    """``has_left`` is False when no earlier version was ever sent: then nobody needs to hear."""
     version = _freeze(report, procedures, kind, actor, addendum=addendum, reason=reason)
     for procedure in procedures:
         if kind == VersionKind.RETRACTION:
             orders.mark_report_withdrawn(procedure, actor=actor)
         else:
             orders.mark_amended(procedure, actor=actor)
+    if not has_left:
+        return report
     event = ReportAmended(
         str(report.uuid), procedures[0].accession_number, version.number, str(version.uuid), kind=str(kind)
     )
@@ -266,8 +213,18 @@ def _amend(
     return report
 
 
-def _signed(report: Report) -> tuple[Report, list[RequestedProcedure]]:
+def _end_hold(report: Report, procedures: list[RequestedProcedure], actor: Actor) -> None:
+    """What is amended has left: the ledger shall hold both, the earlier first."""
+    report.held_until = None
+    version = report.versions.filter(kind=VersionKind.FINAL).order_by("-number").first()
+    if version is not None:
+        send_out(version, procedures, actor=actor)
+
+
+def _signed(report: Report, actor: Actor) -> tuple[Report, list[RequestedProcedure]]:
     report, procedures = lock_report(report)
+    if report.is_held:
+        _end_hold(report, procedures, actor)
     if not report.is_signed:
         raise InvalidTransition(
             _("This report is not signed."),
@@ -284,7 +241,7 @@ def add_addendum(report: Report, *, text: str, actor: Actor) -> Report:
     words = clean_sections({"findings": text})["findings"].strip()
     if not words:
         raise InvalidData(_("The addendum is empty."), errors={"text": _("Needed.")})
-    report, procedures = _signed(report)
+    report, procedures = _signed(report, actor)
     report.move_to(ReportStatus.APPENDED)
     report.save_as(actor, "Addendum")
     return _amend(report, procedures, VersionKind.ADDENDUM, actor, addendum=words)
@@ -295,12 +252,12 @@ def correct_report(report: Report, *, sections: Mapping[str, str], reason: str, 
     """Replace what was signed by a new version, with the reason; the earlier one stays readable beside it."""
     if not reason.strip():
         raise InvalidData(_("Say why it is corrected."), errors={"reason": _("Needed.")})
-    report, procedures = _signed(report)
+    report, procedures = _signed(report, actor)
     if not write_sections(report, sections, actor):
         raise InvalidData(
             _("Nothing differs from what was signed."), errors={"sections": [_("Change what is to be corrected.")]}
         )
-    _refuse_failed_checks(report, only=frozenset({"empty_impression", "template_residue", "laterality"}))
+    _refuse_failed_checks(report, actor, only=FOR_CORRECTION)
     report.move_to(ReportStatus.CORRECTED)
     report.signed_by, report.signed_at = person(actor), timezone.now()
     report.save_as(actor, f"Corrected: {reason}")
@@ -309,11 +266,12 @@ def correct_report(report: Report, *, sections: Mapping[str, str], reason: str, 
 
 @service(perms.SIGN_REPORT, action=Action.UPDATE)
 def retract_report(report: Report, *, reason: str, actor: Actor) -> Report:
-    """Entered in error: this report is none. The exam goes back to the reading list, the recipients are told."""
+    """Entered in error: this report is none. The exam goes back to the reading list; whoever got it is told."""
     if not reason.strip():
         raise InvalidData(_("Say why it is retracted."), errors={"reason": _("Needed.")})
     report, procedures = lock_report(report)
+    has_left, report.held_until = not report.is_held, None
     report.move_to(ReportStatus.ENTERED_IN_ERROR)
     report.save_as(actor, f"Entered in error: {reason}")
     drop_locks(procedures)
-    return _amend(report, procedures, VersionKind.RETRACTION, actor, reason=reason)
+    return _amend(report, procedures, VersionKind.RETRACTION, actor, reason=reason, has_left=has_left)
