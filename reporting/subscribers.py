@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from orders.events import OrderChanged, ProcedureChanged, ProcedureStatusChanged
 from orders.models import Order, RequestedProcedure
-from reporting import escalation, releasing
+from reporting import escalation, reading_clock, releasing
 from reporting.events import ReportAmended
 from reporting.models import CriticalResult, Report, VersionKind
 from reporting.services.critical import note_report_changed, note_unreached
@@ -18,7 +18,7 @@ from ris.events.bus import subscribe
 from ris.notifications.events import MessageFailed
 from worklist.events import EvidenceMoved
 
-__all__ = ["escalation", "releasing"]
+__all__ = ["escalation", "reading_clock", "releasing"]
 
 
 @subscribe(EvidenceMoved, name="reporting.tell_images_moved")

@@ -294,6 +294,15 @@ def mark_reading_released(procedure: RequestedProcedure, *, actor: Actor) -> Req
 
 
 @transaction.atomic
+def mark_sent_back(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
+    """Whoever was to read it cannot: it stands on the technologist's list again until it is completed anew."""
+    procedure = locked_procedure(procedure)
+    check_possible(procedure, S.PERFORMED, _("To send the exam back to the technologist."))
+    shift(procedure, S.PERFORMED, actor=actor, reason=_("Sent back"), completed_by_technologist_at=None)
+    return procedure
+
+
+@transaction.atomic
 def mark_preliminary(procedure: RequestedProcedure, *, actor: Actor) -> RequestedProcedure:
     return _reach(procedure, S.PRELIMINARY, actor=actor, reason=_("Preliminary report"))
 

@@ -8,8 +8,8 @@ from reporting.selectors.reading import (
     next_best,
     reading_list,
     saved_lists,
-    why_not_here,
 )
+from reporting.selectors.reading_why import why_not_here
 from reporting.selectors.reports import (
     deliveries,
     history_entries,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -12,6 +13,7 @@ from orders.models import Order, ProcedureStatus, RequestedProcedure
 from reporting import permissions as perms
 from reporting.models import ReadingLock, Report
 from reporting.querysets import LOCK_IDLE
+from reporting.services.notify import tell
 from ris.accounts.models import User
 from ris.audit.models import Action
 from ris.audit.service import record, service
@@ -115,7 +117,8 @@ def take_over(report: Report, *, reason: str, actor: Actor) -> Report:
     if not reason.strip():
         raise InvalidData(_("Say why you take it over."), errors={"reason": _("Needed.")})
     report, procedures = lock_report(report)
-    before = sorted({str(lock.user.uuid) for lock in live_locks(procedures) if lock.user_id != user.pk})
+    others = {lock.user for lock in live_locks(procedures) if lock.user_id != user.pk}
+    before = sorted(str(other.uuid) for other in others)
     drop_locks(procedures)
     claim(procedures, user)
     record(
@@ -126,4 +129,39 @@ def take_over(report: Report, *, reason: str, actor: Actor) -> Report:
         reason=reason,
         detail={"from": before, "to": str(user.uuid)},
     )
+    tell(
+        sorted(others, key=lambda other: other.pk),
+        "reporting.taken_over",
+        url=f"/reports/{report.uuid}/",
+        subject=str(report.uuid),
+        context={
+            "accession_number": procedures[0].accession_number,
+            "who": user.display_name,
+            "reason": reason.strip()[:200],
+        },
+    )
     return report
+
+
+# --- nobody there any more
+
+
+def claim_stale_locks(limit: int = 50) -> list[int]:
+    """Locks without a sign of life; the list shows them as free already."""
+    stale = ReadingLock.objects.filter(heartbeat_at__lte=timezone.now() - LOCK_IDLE)
+    return list(stale.order_by("heartbeat_at").values_list("pk", flat=True)[:limit])
+
+
+@transaction.atomic
+def expire_lock(lock_id: int) -> None:
+    """The exam goes back to the list; what was written stays, for whoever opens it next."""
+    found = ReadingLock.objects.filter(pk=lock_id).select_related("procedure").first()
+    if found is None:
+        return
+    procedure = lock_procedures([found.procedure])[0]
+    lock = ReadingLock.objects.select_for_update().filter(pk=lock_id).first()
+    if lock is None or lock.is_live:
+        return
+    lock.delete()
+    if procedure.status == ProcedureStatus.READING:
+        orders.mark_reading_released(procedure, actor=Actor("beat"))
