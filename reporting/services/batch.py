@@ -12,7 +12,7 @@ from reporting import permissions as perms
 from reporting.models import Report, ReportStatus
 from reporting.services.checks import Check, checks_of
 from reporting.services.signing import sign_report
-from reporting.services.viewing import viewer_study_of
+from reporting.services.viewer_guard import viewer_study_of
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
 

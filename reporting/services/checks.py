@@ -312,7 +312,7 @@ def checks_of(report: Report, sections: Mapping[str, str] | None = None, *, view
     ``viewer_study``: the Study Instance UID that the signer's viewer shows, "" when none is open.
     """
     from reporting.services.priors import prior_days
-    from reporting.services.viewing import is_of_other_patient
+    from reporting.services.viewer_guard import is_of_other_patient
     from reporting.services.writing import identity_of
 
     procedures: Sequence[RequestedProcedure] = list(report.procedures.select_related("order__patient"))

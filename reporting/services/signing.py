@@ -17,7 +17,7 @@ from reporting.services.checks import BLOCK, checks_of
 from reporting.services.deliveries import plan_deliveries
 from reporting.services.locks import drop_locks, lock_report, person, refuse_if_held
 from reporting.services.snapshot import identity_snapshot
-from reporting.services.viewing import viewer_study_of
+from reporting.services.viewer_guard import viewer_study_of
 from reporting.services.writing import already_signed, check_revision, clean_sections, write_sections
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
