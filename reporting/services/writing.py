@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from orders import services as orders
 from orders.models import Patient, ProcedureStatus, RequestedProcedure
+from reporting import parts
 from reporting import permissions as perms
 from reporting.models import SECTIONS, Report, ReportStatus
 from reporting.services.locks import claim, drop_locks, lock_procedures, lock_report, person
-from reporting.services.templates import filled_sections, template_for
+from reporting.services.templates import begun_sections, template_for
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core import text
@@ -45,7 +46,7 @@ def clean_sections(sections: Mapping[str, str]) -> dict[str, str]:
     errors: dict[str, str] = {}
     clean: dict[str, str] = {}
     for key, value in sections.items():
-        if key not in SECTIONS:
+        if key not in SECTIONS and not parts.is_part(key):
             errors[key] = _("There is no such section.")
         elif not isinstance(value, str):
             errors[key] = _("A section is text.")
@@ -77,7 +78,7 @@ def report_of(procedures: Iterable[RequestedProcedure]) -> Report | None:
     return found[0]
 
 
-def _check_readable(procedures: list[RequestedProcedure]) -> None:
+def check_readable(procedures: list[RequestedProcedure]) -> None:
     if not procedures:
         raise InvalidData(_("Choose at least one exam."), errors={"procedures": [_("Needed.")]})
     if len({procedure.order.patient_id for procedure in procedures}) > 1:
@@ -107,13 +108,14 @@ def open_report(procedures: Iterable[RequestedProcedure], *, actor: Actor) -> Re
         report, rows = lock_report(report)
         if report.is_signed:
             raise already_signed(report)
-    _check_readable(rows)
+    check_readable(rows)
     claim(rows, user)
     patient = rows[0].order.patient
     if report is None:
-        template = template_for(rows, language=user.language or "en")
+        language = user.language or "en"
+        template = template_for(rows, language=language, user=user)
         report = Report(author=user, language=template.language if template else "en", template=template)
-        report.sections = filled_sections(template, rows) if template else {}
+        report.sections = begun_sections(template, rows, user=user, language=language)
     report.opened_at, report.identity_seen = timezone.now(), identity_of(patient)
     is_new = report.pk is None
     report.save_as(actor, "Opened")
@@ -156,9 +158,33 @@ def check_revision(report: Report, revision: int | None) -> None:
     )
 
 
-def write_sections(report: Report, sections: Mapping[str, str], actor: Actor) -> bool:
-    """Put text into a locked, unsigned report; True when it differs from what was there."""
-    new = {**report.sections, **clean_sections(sections)}
+def _joined(
+    report: Report, sections: Mapping[str, str], procedures: Sequence[RequestedProcedure] | None
+) -> dict[str, str]:
+    """The report's sections after a change; findings and the findings per exam agree."""
+    clean = clean_sections(sections)
+    if procedures is None and not parts.has_parts(report.sections) and not parts.has_parts(clean):
+        return {**report.sections, **clean}
+    exams = list(report.procedures.order_by("pk")) if procedures is None else list(procedures)
+    foreign = {key for key in clean if parts.is_part(key)} - {parts.part_key(row) for row in exams}
+    if foreign:
+        raise InvalidData(
+            _("The text cannot be stored."), errors=dict.fromkeys(foreign, _("This exam is not in the report."))
+        )
+    return parts.with_parts(report.sections, clean, exams)
+
+
+def write_sections(
+    report: Report,
+    sections: Mapping[str, str],
+    actor: Actor,
+    procedures: Sequence[RequestedProcedure] | None = None,
+) -> bool:
+    """Put text into a locked, unsigned report; True when it differs from what was there.
+
+    ``procedures``: its exams, when they have just changed.
+    """
+    new = _joined(report, sections, procedures)
     if new == report.sections:
         return False
     report.sections = new
@@ -182,7 +208,7 @@ def save_report(report: Report, *, sections: Mapping[str, str], revision: int | 
         raise already_signed(report)
     if report.status in DEAD:
         raise InvalidTransition(_("This report is closed."), todo=_("Open the exam again from the reading list."))
-    if {**report.sections, **clean_sections(sections)} != report.sections:
+    if _joined(report, sections, None) != report.sections:
         check_revision(report, revision)
     claim(procedures, user)
     if write_sections(report, sections, actor):

@@ -23,7 +23,8 @@ from reporting.diff import section_diffs
 from reporting.models import SECTIONS, Report, ReportStatus, ReportTemplate
 from reporting.selectors.reading import ReadingFilter, minutes_left
 from reporting.services.checks import BLOCK, checks_of
-from reporting.services.templates import macros_for, templates_for
+from reporting.services.macros import macros_for
+from reporting.services.templates import templates_for
 from reporting.services.writing import READABLE, clean_sections, report_of
 from reporting.web.forms import CriticalForm, ReasonForm, posted_revision, posted_sections
 from ris.accounts.selectors import facility_settings
