@@ -25,6 +25,7 @@ from reporting.services.deliveries import (
     plan_deliveries,
     send_delivery_again,
 )
+from reporting.services.forms import export_template, fill_form, import_template
 from reporting.services.groups import add_procedure, remove_procedure
 from reporting.services.lists import change_list, move_list, remove_list, save_list, share_list
 from reporting.services.locks import beat, release_report, take_over
@@ -69,6 +70,9 @@ __all__ = [
     "ensure_sla_targets",
     "ensure_templates",
     "escalate",
+    "export_template",
+    "fill_form",
+    "import_template",
     "follow_order",
     "follow_procedure",
     "log_contact",

@@ -18,7 +18,8 @@ CT: tuple[Starter, ...] = (
             "Axial CT of the head{{contrast}}, soft tissue and bone reconstructions.",
             "Brain: No intracranial haemorrhage, mass effect or loss of grey-white differentiation.\n"
             "Ventricles and cisterns: Normal size and shape.\nBones and sinuses: No fracture. Sinuses clear.",
-            "[[No acute intracranial abnormality.|No acute intracranial abnormality. Involution in keeping with age.|As described.]]",
+            "[[No acute intracranial abnormality.|No acute intracranial abnormality. Involution in keeping with "
+            "age.|As described.]]",
         ),
         (
             "CT ya kichwa",
@@ -69,7 +70,8 @@ CT: tuple[Starter, ...] = (
             "CT paranasal sinuses",
             "Low dose CT of the paranasal sinuses, coronal and sagittal reconstructions.",
             "Frontal, ethmoid, maxillary and sphenoid sinuses: Aerated, no fluid level.\n"
-            "Ostiomeatal units: Open on both sides.\nNasal septum: [[Midline|Deviated to the right|Deviated to the left]].\n"
+            "Ostiomeatal units: Open on both sides.\nNasal septum: [[Midline|Deviated to the right|Deviated to the "
+            "left]].\n"
             "Orbits and teeth as far as included: Unremarkable.",
             "[[No sinus disease.|As described.]]",
         ),
@@ -230,7 +232,8 @@ CT: tuple[Starter, ...] = (
             "CT from the vertex to the thighs{{contrast}}.",
             "Head and face: No haemorrhage, no fracture.\nNeck and cervical spine: No fracture.\n"
             "Chest: No pneumothorax, haemothorax or aortic injury.\nLiver, spleen, kidneys, pancreas: Intact.\n"
-            "Bowel and mesentery: No free air, no free fluid.\nSpine, pelvis and limbs as far as included: No fracture.",
+            "Bowel and mesentery: No free air, no free fluid.\nSpine, pelvis and limbs as far as included: No "
+            "fracture.",
             "[[No sign of injury.|As described.]]",
         ),
         is_default=True,
@@ -242,7 +245,8 @@ CT: tuple[Starter, ...] = (
             "CT lumbar spine",
             "CT of the lumbar spine without contrast, sagittal and coronal reconstructions.",
             "Alignment: Normal.\nVertebrae: No fracture or destructive lesion.\n"
-            "Discs and canal: No significant narrowing at any level.\nSacroiliac joints and soft tissues: Unremarkable.",
+            "Discs and canal: No significant narrowing at any level.\nSacroiliac joints and soft "
+            "tissues: Unremarkable.",
             "[[No fracture of the lumbar spine.|As described.]]",
         ),
         is_default=True,

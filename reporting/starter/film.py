@@ -54,7 +54,8 @@ FILM: tuple[Starter, ...] = (
             "Upper zones: [[Clear|Opacity|Cavity]].\nOther zones: [[Clear|Opacity|Miliary nodules]].\n"
             "Hila and mediastinum: [[No enlarged lymph nodes|Enlarged lymph nodes]].\n"
             "Pleura: [[No effusion|Effusion]].\nScars or calcification: [[None|Present]].",
-            "[[No sign of active tuberculosis.|Findings suggest active tuberculosis.|Old changes, no sign of activity.]]",
+            "[[No sign of active tuberculosis.|Findings suggest active tuberculosis.|"
+            "Old changes, no sign of activity.]]",
         ),
         (
             "Eksirei ya kifua, kifua kikuu",
@@ -145,7 +146,8 @@ FILM: tuple[Starter, ...] = (
         (
             "Eksirei ya uti wa mgongo",
             "{{exam}}, mbele na upande.",
-            "Mpangilio: Kawaida.\nPingili: Kimo cha kawaida, hakuna mvunjiko.\nNafasi za diski: [[Kawaida|Zimepungua]].",
+            "Mpangilio: Kawaida.\nPingili: Kimo cha kawaida, hakuna mvunjiko.\nNafasi za diski: [[Kawaida|"
+            "Zimepungua]].",
             "[[Hakuna mvunjiko.|Kama ilivyoelezwa.]]",
         ),
         is_default=True,
@@ -216,7 +218,8 @@ FILM: tuple[Starter, ...] = (
         (
             "HSG ya mji wa mimba",
             "HSG{{contrast}}.",
-            "Mji wa mimba: Umbo la kawaida.\nMrija wa kulia: [[Uko wazi|Umeziba]].\nMrija wa kushoto: [[Uko wazi|Umeziba]].",
+            "Mji wa mimba: Umbo la kawaida.\nMrija wa kulia: [[Uko wazi|Umeziba]].\nMrija wa kushoto: [[Uko wazi|"
+            "Umeziba]].",
             "[[Mirija yote iko wazi.|Kama ilivyoelezwa.]]",
         ),
         sex="F",

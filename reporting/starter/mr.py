@@ -29,7 +29,8 @@ MR: tuple[Starter, ...] = (
         "head, brain",
         (
             "MR brain, seizures",
-            "MR of the brain with the protocol for epilepsy: T1 volume, T2 and FLAIR coronal to the hippocampi, diffusion.",
+            "MR of the brain with the protocol for epilepsy: T1 volume, T2 and FLAIR coronal to the hippocampi, "
+            "diffusion.",
             "Hippocampi: [[Symmetrical, normal signal|Asymmetrical]].\nCortex: No dysplasia or heterotopia.\n"
             "White matter: Normal.\nNo mass, no old haemorrhage.\nVentricles: Normal.",
             "[[No cause of seizures is seen.|As described.]]",
@@ -109,7 +110,8 @@ MR: tuple[Starter, ...] = (
         (
             "MR shoulder",
             "MR of the shoulder, {{exam.side}}: PD with fat saturation in three planes, T1.",
-            "Rotator cuff: Supraspinatus [[intact|torn]], infraspinatus [[intact|torn]], subscapularis [[intact|torn]].\n"
+            "Rotator cuff: Supraspinatus [[intact|torn]], infraspinatus [[intact|torn]], subscapularis "
+            "[[intact|torn]].\n"
             "Long head of biceps: In its groove.\nLabrum: Intact on this examination.\n"
             "Acromioclavicular joint: [[Normal|Degenerative]].\nBursa and joint fluid: Normal.",
             "[[Rotator cuff intact.|As described.]]",

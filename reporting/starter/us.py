@@ -33,7 +33,8 @@ US: tuple[Starter, ...] = (
         (
             "Ultrasound right upper quadrant",
             "Ultrasound of the liver, gallbladder and bile ducts.",
-            "Liver: [1:cm] cm, echotexture [[normal|fatty|coarse]].\nGallbladder: [[No stone|Stones]], wall [2:mm] mm.\n"
+            "Liver: [1:cm] cm, echotexture [[normal|fatty|coarse]].\nGallbladder: [[No stone|Stones]], wall "
+            "[2:mm] mm.\n"
             "Common bile duct: [3:mm] mm.\nPortal vein: Open.\nRight kidney: Normal.",
             "[[No stone, no dilated bile duct.|As described.]]",
         ),
@@ -52,7 +53,8 @@ US: tuple[Starter, ...] = (
         (
             "Ultrasound ya figo na kibofu",
             "Ultrasound ya figo na kibofu cha mkojo.",
-            "Figo ya kulia: [1:sm] sm, [[haijapanuka|imepanuka]].\nFigo ya kushoto: [2:sm] sm, [[haijapanuka|imepanuka]].\n"
+            "Figo ya kulia: [1:sm] sm, [[haijapanuka|imepanuka]].\nFigo ya kushoto: [2:sm] sm, "
+            "[[haijapanuka|imepanuka]].\n"
             "Mawe: [[Hakuna|Yapo]].\nKibofu: Ukuta mwembamba. Mkojo unaobaki [3:ml] ml.",
             "[[Figo na kibofu vya kawaida.|Kama ilivyoelezwa.]]",
         ),
@@ -64,7 +66,8 @@ US: tuple[Starter, ...] = (
         (
             "Obstetric ultrasound",
             "Transabdominal obstetric ultrasound.",
-            "Fetus: Single, live, heart rate [1:rate] beats per minute.\nPresentation: [[cephalic|breech|transverse]].\n"
+            "Fetus: Single, live, heart rate [1:rate] beats per minute.\n"
+            "Presentation: [[cephalic|breech|transverse]].\n"
             "Gestational age by measurements: [2:weeks].\nPlacenta: [3:site], clear of the internal os.\n"
             "Amniotic fluid: Normal amount.",
             "[[Single live fetus, age as stated.|As described.]]",
@@ -72,7 +75,8 @@ US: tuple[Starter, ...] = (
         (
             "Ultrasound ya ujauzito",
             "Ultrasound ya ujauzito kupitia tumbo.",
-            "Mtoto: Mmoja, hai, mapigo ya moyo [1:kasi] kwa dakika.\nMkao: [[kichwa chini|matako chini|amelala kando]].\n"
+            "Mtoto: Mmoja, hai, mapigo ya moyo [1:kasi] kwa dakika.\nMkao: [[kichwa chini|matako chini|amelala "
+            "kando]].\n"
             "Umri wa mimba: [2:wiki].\nKondo la nyuma: [3:mahali], mbali na mlango wa kizazi.\n"
             "Maji ya uzazi: Kiasi cha kawaida.",
             "[[Mtoto mmoja, hai, umri kama ilivyotajwa.|Kama ilivyoelezwa.]]",
@@ -106,7 +110,8 @@ US: tuple[Starter, ...] = (
             "Obstetric ultrasound, anatomy",
             "Transabdominal ultrasound of fetal anatomy at [1:weeks].",
             "Biometry: BPD [2:mm] mm, HC [3:mm] mm, AC [4:mm] mm, FL [5:mm] mm.\nHead and spine: Normal.\n"
-            "Face: Normal.\nHeart: Four chambers, outflow tracts seen.\nAbdominal wall, stomach, kidneys, bladder: Normal.\n"
+            "Face: Normal.\nHeart: Four chambers, outflow tracts seen.\nAbdominal wall, stomach, kidneys, "
+            "bladder: Normal.\n"
             "Limbs: Four seen.\nPlacenta: [6:site].\nCervix: [7:mm] mm.\nFluid: Normal.",
             "[[No abnormality of fetal anatomy is seen.|As described.]]",
         ),
@@ -177,7 +182,8 @@ US: tuple[Starter, ...] = (
         (
             "Ultrasound ya tezi ya shingo",
             "Ultrasound ya tezi dundumio na shingo.",
-            "Upande wa kulia: [1:ml] ml.\nUpande wa kushoto: [2:ml] ml.\nVinundu: [[Hakuna|Vipo]].\nTezi za limfu: Kawaida.",
+            "Upande wa kulia: [1:ml] ml.\nUpande wa kushoto: [2:ml] ml.\nVinundu: [[Hakuna|Vipo]].\nTezi za "
+            "limfu: Kawaida.",
             "[[Tezi ya kawaida.|Kama ilivyoelezwa.]]",
         ),
         is_default=True,
@@ -188,7 +194,8 @@ US: tuple[Starter, ...] = (
         (
             "Ultrasound breast",
             "Ultrasound of both breasts and axillae.",
-            "Right breast: [[No focal lesion|Cyst|Solid lesion]].\nLeft breast: [[No focal lesion|Cyst|Solid lesion]].\n"
+            "Right breast: [[No focal lesion|Cyst|Solid lesion]].\nLeft breast: [[No focal lesion|Cyst|Solid "
+            "lesion]].\n"
             "Axillae: Lymph nodes of normal shape.",
             "[[No suspicious lesion.|As described.]]",
         ),
