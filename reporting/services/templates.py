@@ -177,6 +177,8 @@ def apply_template(
         raise InvalidData(_("This exam is not in the report."), errors={"procedure": _("Not in this report.")})
     if chosen is not None and len(procedures) > 1:
         sections = {parts.part_key(chosen): filled_sections(template, [chosen]).get("findings", "")}
+        if template.is_form:
+            report.template = template
     else:
         report.template, report.language = template, template.language
         sections = filled_sections(template, procedures)
