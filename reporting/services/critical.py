@@ -61,14 +61,18 @@ def raise_critical_result(
     report: Report | None = None,
     found_at: datetime | None = None,
     due_at: datetime | None = None,
+    limit_minutes: int | None = None,
     actor: Actor,
 ) -> CriticalResult:
     """Start the clock on a finding; the requester is told at once.
 
-    ``category``: ACR 1 to 3, or ``alert_category``: the site's own. ``due_at``: another deadline than the category's.
+    ``category``: ACR 1 to 3, or ``alert_category``: the site's own. ``due_at``, or ``limit_minutes`` from now: another
+    deadline than the category's.
     """
     user = person(actor)
     now = database_now()
+    if limit_minutes is not None:
+        due_at = now + timedelta(minutes=limit_minutes)
     found_at = found_at or now
     if alert_category is None and category in CriticalCategory.values:
         alert_category = category_for(category)

@@ -7,47 +7,59 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.models import CriticalResult, Report
-from reporting.selectors.critical import BOXES, board_counts, board_fingerprint
-from reporting.services.critical import minutes_of
-from reporting.services.critical_chain import contacts_at
+from reporting.selectors.critical import BOXES, ahead, board_counts, board_fingerprint, categories, shown
+from reporting.selectors.critical_compliance import GROUPS, Group, compliance
+from reporting.services.critical_chain import contacts_at, limit_of
+from reporting.services.critical_report import add_sentence, is_told_in, report_for, sentence_of, write_sentence
+from reporting.web.critical_wall import critical_wall
 from reporting.web.forms import ContactForm
+from reporting.web.report import proof
+from ris.accounts.selectors import facility_settings
 from ris.accounts.web import ActorRequest, page
 from ris.audit.models import Action
 from ris.audit.service import record, record_read
+from ris.core.clock import database_now
 from ris.core.errors import InvalidData, NotKnown
 
 CHART = {"left": 34, "right": 930, "top": 14, "bottom": 100}
+MOST_ROWS = 100
+OUTCOMES = ("reached", "no_answer", "busy", "message")
+SPANS = (6, 12, 24)
 
 
-def _row(critical: Any) -> Any:
-    """Minutes left and how many there were, and the last thing that was tried."""
-    critical.minutes_left = round((critical.due_at - timezone.now()).total_seconds() / 60)
-    critical.minutes_total = max(1, round((critical.due_at - critical.found_at).total_seconds() / 60))
-    attempts = list(critical.attempts.all())
-    critical.tries = sum(1 for attempt in attempts if attempt.by_id is not None)
-    critical.last_attempt = attempts[-1] if attempts else None
-    return critical
+@require_GET
+def critical_board(request: HttpRequest) -> HttpResponse:
+    """With ``?wall=1`` without names, also for a paired display that nobody is signed in at."""
+    return critical_wall(request) if request.GET.get("wall") else _board_page(request)
 
 
-def _board(request: ActorRequest, chosen: Any = None) -> HttpResponse:
+@page(perms.VIEW_CRITICAL)
+def _board_page(request: ActorRequest) -> HttpResponse:
+    return _board(request)
+
+
+def _board(request: ActorRequest, chosen: CriticalResult | None = None) -> HttpResponse:
     box = request.GET.get("box", "open")
     box = box if box in BOXES else "open"
-    etag = f'"{board_fingerprint(actor=request.actor)}-{box}"'
+    category = request.GET.get("category", "")[:20]
+    etag = f'"{board_fingerprint(actor=request.actor)}-{box}-{category}"'
     if request.headers.get("HX-Request") == "true" and request.headers.get("If-None-Match") == etag:
         return HttpResponse(status=304, headers={"ETag": etag})
-    rows = [_row(row) for row in selectors.critical_board(actor=request.actor, box=box)[:100]]
-    if chosen is None and rows and not request.GET.get("wall"):
+    now = database_now()
+    rows: list[Any] = list(selectors.critical_board(actor=request.actor, box=box, category=category)[:MOST_ROWS])
+    if chosen is None and rows:
         chosen = rows[0]
+    for row in {id(row): row for row in (*rows, *([chosen] if chosen is not None else []))}.values():
+        row.shown = shown(row, now)
     record_read(
         request.actor,
         perms.VIEW_CRITICAL,
@@ -55,7 +67,8 @@ def _board(request: ActorRequest, chosen: Any = None) -> HttpResponse:
         patients=sorted({row.procedure.order.patient.uuid for row in rows}),
         detail={"rows": len(rows), "box": box},
     )
-    months = selectors.compliance_by_month(actor=request.actor)
+    kinds = categories()
+    months = compliance(actor=request.actor, by="month")
     context = {
         "nav": "critical",
         "rows": rows,
@@ -63,41 +76,63 @@ def _board(request: ActorRequest, chosen: Any = None) -> HttpResponse:
         "box": box,
         "counts": board_counts(actor=request.actor),
         "months": months,
-        "chart": _chart(months),
+        "chart": chart(months),
         "this_month": months[-1],
-        "limits": [(category, minutes_of(category)) for category in (1, 2, 3)],
-        "wall": bool(request.GET.get("wall")),
-        "contact_form": ContactForm(),
+        "goal": facility_settings().critical_goal,
+        "limits": [(row, round(limit_of(row.severity, row).total_seconds() / 60)) for row in kinds],
+        "category_choices": [(row.code, row.name) for row in kinds],
+        **(_chosen(request, chosen) if chosen is not None else {}),
     }
-    if chosen is not None:
-        reports = Report.objects.visible_to(request.actor)
-        context["may_open_report"] = reports.filter(pk=chosen.report_id).exists()
-        context["next_people"] = contacts_at(chosen, chosen.escalation_level + 1).people if chosen.status == "open" else []
     response = render(request, "reporting/critical_board.html", context)
     response["ETag"] = etag
     return response
 
 
-def _chart(months: list[Any]) -> dict[str, Any]:
+def _chosen(request: ActorRequest, critical: CriticalResult) -> dict[str, Any]:
+    """What the pane beside the list shows of one alert."""
+    report = report_for(critical)
+    may_open = report is not None and Report.objects.visible_to(request.actor).filter(pk=report.pk).exists()
+    told = critical.communicated_at is not None or critical.acknowledged_at is not None
+    lacks = report is not None and told and not is_told_in(report, critical)
+    may_sign = request.actor.may(perms.SIGN_REPORT)
+    return {
+        "contact_form": ContactForm(),
+        "report": report if may_open else None,
+        "now_contacts": contacts_at(critical, critical.escalation_level),
+        "ahead": ahead(critical),
+        "sentence": sentence_of(critical, language=report.language if report is not None else ""),
+        "lacks_sentence": lacks and may_open,
+        "may_add": lacks and may_open and may_sign and report is not None and report.is_signed,
+        "is_live": critical.status in ("open", "communicated"),
+    }
+
+
+def chart(months: list[Group]) -> dict[str, Any]:
     """A line of shares in time: 100 % on top, 50 % at the foot, or 0 % where a month was worse than that."""
     shares = [month.share for month in months if month.share is not None]
     foot = 50 if min(shares, default=100) >= 50 else 0
+    goal = facility_settings().critical_goal
     width = (CHART["right"] - CHART["left"]) / max(1, len(months))
-    points = []
-    for place, month in enumerate(months):
-        if month.share is None:
-            continue
-        y = CHART["top"] + (100 - month.share) * (CHART["bottom"] - CHART["top"]) / (100 - foot)
-        points.append({"x": round(CHART["left"] + width * (place + 0.5)), "y": round(y, 1), "share": month.share})
-    labels = [(round(CHART["left"] + width * (place + 0.5)), month.first) for place, month in enumerate(months)]
-    line = " ".join(f"{p['x']},{p['y']}" for p in points)
-    return {"points": points, "labels": labels, "line": line, "foot": foot, "middle": (100 + foot) // 2}
 
+    def height(share: float) -> float:
+        return round(CHART["top"] + (100 - share) * (CHART["bottom"] - CHART["top"]) / (100 - foot), 1)
 
-@require_GET
-@page(perms.VIEW_CRITICAL)
-def critical_board(request: ActorRequest) -> HttpResponse:
-    return _board(request)
+    def place(number: int) -> int:
+        return round(CHART["left"] + width * (number + 0.5))
+
+    points = [
+        {"x": place(number), "y": height(month.share), "share": month.share}
+        for number, month in enumerate(months)
+        if month.share is not None
+    ]
+    return {
+        "points": points,
+        "labels": [(place(number), month.first) for number, month in enumerate(months)],
+        "line": " ".join(f"{point['x']},{point['y']}" for point in points),
+        "foot": foot,
+        "middle": (100 + foot) // 2,
+        "goal_y": height(goal) if foot <= goal <= 100 else None,
+    }
 
 
 def _get(request: ActorRequest, uuid: UUID) -> CriticalResult:
@@ -110,7 +145,7 @@ def _get(request: ActorRequest, uuid: UUID) -> CriticalResult:
 @require_GET
 @page(perms.VIEW_CRITICAL)
 def critical_detail(request: ActorRequest, uuid: UUID) -> HttpResponse:
-    critical = _row(_get(request, uuid))
+    critical = _get(request, uuid)
     record_read(request.actor, perms.VIEW_CRITICAL, entity=critical)
     return _board(request, critical)
 
@@ -123,13 +158,23 @@ def _done(critical: CriticalResult, request: ActorRequest, said: str) -> HttpRes
 @require_POST
 @page(perms.COMMUNICATE_CRITICAL)
 def critical_contact(request: ActorRequest, uuid: UUID) -> HttpResponse:
+    """A try, or the call that counts; then the sentence goes into the draft, where nobody has it open."""
     critical = _get(request, uuid)
     form = ContactForm(request.POST)
     if not form.is_valid():
         raise InvalidData(_("This call cannot be noted."), errors={k: v[0] for k, v in form.errors.items()})
-    outcome = "reached" if request.POST.get("outcome") == "reached" else "no_answer"
-    said = {**form.cleaned_data, "read_back": form.cleaned_data["read_back"] and outcome == "reached"}
-    services.log_contact(critical, outcome=outcome, actor=request.actor, **said)
+    outcome = request.POST.get("outcome", "")
+    outcome = outcome if outcome in OUTCOMES else "no_answer"
+    was_reached = outcome == "reached"
+    said = {
+        **form.cleaned_data,
+        "read_back": form.cleaned_data["read_back"] and was_reached,
+        "acknowledges": form.cleaned_data["acknowledges"] and was_reached,
+    }
+    critical = services.log_contact(critical, outcome=outcome, actor=request.actor, **said)
+    told = critical.status in ("communicated", "acknowledged") and was_reached
+    if told and write_sentence(_get(request, uuid), actor=request.actor):
+        return _done(critical, request, _("The call is noted, and stands in the report."))
     return _done(critical, request, _("The call is noted."))
 
 
@@ -149,9 +194,20 @@ def critical_withdraw(request: ActorRequest, uuid: UUID) -> HttpResponse:
 
 
 @require_POST
+@page(perms.RAISE_CRITICAL)
+def critical_reopen(request: ActorRequest, uuid: UUID) -> HttpResponse:
+    critical = _get(request, uuid)
+    services.reopen_critical(critical, reason=request.POST.get("reason", ""), actor=request.actor)
+    return _done(critical, request, _("Opened again; the chain begins anew."))
+
+
+@require_POST
 @page(perms.COMMUNICATE_CRITICAL)
 def critical_escalate(request: ActorRequest, uuid: UUID) -> HttpResponse:
-    critical = services.escalate(_get(request, uuid), at_once=True, actor=request.actor)
+    """``level`` is the one that the page showed as next: pressed twice, it is alarmed once."""
+    wanted = request.POST.get("level", "")
+    level = int(wanted) if wanted.isdecimal() and len(wanted) < 4 else None
+    critical = services.escalate(_get(request, uuid), at_once=True, level=level, actor=request.actor)
     return _done(critical, request, _("The next in the chain is told."))
 
 
@@ -162,16 +218,81 @@ def critical_close(request: ActorRequest, uuid: UUID) -> HttpResponse:
     return _done(critical, request, _("Closed."))
 
 
+@require_POST
+@page(perms.SIGN_REPORT)
+def critical_addendum(request: ActorRequest, uuid: UUID) -> HttpResponse:
+    """The sentence as an addendum to the signed report; asks who is there, as signing does."""
+    critical = _get(request, uuid)
+    proof(request)
+    add_sentence(critical, actor=request.actor)
+    return _done(critical, request, _("The sentence stands in the report, as an addendum."))
+
+
+# --- compliance
+
+
+def _asked(request: ActorRequest) -> tuple[str, int]:
+    by = request.GET.get("by", "month")
+    months = request.GET.get("months", "")
+    return by if by in GROUPS else "month", int(months) if months in {str(span) for span in SPANS} else SPANS[0]
+
+
+@require_GET
+@page(perms.VIEW_CRITICAL)
+def critical_compliance(request: ActorRequest) -> HttpResponse:
+    """Told in time by month, category, site or department: a chart, and the table it is drawn from."""
+    by, months = _asked(request)
+    record(request.actor, perms.VIEW_CRITICAL, Action.READ, detail={"page": "compliance", "by": by})
+    groups = compliance(actor=request.actor, by=by, months=months)
+    context = {
+        "nav": "critical",
+        "by": by,
+        "months": months,
+        "groups": groups,
+        "chart": chart(groups) if by == "month" else None,
+        "goal": facility_settings().critical_goal,
+        "by_choices": (
+            ("month", _("Month")),
+            ("category", _("Category")),
+            ("site", _("Site")),
+            ("department", _("Department")),
+        ),
+        "span_choices": [(str(span), _("%(count)d months") % {"count": span}) for span in SPANS],
+    }
+    return render(request, "reporting/critical_compliance.html", context)
+
+
+def _round(value: float | None) -> float | str:
+    return "" if value is None else round(value, 1)
+
+
 @require_GET
 @page(perms.VIEW_CRITICAL)
 def critical_csv(request: ActorRequest) -> HttpResponse:
     """The table under the chart; no patient in it."""
-    record(request.actor, perms.VIEW_CRITICAL, Action.READ, detail={"page": "csv"})
+    by, months = _asked(request)
+    months = months if "months" in request.GET else 12
+    record(request.actor, perms.VIEW_CRITICAL, Action.READ, detail={"page": "csv", "by": by})
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = 'attachment; filename="critical-results.csv"'
+    response["Content-Disposition"] = f'attachment; filename="critical-results-by-{by}.csv"'
     writer = csv.writer(response)
-    writer.writerow(["month", "findings", "in_time", "late", "percent_in_time", "median_minutes"])
-    for month in selectors.compliance_by_month(actor=request.actor, months=12):
-        middle = "" if month.median_minutes is None else round(month.median_minutes, 1)
-        writer.writerow([f"{month.first:%Y-%m}", month.findings, month.in_time, month.late, month.share, middle])
+    writer.writerow(
+        [
+            by,
+            "findings",
+            "in_time",
+            "late",
+            "percent_in_time",
+            "median_minutes",
+            "median_minutes_category_1",
+            "median_minutes_to_acknowledgement",
+            "percent_read_back",
+        ]
+    )
+    for row in compliance(actor=request.actor, by=by, months=months):
+        label = row.label.lstrip("=+-@\t\r ") if by != "month" else row.label  # no formula for a spreadsheet
+        share = "" if row.share is None else row.share
+        medians = [_round(row.median_minutes), _round(row.median_first), _round(row.median_acknowledged)]
+        read_back = "" if row.read_back is None else row.read_back
+        writer.writerow([label, row.findings, row.in_time, row.late, share, *medians, read_back])
     return response

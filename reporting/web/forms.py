@@ -14,6 +14,7 @@ CHANNELS = [
     ("in_person", _("In person")),
     ("sms", _("SMS")),
     ("email", _("E-mail")),
+    ("page", _("Pager")),
 ]
 
 
@@ -28,6 +29,8 @@ class ContactForm(forms.Form):
     person = forms.CharField(label=_("Who took it"), max_length=120)
     channel = forms.ChoiceField(label=_("How"), choices=CHANNELS, widget=forms.RadioSelect, initial="phone")
     read_back = forms.BooleanField(label=_("Read back and correct"), required=False)
+    acknowledges = forms.BooleanField(label=_("Acknowledges it and acts on it"), required=False)
+    duty = forms.CharField(label=_("As"), max_length=80, required=False)
     note = forms.CharField(label=_("Note"), max_length=200, required=False)
 
 

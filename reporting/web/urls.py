@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reporting.web import analytics, critical, paper, reading, report, results, viewer
+from reporting.web import analytics, critical_urls, paper, reading, reading_acts, reading_lists, report, results, viewer
 
 urlpatterns = [
     path("reading/", reading.reading_list, name="reading_list"),
@@ -12,8 +12,19 @@ urlpatterns = [
     path("reading/open/", reading.reading_open, name="reading_open"),
     path("reading/next/", reading.reading_next, name="reading_next"),
     path("reading/why/", reading.reading_why, name="reading_why"),
-    path("reading/lists/", reading.reading_list_save, name="reading_list_save"),
-    path("reading/lists/<uuid:uuid>/remove/", reading.reading_list_remove, name="reading_list_remove"),
+    path("reading/find/", reading.reading_find, name="reading_find"),
+    path("reading/batch/", reading_acts.reading_batch, name="reading_batch"),
+    path("reading/columns/", reading_lists.reading_columns, name="reading_columns"),
+    path("reading/lists/", reading_lists.reading_list_save, name="reading_list_save"),
+    path("reading/lists/<uuid:uuid>/", reading_lists.reading_list_change, name="reading_list_change"),
+    path("reading/lists/<uuid:uuid>/share/", reading_lists.reading_list_share, name="reading_list_share"),
+    path("reading/lists/<uuid:uuid>/move/", reading_lists.reading_list_move, name="reading_list_move"),
+    path("reading/lists/<uuid:uuid>/remove/", reading_lists.reading_list_remove, name="reading_list_remove"),
+    path("reading/exams/<uuid:uuid>/claim/", reading_acts.reading_claim, name="reading_claim"),
+    path("reading/exams/<uuid:uuid>/release/", reading_acts.reading_release, name="reading_release"),
+    path("reading/exams/<uuid:uuid>/ask/", reading_acts.reading_ask, name="reading_ask"),
+    path("reading/exams/<uuid:uuid>/assign/", reading_acts.reading_assign, name="reading_assign"),
+    path("reading/exams/<uuid:uuid>/send-back/", reading_acts.reading_send_back, name="reading_send_back"),
     path("reading/exams/<uuid:uuid>/", report.reading_exam, name="reading_exam"),
     path("reading/macros/", report.macro_save, name="macro_save"),
     path("reports/<uuid:uuid>/", report.report_page, name="report_edit"),
@@ -34,14 +45,7 @@ urlpatterns = [
     path("reports/<uuid:uuid>/pdf/", paper.report_pdf, name="report_pdf"),
     path("reports/<uuid:uuid>/print/", paper.report_print, name="report_print"),
     path("reports/<uuid:uuid>/preview/", paper.report_preview, name="report_preview"),
-    path("critical/", critical.critical_board, name="critical_board"),
-    path("critical/compliance.csv", critical.critical_csv, name="critical_csv"),
-    path("critical/<uuid:uuid>/", critical.critical_detail, name="critical_detail"),
-    path("critical/<uuid:uuid>/contact/", critical.critical_contact, name="critical_contact"),
-    path("critical/<uuid:uuid>/acknowledge/", critical.critical_acknowledge, name="critical_acknowledge"),
-    path("critical/<uuid:uuid>/withdraw/", critical.critical_withdraw, name="critical_withdraw"),
-    path("critical/<uuid:uuid>/escalate/", critical.critical_escalate, name="critical_escalate"),
-    path("critical/<uuid:uuid>/close/", critical.critical_close, name="critical_close"),
+    *critical_urls.urlpatterns,
     path("results/", results.result_inbox, name="result_inbox"),
     path("results/unopened/", results.results_unopened, name="results_unopened"),
     path("results/<uuid:uuid>/", results.result_detail, name="result_detail"),
