@@ -1,7 +1,6 @@
 """The paper of a signed version, made from what was frozen with the signature: the same bytes each time.
 
-Covered scripts: Latin with accents, Greek, Cyrillic. Others are named on the paper as not printable, never dropped in
-silence.
+Scripts that no font of ours has are named on the paper as not printable, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, KeepTogether, PageTemplate, Paragraph, Spacer, Table
 
+from reporting.assessments import SCHEMES
 from reporting.models import SECTIONS, ReportVersion, VersionKind
 from ris.core import paper, text
-from ris.core.paper import BOLD, GREY, INK, LINE, MARGIN, RED, SANS, moment, pair, unprintable
+from ris.core.paper import BOLD, GREY, INK, LINE, MARGIN, RED, draw_words, markup, moment, pair, unprintable
 from ris.core.paper import words as _p
 
 FOOT = 24 * mm
@@ -58,15 +58,14 @@ class _Page(paper.HeldPages):
         self.setLineWidth(0.5)
         self.line(MARGIN, FOOT - 5 * mm, A4[0] - MARGIN, FOOT - 5 * mm)
         self.setFillColor(GREY)
-        self.setFont(SANS, 7.5)
-        self.drawString(MARGIN, FOOT - 9 * mm, marks["identity"])
-        self.drawString(MARGIN, FOOT - 12.5 * mm, marks["check"])
+        draw_words(self, MARGIN, FOOT - 9 * mm, marks["identity"], 7.5)
+        draw_words(self, MARGIN, FOOT - 12.5 * mm, marks["check"], 7.5)
         page = marks["page"].replace("{n}", str(number)).replace("{m}", str(total))
-        self.drawRightString(A4[0] - MARGIN, FOOT - 9 * mm, page)
-        self.drawRightString(A4[0] - MARGIN, FOOT - 12.5 * mm, marks["printed"])
+        draw_words(self, A4[0] - MARGIN, FOOT - 9 * mm, page, 7.5, to="right")
+        draw_words(self, A4[0] - MARGIN, FOOT - 12.5 * mm, marks["printed"], 7.5, to="right")
         if number > 1:
-            self.drawString(MARGIN, A4[1] - 11 * mm, marks["identity"])
-            self.drawRightString(A4[0] - MARGIN, A4[1] - 11 * mm, marks["state"])
+            draw_words(self, MARGIN, A4[1] - 11 * mm, marks["identity"], 7.5)
+            draw_words(self, A4[0] - MARGIN, A4[1] - 11 * mm, marks["state"], 7.5, to="right")
         if marks["mark"]:
             self.draw_across(marks["mark"], 46)
 
@@ -108,7 +107,8 @@ class _Paper:
         self.identity: dict[str, Any] = version.identity
         self.patient: dict[str, Any] = version.identity["patient"]
         self.exams: list[dict[str, Any]] = version.identity["procedures"]
-        self.earlier = [row for row in version.report.versions.all() if row.number <= version.number]
+        standing = version.report.versions.filter(recall__isnull=True, number__lte=version.number)
+        self.earlier: list[ReportVersion] = list(standing.order_by("number"))
         self.body = _style("body")
         self.head = _style("head", fontName=BOLD, fontSize=9, leading=12, textColor=INK, spaceBefore=7, spaceAfter=1)
         self.small = _style("small", fontSize=8, leading=11, textColor=GREY)
@@ -174,6 +174,7 @@ class _Paper:
             words = self.version.sections.get(key, "").strip()
             if words:
                 parts += self.section(key, str(label), words)
+        parts += self.assessments()
         parts += self.addenda()
         parts += self.critical()
         parts += self.signatures()
@@ -280,6 +281,19 @@ class _Paper:
         table.setStyle([("LINEBEFORE", (0, 0), (0, -1), 2, INK), ("LEFTPADDING", (0, 0), (-1, -1), 2)])
         return [_p(label, self.head), table if len(words) < 1500 else _p(words, style)]
 
+    def assessments(self) -> list[Flowable]:
+        """Scales as they were frozen, each with its version."""
+        if not self.version.assessments:
+            return []
+        said = []
+        for row in self.version.assessments:
+            scheme = SCHEMES.get(row["scheme"])
+            what = f"{row['label']}: " if row["label"] else ""
+            points = f", {_('points: %d') % row['score']}" if row["score"] is not None else ""
+            name = scheme.name if scheme else row["scheme"]
+            said.append(f"{what}{name} {row['category']} ({row['version']}{points})")
+        return [_p(_("Assessments"), self.head), _p("\n".join(said), self.small)]
+
     def addenda(self) -> list[Flowable]:
         parts: list[Flowable] = []
         for row in self.earlier:
@@ -315,14 +329,20 @@ class _Paper:
         cells = []
         for row, words in ((texts[-1:], _("Signed electronically")), (preliminary[-1:], _("Preliminary"))):
             if row:
-                signer = Paragraph(f"<b>{escape(row[0].signer_name)}</b>", self.body)
+                signer = Paragraph(f"<b>{markup(row[0].signer_name)}</b>", self.body)
                 cells.append([signer, _p(f"{words} {moment(row[0].signed_at)}", self.small)])
         if not cells:
             return []
         table = Table([cells], colWidths=[WIDTH / 2] * len(cells))
         table.hAlign = "LEFT"
         table.setStyle([("LINEABOVE", (0, 0), (-1, -1), 0.6, GREY), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
-        return [Spacer(1, 9 * mm), KeepTogether([table])]
+        return [Spacer(1, 9 * mm), KeepTogether([table, *self.co_signatures()])]
+
+    def co_signatures(self) -> list[Flowable]:
+        return [
+            _p(f"{_('Co-signed')}: {row.signer_name}, {moment(row.signed_at)}", self.small)
+            for row in (self.version.co_signatures.all() if self.version.pk else ())
+        ]
 
     def not_printable(self) -> list[Flowable]:
         shown = [self.patient["name"], *self.version.sections.values(), *(row.addendum for row in self.earlier)]

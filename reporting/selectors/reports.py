@@ -12,12 +12,21 @@ from django.utils.translation import gettext as _
 
 from orders.models import RequestedProcedure
 from orders.timeline import TimelineEntry
+from reporting.diff import SectionDiff, section_diffs
 from reporting.models import ReadingLock, Report, ReportDelivery, ReportVersion, VersionKind
-from reporting.services.templates import prior_exams
+from reporting.models.reports import SIGNED
+from reporting.permissions import WRITE_REPORT
+from reporting.services.priors import SAME_MODALITY, SAME_REGION, citation, earlier_exams, likeness
 from ris.core.actor import Actor
-from ris.core.errors import NotKnown
+from ris.core.errors import DomainError, NotKnown
 from worklist.codes import NOTE_CHIPS
 from worklist.models import TechnologistNote
+
+
+class ContentChanged(DomainError):
+    """What is stored is not what was signed."""
+
+    code = "content_changed"
 
 
 def reports(*, actor: Actor) -> QuerySet[Report]:
@@ -57,42 +66,95 @@ class Prior:
     version: ReportVersion | None
     relevance: int  # 2 same region, 1 same modality, 0 other
     words: str
+    likeness: int = 0
 
     @property
     def at(self) -> datetime | None:
         return self.procedure.performed_at or self.procedure.started_at
 
     @property
+    def citation(self) -> str:
+        return citation(self.procedure)
+
+    @property
     def addenda(self) -> list[ReportVersion]:
         report = self.version.report if self.version else None
-        return [row for row in report.versions.all() if row.addendum] if report else []
+        return [row for row in report.standing_versions if row.addendum] if report else []
 
 
 def priors_of(procedures: list[RequestedProcedure], *, actor: Actor) -> list[Prior]:
-    """Earlier exams with their reports, the most relevant first, then the newest; those the actor may see."""
-    signed = Report.objects.filter(versions__isnull=False).distinct().prefetch_related("versions")
+    """Earlier exams with their reports, of all records merged into the patient's: the most alike first, then the newest.
+
+    Those only that the actor may see.
+    """
+    signed = (
+        Report.objects.filter(versions__isnull=False)
+        .exclude(status="entered-in-error")
+        .distinct()
+        .prefetch_related("versions__recall")
+    )
     rows = (
-        prior_exams(procedures)
+        earlier_exams(procedures)
         .filter(pk__in=RequestedProcedure.objects.visible_to(actor).values("pk"))
-        .select_related("catalogue", "order")
-        .prefetch_related(
-            Prefetch("reports", queryset=signed.exclude(status="entered-in-error"), to_attr="signed_reports")
-        )
+        .select_related("catalogue", "order__patient")
+        .prefetch_related(Prefetch("reports", queryset=signed, to_attr="signed_reports"))
     )[:40]
-    regions = {procedure.body_region.lower() for procedure in procedures if procedure.body_region}
-    modalities = {procedure.modality for procedure in procedures}
-    found = [_prior(row, regions, modalities) for row in rows]
-    return sorted(found, key=lambda prior: -prior.relevance)
+    found = [_prior(row, procedures) for row in rows]
+    return sorted(found, key=lambda prior: -prior.likeness)
 
 
-def _prior(row: Any, regions: set[str], modalities: set[str]) -> Prior:
-    versions = [version for report in row.signed_reports for version in report.versions.all()]
+def _prior(row: Any, procedures: list[RequestedProcedure]) -> Prior:
+    versions = [version for report in row.signed_reports for version in report.standing_versions]
     newest = max(versions, key=lambda version: (version.signed_at, version.number), default=None)
-    if row.body_region and row.body_region.lower() in regions:
-        return Prior(row, newest, 2, _("Same region"))
-    if row.modality in modalities:
-        return Prior(row, newest, 1, _("Same modality"))
-    return Prior(row, newest, 0, _("Other region"))
+    alike = likeness(row, procedures)
+    if alike >= SAME_REGION:
+        words = _("Same region and method") if alike >= SAME_REGION + SAME_MODALITY else _("Same region")
+        return Prior(row, newest, 2, words, alike)
+    if row.modality in {procedure.modality for procedure in procedures}:
+        return Prior(row, newest, 1, _("Same modality"), alike)
+    return Prior(row, newest, 0, _("Other region"), alike)
+
+
+def version_of(report: Report, number: str | int = "", *, actor: Actor) -> ReportVersion:
+    """The signed version of that number, or the newest that stands; its words are those that were signed.
+
+    A recalled one is for those who write reports. Raises NotKnown, ContentChanged.
+    """
+    versions = list(report.versions.all()) if actor.may(WRITE_REPORT) and number else report.standing_versions
+    wanted = [row for row in versions if not number or str(row.number) == str(number)]
+    if not wanted:
+        raise NotKnown(_("There is no such signed version."))
+    return verified(wanted[-1])
+
+
+def verified(version: ReportVersion) -> ReportVersion:
+    """The version, when its content hash is still that of its words."""
+    if not version.is_intact:
+        raise ContentChanged(
+            _("This version is not what was signed: its content check fails."),
+            asked=_("To read a signed version."),
+            found=_("Its words differ from those that were signed."),
+            todo=_("Do not act on it. Tell the administrator at once."),
+        )
+    return version
+
+
+def changes_for(actor: Actor) -> QuerySet[Report]:
+    """Reports that this person signed preliminary and another signed final, not looked at since; newest first."""
+    rows = reports(actor=actor).filter(
+        preliminary_by=actor.user, status__in=SIGNED, changes_seen_at__isnull=True, held_until__isnull=True
+    )
+    return rows.exclude(signed_by=actor.user).order_by("-signed_at")
+
+
+def attending_changes(report: Report) -> list[SectionDiff]:
+    """From the last preliminary version to the first final one after it, word by word; sections that differ."""
+    versions = report.standing_versions
+    before = [row for row in versions if row.kind == VersionKind.PRELIMINARY]
+    after = [row for row in versions if row.kind == VersionKind.FINAL]
+    if not before or not after:
+        return []
+    return [row for row in section_diffs(before[-1].sections, after[-1].sections) if row.differs]
 
 
 def _words_of(note: TechnologistNote) -> str:
@@ -141,9 +203,16 @@ def history_entries(procedure: RequestedProcedure, *, actor: Actor) -> list[Time
     entries = []
     kinds = dict(VersionKind.choices)
     reports_of = Report.objects.visible_to(actor).filter(procedures=procedure)
-    for version in ReportVersion.objects.filter(report__in=reports_of.values("pk")).order_by("pk"):
+    signed = ReportVersion.objects.filter(report__in=reports_of.values("pk")).select_related("recall__recalled_by")
+    for version in signed.prefetch_related("co_signatures").order_by("pk"):
         words = _("Report, version %(number)d: %(kind)s") % {"number": version.number, "kind": kinds[version.kind]}
         entries.append(TimelineEntry(version.signed_at, version.signer_name, "", words, "report"))
+        for row in version.co_signatures.all():
+            entries.append(TimelineEntry(row.signed_at, row.signer_name, "", _("Report co-signed"), "report"))
+        if version.is_recalled:
+            recall = version.recall
+            said = _("Recalled before delivery: %(reason)s") % {"reason": recall.reason}
+            entries.append(TimelineEntry(recall.recalled_at, recall.recalled_by.display_name, "", said, "report"))
     for line in deliveries(actor=actor).filter(report__in=reports_of.values("pk")):
         entries += _of_delivery(line)
     for critical in procedure.critical_results.select_related("raised_by", "acknowledged_by").prefetch_related(
