@@ -47,7 +47,7 @@ class DicomPeerAdmin(FacilityModelAdmin):
         (_("Calls us"), {"fields": ["allowed_addresses", *RIGHTS.values()]}),
         (_("Worklist: what it sees"), {"fields": WORKLIST_FIELDS}),
         (_("Worklist: how it is told"), {"fields": SPELLING_FIELDS}),
-        (_("Is called"), {"fields": ["host", "port", "uses_tls", *SERVED.values()]}),
+        (_("Is called"), {"fields": ["host", "port", "uses_tls", *SERVED.values(), "receives_as_sent"]}),
     ]
 
     def service_create(self, cleaned: dict[str, Any], actor: Actor) -> DicomPeer:

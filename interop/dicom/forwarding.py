@@ -19,7 +19,7 @@ from interop.dicom.availability import AVAILABILITY, notification, uid_of
 from interop.dicom.mpps_messages import PERFORMED_STEP, changed, created
 from interop.dicom.outgoing_queue import FOR_GOOD, Refused, enqueue, note_progress, peers_that, worker
 from interop.dicom.retrieve import WARNINGS
-from interop.dicom.sending import CANNOT_SEND, Shipped, association_with, send, shipped
+from interop.dicom.sending import CANNOT_SEND, Shipped, association_with, send, shipped, untouched
 from interop.models import DicomPeer, OutgoingDicom, OutgoingKind, OutgoingStatus
 from ris.audit.service import record_read
 from ris.core.actor import Actor
@@ -146,7 +146,7 @@ def notify_availability(row: OutgoingDicom) -> None:
 @worker(OutgoingKind.REJECTION_NOTE)
 def send_rejection_note(row: OutgoingDicom) -> None:
     rejection = ImageRejection.objects.get(uuid=row.subject)
-    notes = shipped(ImagingInstance.objects.filter(sop_instance_uid=rejection.note_sop_instance_uid))
+    notes = untouched(ImagingInstance.objects.filter(sop_instance_uid=rejection.note_sop_instance_uid))
     for _note, status in _sent(notes, row.peer):
         if status not in DELIVERED | WARNINGS:
             raise Refused(f"Status {status:04X}.", for_good=_is_for_good(status))
@@ -156,7 +156,7 @@ def send_rejection_note(row: OutgoingDicom) -> None:
 def send_images(row: OutgoingDicom) -> None:
     """What is left of it; what has arrived is not sent again on the next try."""
     study = ImagingStudy.objects.get(uuid=row.subject)
-    rows = shipped(_to_send(row, study))
+    rows = shipped(_to_send(row, study), as_sent=row.peer.receives_as_sent)
     if not rows:
         return
     actor = Actor("dicom", ae_title=row.peer.ae_title)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject
 
-from interop.dicom import matching
+from interop.dicom import coercion, matching
 from interop.dicom.query_keys import Identifier, Level
 from orders.models import Patient, PatientIdentifier, RequestedProcedure
 from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
@@ -165,12 +165,20 @@ def _study_condition(values: dict[str, str], prefix: str) -> Q:
 
 
 def _accession_number(wanted: str, prefix: str, study: str) -> Q:
-    """As the objects say; where they say nothing, the exam's."""
+    """As the objects say; where they say nothing, or what none of their exams has, the exam's."""
     if matching.is_universal(wanted):
         return Q()
     known = LINKS.objects.filter(matching.text_matches("requestedprocedure__accession_number", wanted))
-    missing = Q(**{f"{prefix}accession_number": "", f"{study}__in": known.values("imagingstudy")})
-    return matching.text_matches(f"{prefix}accession_number", wanted) | missing
+    is_linked = Exists(LINKS.objects.filter(imagingstudy=OuterRef(study)))
+    is_wrong = Q(is_linked) & ~Q(_says_its_exams_number(study, f"{prefix}accession_number"))
+    told = matching.text_matches(f"{prefix}accession_number", wanted) & ~is_wrong
+    return told | (Q(**{f"{study}__in": known.values("imagingstudy")}) & is_wrong)
+
+
+def _says_its_exams_number(study: str, column: str) -> Exists:
+    """Whether an exam of the study has the accession number that its objects carry."""
+    same = {"imagingstudy": OuterRef(study), "requestedprocedure__accession_number": OuterRef(column)}
+    return Exists(LINKS.objects.filter(**same))
 
 
 def _held(rows: QuerySet, column: str, values: dict[str, str], name: str, study: str, way: str = "study") -> Q:
@@ -218,6 +226,63 @@ def selected(identifier: Identifier, *, hides_restricted: bool = False) -> Query
     return ImagingInstance.objects.visible().filter(condition)
 
 
+# --- what the objects of a study are to say
+
+#: name in a row -> its element
+SAID = {
+    "patient_name": coercion.PATIENT_NAME,
+    "patient_id": coercion.PATIENT_ID,
+    "issuer_of_patient_id": coercion.ISSUER,
+    "patient_birth_date": coercion.BIRTH_DATE,
+    "patient_sex": coercion.SEX,
+    "accession_number": coercion.ACCESSION_NUMBER,
+}
+
+
+def current_of(studies: Collection[int], *, as_sent: bool = False) -> dict[int, coercion.Current]:
+    """By key of the study: patient, numbers and UID as every answer tells them; in two queries.
+
+    ``as_sent``: only the UID, of what a person has moved to another study.
+    """
+    moved = ImagingSeries.objects.filter(study=OuterRef("pk")).exclude(acquired_study_instance_uid="")
+    rows = ImagingStudy.objects.filter(pk__in=studies)
+    if as_sent:
+        uids = rows.values_list("pk", "study_instance_uid", Exists(moved))
+        return {pk: coercion.Current(uid, is_said=not is_moved) for pk, uid, is_moved in uids}
+    patients = RequestedProcedure.objects.filter(studies=OuterRef("pk")).order_by("pk")
+    found = rows.values(
+        "pk",
+        "updated_at",
+        *(column for name, column in SCALARS_OF_STUDY.items() if name.startswith("own_")),
+        "study_instance_uid",
+        identity=_identity("pk"),
+        own_number_is_right=_says_its_exams_number("pk", "accession_number"),
+        patient_updated_at=Subquery(patients.values("order__patient__updated_at")[:1]),
+        is_moved=Exists(moved),
+    )
+    requests: dict[int, list[coercion.Request]] = {}
+    columns = ("accession_number", "requested_procedure_id", "description", "study_instance_uid")
+    exams = LINKS.objects.filter(imagingstudy__in=studies).order_by("requestedprocedure")
+    for study, *values in exams.values_list("imagingstudy", *(f"requestedprocedure__{column}" for column in columns)):
+        requests.setdefault(study, []).append(coercion.Request(*values))
+    return {row["pk"]: _current(row, tuple(requests.get(row["pk"], ()))) for row in found}
+
+
+def _current(row: Row, requests: tuple[coercion.Request, ...]) -> coercion.Current:
+    own = {name: row[column] for name, column in SCALARS_OF_STUDY.items() if name.startswith("own_")}
+    told = _told({**own, "identity": row["identity"], "own_number_is_right": row["own_number_is_right"]})
+    if not row["identity"]:
+        return coercion.Current(row["study_instance_uid"], is_said=not row["is_moved"])
+    before = _told({**own, "identity": None, "own_number_is_right": True})
+    return coercion.Current(
+        row["study_instance_uid"],
+        tuple((tag, told[name]) for name, tag in SAID.items()),
+        requests,
+        max(row["updated_at"], row["patient_updated_at"]),
+        is_said=not row["is_moved"] and all(told[name] == before[name] for name in SAID),
+    )
+
+
 # --- rows of each level
 
 
@@ -229,7 +294,8 @@ def _rows(
     order: tuple[str, ...],
     window: slice = ALL,
 ) -> Iterator[Row]:
-    extra: dict[str, Any] = {"identity": _identity(study)}
+    said = _says_its_exams_number(study, scalars["own_accession_number"])
+    extra: dict[str, Any] = {"identity": _identity(study), "own_number_is_right": said}
     if identifier.wants("sop_classes"):
         classes = ImagingInstance.objects.visible().filter(series__study=OuterRef(study)).order_by()
         told = classes.values("series__study").annotate(all=ArrayAgg("sop_class_uid", distinct=True)).values("all")
@@ -251,7 +317,8 @@ def _told(row: Row) -> Row:
     row["patient_name"] = _name(known["name"]) if known else own["name"]
     row["patient_birth_date"] = _birth_date(known) if known else own["birth_date"]
     row["patient_sex"] = _sex(known["sex"]) if known else own["sex"]
-    row["accession_number"] = row.pop("own_accession_number") or known.get("accession_number", "")
+    own_number, is_right = row.pop("own_accession_number"), row.pop("own_number_is_right")
+    row["accession_number"] = own_number if is_right or not known else known["accession_number"]
     row["modalities"] = [value for value in row.pop("own_modalities").split("\\") if value]
     return row
 

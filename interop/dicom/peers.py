@@ -57,6 +57,7 @@ FIELDS = frozenset(
         "name_groups",
         "name_in_capitals",
         "name_with_affixes",
+        "receives_as_sent",
         "is_active",
         "uses_tls",
         *RIGHTS.values(),

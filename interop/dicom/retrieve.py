@@ -36,7 +36,7 @@ WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
 def on_move(request: Request, actor: Actor) -> Iterator[Answer]:
     destination = _destination(request.move_destination)
     hides = request.caller.peer.hides_restricted or destination.hides_restricted
-    rows = _named(request, hides)
+    rows = _named(request, hides, destination)
     _write_down(rows, actor, destination.ae_title)
     originator = (request.caller.calling_ae_title, request.message_id)
     return _answers(rows, request, lambda: send(rows, destination, originator=originator))
@@ -45,7 +45,7 @@ def on_move(request: Request, actor: Actor) -> Iterator[Answer]:
 @c_get(PATIENT_ROOT_GET, allowed_by="may_query", door="retrieve")
 @c_get(STUDY_ROOT_GET, allowed_by="may_query", door="retrieve")
 def on_get(request: Request, actor: Actor) -> Iterator[Answer]:
-    rows = _named(request, request.caller.peer.hides_restricted)
+    rows = _named(request, request.caller.peer.hides_restricted, request.caller.peer)
     _write_down(rows, actor, request.caller.calling_ae_title)
     return _answers(rows, request, lambda: _stored_back(rows, request))
 
@@ -60,9 +60,10 @@ def _destination(title: str) -> DicomPeer:
     return peer
 
 
-def _named(request: Request, hides_restricted: bool) -> list[Shipped]:
+def _named(request: Request, hides_restricted: bool, receiver: DicomPeer) -> list[Shipped]:
     identifier = read_identifier(request.data, request.encoding, levels_of(request.sop_class_uid), retrieve=True)
-    return shipped(selected(identifier, hides_restricted=hides_restricted))
+    found = selected(identifier, hides_restricted=hides_restricted)
+    return shipped(found, as_sent=receiver.receives_as_sent)
 
 
 def _write_down(rows: list[Shipped], actor: Actor, destination: str) -> None:

@@ -15,8 +15,11 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from interop.dicom import scu
+from interop.dicom.coercion import Current
 from interop.dicom.elements import Malformed
+from interop.dicom.index_search import current_of
 from interop.dicom.store import local_path
+from interop.dicomweb.leaving import write_changed
 from interop.dicomweb.media import NotAcceptable
 from interop.dicomweb.objects import FileMissing
 from interop.dicomweb.transcoding import explicit_little
@@ -41,77 +44,67 @@ class Shipped(NamedTuple):
     transfer_syntax_uid: str
     path: str
     study: int
-    study_instance_uid: str
-    #: what its file says, where a person has moved its series to another study
-    acquired_study_instance_uid: str
-
-    @property
-    def is_moved(self) -> bool:
-        return self.acquired_study_instance_uid not in ("", self.study_instance_uid)
+    #: what it is to say of patient and exam; None: it leaves as it lies in the store
+    current: Current | None
 
 
 class CannotSend(Exception):
     """The instance's file is gone, broken, or cannot be had in a syntax that the other side takes."""
 
 
-def shipped(instances: QuerySet[ImagingInstance]) -> list[Shipped]:
-    """In the order in which a person would look at them; one query."""
-    rows = instances.order_by("series__study", "series__number", "series", "number", "pk").values_list(
-        "pk",
-        "sop_class_uid",
-        "sop_instance_uid",
-        "transfer_syntax_uid",
-        "path",
-        "series__study",
-        "series__study__study_instance_uid",
-        "series__acquired_study_instance_uid",
-    )
-    return [Shipped(*row) for row in rows]
+def shipped(instances: QuerySet[ImagingInstance], *, as_sent: bool = False) -> list[Shipped]:
+    """In the order in which a person would look at them; three queries for any number.
+
+    ``as_sent``: with patient and numbers as they came, for a peer that wants no other.
+    """
+    columns = ("pk", "sop_class_uid", "sop_instance_uid", "transfer_syntax_uid", "path", "series__study")
+    rows = list(instances.order_by("series__study", "series__number", "series", "number", "pk").values_list(*columns))
+    current = current_of({row[-1] for row in rows}, as_sent=as_sent)
+    return [Shipped(*row, current[row[-1]]) for row in rows]
+
+
+def untouched(instances: QuerySet[ImagingInstance]) -> list[Shipped]:
+    """Objects of our own that speak of what others hold: byte for byte."""
+    return [row._replace(current=None) for row in shipped(instances)]
 
 
 @contextlib.contextmanager
 def outgoing(instance: Shipped, syntaxes: Collection[str]) -> Iterator[tuple[Path, str]]:
     """(file, its transfer syntax) in one of ``syntaxes``, the original where that is among them.
 
-    Raises CannotSend. What is converted, or of a moved series, is a copy that lives as long as the context.
+    Raises CannotSend. What is converted or says something else now is a copy that lives as long as the context.
     """
-    original = instance.transfer_syntax_uid
+    original, current = instance.transfer_syntax_uid, instance.current
     try:
-        if original in syntaxes and not instance.is_moved:
-            with local_path(instance.path) as path:
-                yield path, original
-            return
         with tempfile.TemporaryDirectory(prefix="picha-send-") as folder:
-            yield _converted(instance, syntaxes, Path(folder) / "object.dcm")
+            target = Path(folder) / "object.dcm"
+            if original not in syntaxes:
+                yield target, _converted(instance, syntaxes, target)
+            elif current is not None and write_changed(instance, current, target):
+                yield target, original
+            else:
+                with local_path(instance.path) as path:
+                    yield path, original
     except (FileNotFoundError, FileMissing):
         raise CannotSend("Its file is gone.") from None
+    except Malformed as refusal:
+        raise CannotSend(str(refusal)) from None
 
 
-def _converted(instance: Shipped, syntaxes: Collection[str], target: Path) -> tuple[Path, str]:
-    original = instance.transfer_syntax_uid
-    syntax = next((one for one in (original, EXPLICIT, IMPLICIT) if one in syntaxes), None)
+def _converted(instance: Shipped, syntaxes: Collection[str], target: Path) -> str:
+    syntax = next((one for one in (EXPLICIT, IMPLICIT) if one in syntaxes), None)
     if syntax is None:
         raise CannotSend("Its transfer syntax was not negotiated.")
-    if syntax == original:
-        with local_path(instance.path) as path:
-            target.write_bytes(path.read_bytes())
-    else:
-        try:
-            with target.open("wb") as file:
-                file.writelines(explicit_little(ImagingInstance.objects.get(pk=instance.pk)))
-        except (Malformed, NotAcceptable) as refusal:
-            raise CannotSend(str(refusal)) from None
-    if instance.is_moved or syntax == IMPLICIT != original:
-        _rewrite(target, instance, syntax)
-    return target, syntax
-
-
-def _rewrite(target: Path, instance: Shipped, syntax: str) -> None:
-    dataset = dcmread(target)
-    dataset.StudyInstanceUID = instance.study_instance_uid
-    is_implicit, is_little = syntax == IMPLICIT, dataset.original_encoding[1]
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.save_as(target, implicit_vr=is_implicit, little_endian=bool(is_little), enforce_file_format=False)
+    try:
+        with target.open("wb") as file:
+            file.writelines(explicit_little(ImagingInstance.objects.get(pk=instance.pk), instance.current))
+    except NotAcceptable as refusal:
+        raise CannotSend(str(refusal)) from None
+    if syntax == IMPLICIT:
+        dataset = dcmread(target)
+        dataset.file_meta.TransferSyntaxUID = IMPLICIT
+        dataset.save_as(target, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    return syntax
 
 
 # --- C-STORE to a peer

@@ -14,6 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from pydicom.encaps import generate_frames, get_frame
 
+from interop.dicom.coercion import BEHIND_HEAD, Current, coerced
 from interop.dicom.elements import UNDEFINED, Element, Malformed, element_at, walk_until
 from interop.dicom.headers import read_file_start
 from interop.dicom.sop_classes import encoding_of, is_deflated
@@ -29,6 +30,7 @@ HEAD = 256 * 1024
 OFFSETS, LENGTHS = 0x7FE00001, 0x7FE00002
 PIXEL_DATA = 0x7FE00010
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, PIXEL_DATA)
+NOTHING = memoryview(b"")
 SHORTS = {"samples": 0x00280002, "rows": 0x00280010, "columns": 0x00280011, "bits": 0x00280100}
 
 
@@ -66,10 +68,10 @@ class Pixels:
 
 
 class StoredObject:
-    """The bytes of one data set: ``data`` begins after the file meta information."""
+    """The bytes of one data set: ``data`` begins after the file meta information, ``before`` is what ends there."""
 
-    def __init__(self, data: memoryview, transfer_syntax_uid: str) -> None:
-        self.data, self.transfer_syntax_uid = data, transfer_syntax_uid
+    def __init__(self, data: memoryview, transfer_syntax_uid: str, before: memoryview = NOTHING) -> None:
+        self.data, self.transfer_syntax_uid, self.before = data, transfer_syntax_uid, before
         self.encoding = encoding_of(transfer_syntax_uid)
 
     @cached_property
@@ -77,10 +79,15 @@ class StoredObject:
         """The elements before the pixel data, and where these begin."""
         return walk_until(self.data, self.encoding, stop=PIXELS, most=MAX_ELEMENTS)
 
-    def model(self, address: Address) -> Model:
-        """The JSON model, with an address in place of pixel data. Raises Malformed."""
+    def model(self, address: Address, current: Current | None = None) -> Model:
+        """The JSON model, with an address in place of pixel data, and what is ``current``. Raises Malformed."""
         elements, at = self.walked
         made = Reader(self.data, self.encoding, address).items(elements, ("",), "", False)
+        change = current and coerced(self.data, self.encoding, current)
+        if change:
+            head, _end = walk_until(change.head, self.encoding, stop=BEHIND_HEAD, most=MAX_ELEMENTS)
+            new = Reader(change.head, self.encoding, address).items(head, ("",), "", False)
+            made = new | {tag: element for tag, element in made.items() if int(tag, 16) >= BEHIND_HEAD}
         with contextlib.suppress(Malformed):
             for tag, vr, _length, _start in self._elements_from(at):
                 if tag in PIXEL_TAGS:
@@ -306,7 +313,7 @@ def _object_in(view: memoryview, *, may_inflate: bool = True) -> StoredObject:
         if not may_inflate:
             raise Malformed("The data set is deflated.")
         data = memoryview(_inflated(data))
-    return StoredObject(data, start.transfer_syntax_uid)
+    return StoredObject(data, start.transfer_syntax_uid, view[: start.offset])
 
 
 def _inflated(data: memoryview) -> bytes:

@@ -17,12 +17,14 @@ from pydicom.filereader import read_dataset
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
-from interop.dicom.elements import IMPLICIT, Malformed
+from interop.dicom.coercion import Current, coerced
+from interop.dicom.elements import EXPLICIT, IMPLICIT, Malformed
 from interop.dicom.headers import file_meta
 from interop.dicom.sop_classes import UNCOMPRESSED, is_deflated
+from interop.dicomweb.leaving import leaving_bytes
 from interop.dicomweb.media import EXPLICIT_LITTLE, NotAcceptable
 from interop.dicomweb.model import WIDTHS, little_endian
-from interop.dicomweb.objects import Pixels, StoredObject, opened, stored_bytes
+from interop.dicomweb.objects import Pixels, StoredObject, opened
 from worklist.models import ImagingInstance
 
 MODULE = ("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
@@ -96,10 +98,10 @@ def native_frames(stored: StoredObject, numbers: list[int]) -> Iterator[bytes]:
         yield decoded_frame(stored.frame(number), header, stored.transfer_syntax_uid)[0]
 
 
-def explicit_little(row: ImagingInstance) -> Iterator[bytes]:
+def explicit_little(row: ImagingInstance, current: Current | None = None) -> Iterator[bytes]:
     """The object as a file in Explicit VR Little Endian, in pieces. Raises Malformed, NotAcceptable, FileMissing."""
     if row.transfer_syntax_uid == EXPLICIT_LITTLE:
-        yield from stored_bytes(row)
+        yield from leaving_bytes(row, current)
         return
     with opened(row) as stored:
         header, pixels = header_of(stored), stored.pixels
@@ -108,7 +110,9 @@ def explicit_little(row: ImagingInstance) -> Iterator[bytes]:
             body = _pixel_element(stored, header, pixels)
             body = chain([next(body)], body)  # the first frame decides how the header describes them
         yield file_meta(row.sop_class_uid, row.sop_instance_uid, EXPLICIT_LITTLE)
-        yield _encoded(header)
+        head = _encoded(header)
+        change = current and coerced(head, EXPLICIT, current)
+        yield change.head + head[change.rest :] if change else head
         yield from body
 
 

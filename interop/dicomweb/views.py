@@ -14,10 +14,13 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from interop.dicom.coercion import Current
 from interop.dicom.elements import Malformed
+from interop.dicom.index_search import current_of
 from interop.dicom.query_keys import Level
 from interop.dicomweb import capabilities
 from interop.dicomweb.base import JSON_OR_XML, DicomWebView, log
+from interop.dicomweb.leaving import leaving_bytes, leaving_size
 from interop.dicomweb.matching import read_query
 from interop.dicomweb.media import (
     DICOM,
@@ -34,7 +37,7 @@ from interop.dicomweb.media import (
 )
 from interop.dicomweb.model import Model
 from interop.dicomweb.multipart import MultipartReader
-from interop.dicomweb.objects import FileMissing, opened, stored_bytes
+from interop.dicomweb.objects import FileMissing, opened
 from interop.dicomweb.rendering import FORMATS, Rendering, no_such_frame, rendered, thumbnail
 from interop.dicomweb.resources import Addresses, instances_of, not_known, representative
 from interop.dicomweb.search import search
@@ -117,12 +120,13 @@ class RetrieveMixin:
     def get(self: Any, request: Request, **uids: str) -> HttpResponseBase:
         study, rows = instances_of(self.target, actor=self.actor)
         forms = [self.chosen(*object_offers(row, len(rows) == 1)) for row in rows]
-        etag, same = self.not_modified(rows, forms)
+        current = current_of([study.pk])[study.pk]
+        etag, same = self.not_modified(rows, forms, current.key)
         if same is not None:
             return same
         self.note_retrieval(study, "instances", len(rows))
         if not forms[0].is_multipart:
-            return _one_object(self, rows[0], forms[0], etag)
+            return _one_object(self, rows[0], forms[0], current, etag)
         addresses = Addresses.of(request)
         parts = (
             (
@@ -130,7 +134,7 @@ class RetrieveMixin:
                     "Content-Type": f"{DICOM}; transfer-syntax={form.syntax}",
                     "Content-Location": addresses.instance(row),
                 },
-                object_bytes(row, form),
+                object_bytes(row, form, current),
             )
             for row, form in zip(rows, forms, strict=True)
         )
@@ -154,10 +158,12 @@ def _after(start: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _one_object(view: DicomWebView, row: ImagingInstance, form: Offer, etag: str) -> HttpResponseBase:
-    response = view.stream(object_bytes(row, form), f"{DICOM}; transfer-syntax={form.syntax}", etag=etag)
-    if form.syntax == row.transfer_syntax_uid:
-        response["Content-Length"] = str(row.size)
+def _one_object(view: DicomWebView, row: ImagingInstance, form: Offer, current: Current, etag: str) -> HttpResponseBase:
+    content = object_bytes(row, form, current)
+    response = view.stream(content, f"{DICOM}; transfer-syntax={form.syntax}", etag=etag)
+    size = leaving_size(row, row.size, current) if form.syntax == row.transfer_syntax_uid else None
+    if size is not None:
+        response["Content-Length"] = str(size)
     return response
 
 
@@ -173,8 +179,10 @@ def object_offers(row: ImagingInstance, is_alone: bool) -> list[Offer]:
     ]
 
 
-def object_bytes(row: ImagingInstance, form: Offer) -> Iterator[bytes]:
-    return stored_bytes(row) if form.syntax == row.transfer_syntax_uid else explicit_little(row)
+def object_bytes(row: ImagingInstance, form: Offer, current: Current) -> Iterator[bytes]:
+    """With patient and exam as they are known now; the file in the store stays as it is."""
+    is_as_stored = form.syntax == row.transfer_syntax_uid
+    return leaving_bytes(row, current) if is_as_stored else explicit_little(row, current)
 
 
 class MetadataView(DicomWebView):
@@ -188,25 +196,24 @@ class MetadataView(DicomWebView):
     def get(self, request: Request, **uids: str) -> HttpResponseBase:
         offer = self.chosen(*JSON_OR_XML)
         study, rows = instances_of(self.target, actor=self.actor)
-        etag, same = self.not_modified(rows, "metadata", offer)
+        current = current_of([study.pk])[study.pk]
+        etag, same = self.not_modified(rows, "metadata", offer, current.key)
         if same is not None:
             return same
         self.note_retrieval(study, "metadata", len(rows))
         addresses = Addresses.of(request)
-        return self.models((metadata_of(row, addresses) for row in rows), offer, etag=etag)
+        return self.models((metadata_of(row, addresses, current) for row in rows), offer, etag=etag)
 
 
-def metadata_of(row: ImagingInstance, addresses: Addresses) -> Model:
-    """From the object's header; when it cannot be read, what the index knows, so that nothing is missing unnoticed."""
+def metadata_of(row: ImagingInstance, addresses: Addresses, current: Current) -> Model:
+    """From the header, as it leaves; when it cannot be read, what the index knows: nothing is missing unnoticed."""
     own = addresses.instance(row)
     try:
         with opened(row, header_only=True) as stored:
-            made = stored.model(lambda path: f"{own}/bulkdata/{path}")
+            made = stored.model(lambda path: f"{own}/bulkdata/{path}", current)
     except (Malformed, FileMissing) as error:
         log.error("instance_unreadable", instance=row.pk, error=str(error))
         return _of_index(row)
-    # A series that a person has moved to another study is shown there, whatever its objects carry.
-    made["0020000D"] = {"vr": "UI", "Value": [row.series.study.study_instance_uid]}
     made["00083002"] = {"vr": "UI", "Value": [row.transfer_syntax_uid]}
     return dict(sorted(made.items()))
 

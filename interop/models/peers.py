@@ -102,6 +102,11 @@ class DicomPeer(Recorded):
     forward_images = models.BooleanField(_("is sent every complete study"), default=False)
     receives_availability = models.BooleanField(_("is told when images are available"), default=False)
     receives_rejections = models.BooleanField(_("is sent rejection notes"), default=False)
+    receives_as_sent = models.BooleanField(
+        _("is sent images as they came"),
+        default=False,
+        help_text=_("Without the patient and the numbers as they are known now."),
+    )
     is_archive = models.BooleanField(_("is asked for earlier studies"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
 
