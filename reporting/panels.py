@@ -11,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from orders.timeline import SLOT
 from reporting import permissions as perms
 from reporting import selectors
-from reporting.models import CriticalResult, Report
-from reporting.selectors.reading import ReadingFilter, built_in_lists, minutes_left
+from reporting.models import CriticalResult, ReadingReturn, Report
+from reporting.selectors import reading_home
+from reporting.selectors.reading import ReadingFilter, built_in_lists, dress
+from reporting.selectors.reading_filters import running_shifts
 from ris.accounts.actors import actor_of
 from ris.core.actor import SYSTEM
 from ris.core.panels import NavItem, Panel, register_nav, register_panel
@@ -89,19 +91,30 @@ def _next_best(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | No
 
 
 def _reading_stats(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    return {"tiles": _tiles(request)} if _reads(request) else None
+
+
+def _tiles(request: HttpRequest) -> list[reading_home.Tile]:
+    if "reading_tiles" not in request.__dict__:
+        request.__dict__["reading_tiles"] = reading_home.tiles(actor=actor_of(request))
+    return request.__dict__["reading_tiles"]
+
+
+def _reading_side(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
     if not _reads(request):
         return None
     actor = actor_of(request)
-    return {"entries": selectors.list_counts(built_in_lists(actor), actor=actor)}
+    waiting = reading_home.waiting_for(actor=actor, shown=_tiles(request))
+    return {"bars": reading_home.week(actor=actor), "waiting": waiting}
 
 
 def _due_first(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
     if not _reads(request):
         return None
-    first = list(selectors.reading_list(actor=actor_of(request), filters=ReadingFilter())[:8])
-    for row in first:
-        row.minutes_left, row.minutes_total = minutes_left(row)
-    return {"first": first}
+    mine = ReadingFilter(assigned="suits")
+    first = list(selectors.reading_list(actor=actor_of(request), filters=mine)[:8])
+    dress(first, user=request.user)
+    return {"first": first, "query": "assigned=suits", "shifts": running_shifts(request.user)}
 
 
 def _result_stats(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
@@ -128,12 +141,21 @@ def _report_of_exam(procedure: Any, *, request: HttpRequest) -> dict[str, Any] |
     return {"report": report} if report is not None else None
 
 
+def _sent_back(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """On the technologist's card: what a reader wants done first."""
+    rows = ReadingReturn.objects.visible_to(actor_of(request)).open().filter(procedure=procedure)
+    row = rows.select_related("sent_by").first()
+    return {"returned": row} if row is not None else None
+
+
 register_panel(
     Panel(SLOT, _timeline, "reporting/_nothing.html", perms.VIEW_REPORT, key="reporting"),
     Panel("home.alerts", _own_alerts, "reporting/_home_alerts.html", perms.VIEW_CRITICAL, order=10),
     Panel("home.actions", _next_best, "reporting/_home_next.html", perms.CLAIM_PROCEDURE, order=20),
     Panel("home.stats", _reading_stats, "reporting/_home_reading_stats.html", perms.VIEW_READING_LIST, order=10),
     Panel("home.main", _due_first, "reporting/_home_due_first.html", perms.VIEW_READING_LIST, order=10),
+    Panel("home.side", _reading_side, "reporting/_home_reading_side.html", perms.VIEW_READING_LIST, order=20),
+    Panel("console.top", _sent_back, "reporting/_console_returned.html"),
     Panel("home.stats", _result_stats, "reporting/_home_result_stats.html", perms.VIEW_RESULT, order=11),
     Panel("home.main", _results, "reporting/_home_results.html", perms.VIEW_RESULT, order=11),
     Panel("procedure.actions", _report_of_exam, "reporting/_to_report.html", perms.VIEW_REPORT, order=30),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Count, Exists, IntegerField, Max, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -132,6 +133,12 @@ class ListEntry:
     group: str
     is_hot: bool = False
     saved: SavedList | None = None
+
+    @property
+    def query(self) -> str:
+        """Its address, after the question mark."""
+        asked = self.filters.as_query()
+        return urlencode({**asked, "list": self.key} if self.saved else asked, doseq=True)
 
 
 def _entry(key: str, label: Any, icon: str, group: Any, *, hot: bool = False, **filters: Any) -> ListEntry:

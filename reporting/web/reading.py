@@ -1,105 +1,216 @@
-"""The reading list: filters in the URL, saved lists, next best, why something is not here."""
+"""The reading list: filters in the URL, live counts, find in it, next best, why something is not here."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from orders.models import RequestedProcedure
+from orders.models import Priority, RequestedProcedure
 from reporting import permissions as perms
 from reporting import selectors, services
-from reporting.models import SavedList
-from reporting.selectors.reading import ReadingFilter, filter_choices, minutes_left
+from reporting.models import ReaderProfile, ReadingGroup, Report
+from reporting.selectors.reading import ListEntry, dress
+from reporting.selectors.reading_filters import ReadingFilter, filter_choices, running_shifts
+from ris.accounts.models import Site
+from ris.accounts.selectors import users_with_role
 from ris.accounts.web import ActorRequest, page
 from ris.audit.models import Action
 from ris.audit.service import record, record_read
-from ris.core.errors import InvalidData, NotKnown
+from ris.core.errors import NotKnown
+from ris.core.permissions import READERS
 
 ROWS_ON_A_PAGE = 50
+#: The list from which the exam was opened, as its query; signing goes on from there.
+FROM_LIST = "reading_query"
+COLUMNS = ("priority", "images", "question", "priors", "status", "flags")
+SHORTEST_WORD = 2
 
 
-def _rows(request: ActorRequest, filters: ReadingFilter) -> tuple[Paginator, object]:
-    paginator = Paginator(selectors.reading_list(actor=request.actor, filters=filters), ROWS_ON_A_PAGE)
-    shown = paginator.get_page(request.GET.get("page"))
-    for row in shown.object_list:
-        row.minutes_left, row.minutes_total = minutes_left(row)
-        lock = getattr(row, "reading_lock", None)
-        row.held_by = lock.user if lock is not None and lock.is_live else None
-        row.is_mine = row.held_by == request.user
-        row.report = row.live_reports[0] if row.live_reports else None
-    return paginator, shown
+class CountedPages(Paginator):
+    """The number of rows is known from the counts at the left."""
+
+    def __init__(self, rows: Any, per_page: int, known: int) -> None:
+        super().__init__(rows, per_page)
+        self.known = known
+
+    @cached_property
+    def count(self) -> int:
+        return self.known
 
 
-def _note_read(request: ActorRequest, shown: object) -> None:
-    patients = sorted({row.order.patient.uuid for row in shown})
-    record_read(request.actor, perms.VIEW_READING_LIST, patients=patients, detail={"rows": len(shown)})
+def _counts(request: ActorRequest, filters: ReadingFilter) -> dict[str, Any]:
+    """Lists with how much they hold, and the numbers over the table; one query for all."""
+    entries = selectors.saved_lists(actor=request.actor)
+    stat = Priority.STAT.value
+    shown_stat = replace(filters, priority=(stat,)) if not filters.priority or stat in filters.priority else None
+    asked = [
+        *entries,
+        ListEntry("now", "", "", filters, ""),
+        ListEntry("now_over", "", "", replace(filters, due="over"), ""),
+        *([ListEntry("now_stat", "", "", shown_stat, "")] if shown_stat else []),
+    ]
+    counted = selectors.list_counts(asked, actor=request.actor)
+    numbers = {entry.key: number for entry, number in counted}
+    wanted = request.GET.get("list") or request.POST.get("list")
+    same = [entry for entry in entries if entry.filters == filters]
+    current = next((entry for entry in same if entry.key == wanted), same[0] if same else None)
+    total = numbers["now"]
+    return {
+        "entries": counted[: len(entries)],
+        "current": current,
+        "total": total,
+        "waiting": ngettext("%(n)d waiting", "%(n)d waiting", total) % {"n": total},
+        "over": numbers["now_over"],
+        "several_sites": Site.objects.filter(is_active=True).count() > 1,
+        "stat_elsewhere": numbers["stat"] - numbers.get("now_stat", 0),
+    }
+
+
+def _rows(request: ActorRequest, filters: ReadingFilter, total: int) -> Any:
+    rows = selectors.reading_list(actor=request.actor, filters=filters)
+    shown = CountedPages(rows, ROWS_ON_A_PAGE, total).get_page(request.GET.get("page"))
+    shown.object_list = list(shown.object_list)
+    dress(shown.object_list, user=request.user)
+    _note_read(request, shown.object_list)
+    return shown
+
+
+def _note_read(request: ActorRequest, rows: list[Any]) -> None:
+    patients = sorted({row.order.patient.uuid for row in rows})
+    record_read(request.actor, perms.VIEW_READING_LIST, patients=patients, detail={"rows": len(rows)})
+
+
+def _hidden_columns(request: HttpRequest) -> list[str]:
+    profile = ReaderProfile.objects.filter(user=request.user).first()
+    return [name for name in profile.hidden_columns if name in COLUMNS] if profile is not None else []
+
+
+def _frame(request: ActorRequest, filters: ReadingFilter, query: str) -> dict[str, Any]:
+    """What stands around the rows."""
+    counts = _counts(request, filters)
+    current = counts["current"]
+    hidden = _hidden_columns(request)
+    labels = (_("Priority"), _("Images"), _("Clinical question"), _("Priors"), _("Status"), _("Flags"))
+    return {
+        **counts,
+        **_rights(request),
+        "nav": "reading",
+        "filters": filters,
+        "choices": filter_choices(actor=request.actor),
+        "title": current.label if current else _("Unread exams"),
+        "query": query,
+        "hidden": hidden,
+        "columns": [(name, label, name not in hidden) for name, label in zip(COLUMNS, labels, strict=True)],
+        "may_save_list": not current,
+        "shifts": running_shifts(request.user),
+        "priorities": Priority.choices,
+        "whom": whom_choices() if request.actor.may(perms.ASSIGN_READING) else [],
+        "found": None,
+        "why": None,
+    }
+
+
+def whom_choices() -> list[tuple[str, str]]:
+    """Groups, then people, to whom several exams at once can be given."""
+    groups = [(f"group:{row.code}", row.name) for row in ReadingGroup.objects.filter(is_active=True)]
+    people = users_with_role(*READERS).order_by("family_name", "given_name")
+    return [*groups, *((f"user:{row.uuid}", row.display_name) for row in people)]
+
+
+def _rights(request: ActorRequest) -> dict[str, bool]:
+    actor = request.actor
+    return {
+        "may_read": actor.may(perms.CLAIM_PROCEDURE),
+        "may_assign": actor.may(perms.ASSIGN_READING),
+        "may_send_back": actor.may(perms.SEND_BACK),
+        "may_share": actor.may(perms.SHARE_LIST),
+        "may_prioritise": actor.may("orders.change_order"),
+    }
 
 
 @require_GET
 @page(perms.VIEW_READING_LIST)
 def reading_list(request: ActorRequest) -> HttpResponse:
     filters = ReadingFilter.from_query(request.GET)
-    _paginator, shown = _rows(request, filters)
-    _note_read(request, shown)
-    entries = selectors.list_counts(selectors.saved_lists(actor=request.actor), actor=request.actor)
-    current = next((entry for entry, _n in entries if entry.filters == filters), None)
-    over = next(number for entry, number in entries if entry.key == "over")
-    total = shown.paginator.count
-    context = {
-        "nav": "reading",
-        "page": shown,
-        "entries": entries,
-        "current": current,
-        "filters": filters,
-        "choices": filter_choices(actor=request.actor),
-        "title": current.label if current else _("Unread exams"),
-        "waiting": ngettext("%(n)d waiting", "%(n)d waiting", total) % {"n": total},
-        "over": over,
-        "query": request.GET.urlencode(),
-        "etag": _etag(request, filters),
-        "may_save_list": not current,
-        "why": None,
-    }
+    context = _frame(request, filters, request.GET.urlencode())
+    context |= {"page": _rows(request, filters, context["total"]), "etag": _etag(request, filters)}
     return render(request, "reporting/reading_list.html", context)
 
 
 def _etag(request: ActorRequest, filters: ReadingFilter) -> str:
-    number = request.GET.get("page", "1")
-    return f'"{selectors.fingerprint(actor=request.actor, filters=filters)}-{number[:6]}"'
+    """Of all that waits, not of this filter alone: the counts at the left are live too."""
+    asked = f"{filters}|{filters.sort}|{request.GET.get('page', '1')[:6]}|{request.LANGUAGE_CODE}"
+    all_of_it = selectors.fingerprint(actor=request.actor, filters=ReadingFilter())
+    return f'"{all_of_it}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"'
 
 
 @require_GET
 @page(perms.VIEW_READING_LIST)
 def reading_rows(request: ActorRequest) -> HttpResponse:
-    """The rows alone, for the poll; 304 when nothing has changed."""
+    """The rows and the counts, for the poll; 304 when nothing has changed."""
     filters = ReadingFilter.from_query(request.GET)
     etag = _etag(request, filters)
     if request.headers.get("If-None-Match") == etag:
         return HttpResponse(status=304, headers={"ETag": etag})
-    _paginator, shown = _rows(request, filters)
-    _note_read(request, shown)
-    response = render(request, "reporting/_reading_rows.html", {"page": shown})
+    context = {**_counts(request, filters), **_rights(request), "query": request.GET.urlencode(), "filters": filters}
+    context["page"] = _rows(request, filters, context["total"])
+    response = render(request, "reporting/_reading_poll.html", context)
     response["ETag"] = etag
     return response
 
 
 @require_POST
-@page(perms.CLAIM_PROCEDURE)
-def reading_open(request: ActorRequest) -> HttpResponse:
-    """Claim one exam, or several of one patient, and go to the report."""
-    return _go_to(services.open_report(_chosen(request), actor=request.actor))
+@page(perms.VIEW_READING_LIST)
+def reading_find(request: ActorRequest) -> HttpResponse:
+    """Find in this list, over all of its pages. POST, so that names stay out of addresses and logs."""
+    query = request.POST.get("query", "")
+    filters = ReadingFilter.from_query(QueryDict(query))
+    words = request.POST.get("words", "").split()[:5]
+    if not words or max(len(word) for word in words) < SHORTEST_WORD:
+        return HttpResponseRedirect(reverse("reading_list") + (f"?{query}" if query else ""))
+    rows = selectors.reading_list(actor=request.actor, filters=filters)
+    for word in words:
+        rows = rows.filter(_holds(word))
+    context = _frame(request, filters, query)
+    found = list(rows[:ROWS_ON_A_PAGE])
+    dress(found, user=request.user)
+    _note_read(request, found)
+    context |= {"page": Paginator(found, ROWS_ON_A_PAGE).get_page(1), "found": " ".join(words)}
+    return render(request, "reporting/reading_list.html", context)
 
 
-def _chosen(request: ActorRequest) -> list[RequestedProcedure]:
-    wanted = {_uuid(value) for value in request.POST.getlist("procedure")[:20]}
-    found = list(RequestedProcedure.objects.visible_to(request.actor).filter(uuid__in=wanted))
+def _holds(word: str) -> Q:
+    patient = "order__patient__"
+    return (
+        Q(**{f"{patient}family_name__icontains": word})
+        | Q(**{f"{patient}given_name__icontains": word})
+        | Q(**{f"{patient}identifiers__value__istartswith": word})
+        | Q(accession_number__istartswith=word)
+        | Q(description__icontains=word)
+        | Q(order__indication__icontains=word)
+    )
+
+
+# --- opening
+
+
+def chosen(request: ActorRequest, *, at_most: int = 20) -> list[RequestedProcedure]:
+    """The exams of the form's boxes and buttons, as far as the person may know of them."""
+    wanted = {_uuid(value) for value in request.POST.getlist("procedure")[:at_most]}
+    rows = RequestedProcedure.objects.visible_to(request.actor).filter(uuid__in=wanted)
+    found = list(rows.select_related("order__patient"))
     if not wanted or len(found) != len(wanted):
         raise NotKnown(_("There is no such exam in this facility."))
     return found
@@ -112,24 +223,52 @@ def _uuid(value: str) -> UUID:
         raise NotKnown(_("There is no such exam in this facility.")) from None
 
 
-def _go_to(report: object) -> HttpResponseRedirect:
+def remember_list(request: HttpRequest) -> ReadingFilter:
+    """The list that this exam is opened from: signing goes on from there."""
+    filters = ReadingFilter.from_query(QueryDict(request.POST.get("query", "")))
+    asked = QueryDict(mutable=True)
+    for name, value in filters.as_query().items():
+        asked.setlist(name, value if isinstance(value, list) else [value])
+    if request.session.get(FROM_LIST, "") != asked.urlencode():
+        request.session[FROM_LIST] = asked.urlencode()
+    return filters
+
+
+def list_address(request: HttpRequest) -> str:
+    """Back to the list that the exam was opened from."""
+    query = request.session.get(FROM_LIST, "")
+    return reverse("reading_list") + (f"?{query}" if query else "")
+
+
+def _go_to(report: Report) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("report_edit", args=[report.uuid]))
+
+
+@require_POST
+@page(perms.CLAIM_PROCEDURE)
+def reading_open(request: ActorRequest) -> HttpResponse:
+    """Claim one exam, or several of one patient, and go to the report."""
+    remember_list(request)
+    return _go_to(services.open_report(chosen(request), actor=request.actor))
 
 
 @require_POST
 @page(perms.CLAIM_PROCEDURE)
 def reading_next(request: ActorRequest) -> HttpResponse:
     """Open what should be read next of the list that is shown."""
-    filters = ReadingFilter.from_query(QueryDict(request.POST.get("query", "")))
-    procedure = selectors.next_best(actor=request.actor, filters=filters)
-    if procedure is None:
-        raise NotKnown(
-            _("There is nothing left to read in this list."),
-            asked=_("The next best exam."),
-            found=_("All exams of this list are read, or open at somebody else."),
-            todo=_("Choose another list at the left."),
-        )
-    return _go_to(services.open_report([procedure], actor=request.actor))
+    return _go_to(services.open_next(filters=remember_list(request), actor=request.actor))
+
+
+def go_on(request: ActorRequest, report: Report) -> str:
+    """Where signing leads: the next exam of the list that this one came from, already open; the list, when it is done.
+
+    For the editor: ``target = go_on(request, report)`` after the signature.
+    """
+    filters = ReadingFilter.from_query(QueryDict(request.session.get(FROM_LIST, "")))
+    if selectors.next_best(actor=request.actor, filters=filters) is None:
+        return list_address(request)
+    opened = services.open_next(filters=filters, after=report.first_procedure, actor=request.actor)
+    return reverse("report_edit", args=[opened.uuid])
 
 
 @require_POST
@@ -138,35 +277,17 @@ def reading_why(request: ActorRequest) -> HttpResponse:
     """Why an exam is not on the list. POST, so that the number stays out of addresses and logs."""
     filters = ReadingFilter.from_query(QueryDict(request.POST.get("query", "")))
     reason = selectors.why_not_here(request.POST.get("accession_number", ""), actor=request.actor, filters=filters)
-    record(request.actor, "reporting.why_not_here", Action.READ, entity=reason.procedure)
+    record(
+        request.actor,
+        "reporting.why_not_here",
+        Action.READ,
+        entity=reason.procedure,
+        detail={"reason": reason.code},
+    )
     template = "reporting/_why.html" if request.headers.get("HX-Request") == "true" else "reporting/why.html"
     return render(request, template, {"why": reason, "nav": "reading", "query": request.POST.get("query", "")})
 
 
-@require_POST
-@page(perms.VIEW_READING_LIST)
-def reading_list_save(request: ActorRequest) -> HttpResponse:
-    """Keep this filter as a list of one's own."""
-    filters = ReadingFilter.from_query(QueryDict(request.POST.get("query", "")))
-    name = request.POST.get("name", "").strip()[:60]
-    if not name:
-        raise InvalidData(_("Give the list a name."), errors={"name": _("Needed.")})
-    row = SavedList.objects.create(owner=request.user, name=name, query=filters.as_query())
-    record(request.actor, "reporting.save_list", Action.CREATE, entity=row)
-    return _back(request)
-
-
-@require_POST
-@page(perms.VIEW_READING_LIST)
-def reading_list_remove(request: ActorRequest, uuid: UUID) -> HttpResponse:
-    row = SavedList.objects.filter(uuid=uuid, owner=request.user).first()
-    if row is None:
-        raise NotKnown(_("You keep no such list."))
-    record(request.actor, "reporting.save_list", Action.DELETE, entity=row)
-    row.delete()
-    return HttpResponseRedirect(reverse("reading_list"))
-
-
-def _back(request: HttpRequest) -> HttpResponseRedirect:
+def back_to_list(request: HttpRequest) -> HttpResponseRedirect:
     query = QueryDict(request.POST.get("query", "")).urlencode()
     return HttpResponseRedirect(reverse("reading_list") + (f"?{query}" if query else ""))

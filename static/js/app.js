@@ -327,7 +327,7 @@
     var source = (node.id && parsed.getElementById(node.id)) || $("tbody", parsed) || parsed.body;
     var deep = node.hasAttribute("data-deep"), which = deep ? "[data-row][id]" : ":scope > tr[id], :scope > [data-row][id]";
     var old = $$(which, node), coming = {};
-    $$("[data-live][id]", source).forEach(function (part) { var shown = doc.getElementById(part.id); if (shown && shown.outerHTML !== part.outerHTML) shown.replaceWith(doc.importNode(part, true)); });
+    $$("[data-live][id]", parsed).forEach(function (part) { var shown = doc.getElementById(part.id); if (shown && !shown.contains(doc.activeElement) && shown.outerHTML !== part.outerHTML) shown.replaceWith(doc.importNode(part, true)); });
     if (node.dataset.pollMode === "replace" || !old.length) {
       if (node.contains(doc.activeElement) && typing(doc.activeElement)) return;
       node.innerHTML = source.innerHTML;
