@@ -22,8 +22,10 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.db import InterfaceError, OperationalError, connection, connections
 from psycopg import Connection
+from psycopg import OperationalError as NoServer
 from psycopg.errors import InvalidSqlStatementName, error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGresult
 
 from ris.accounts.models import FacilitySettings
 from ris.core.actor import Actor
@@ -151,15 +153,21 @@ def _round_trip(line: Connection, schema: str, values: Sequence[bytes | None]) -
     if schema not in prepared:
         statement = with_tables(INSERT, schema).encode()
         if (result := line.pgconn.prepare(name, statement)).status != ExecStatus.COMMAND_OK:
-            raise error_from_result(result)
+            raise _error(line, result)
         prepared.add(schema)
     result = line.pgconn.exec_prepared(name, values)
     if result.status != ExecStatus.TUPLES_OK:
-        error = error_from_result(result)
+        error = _error(line, result)
         if isinstance(error, InvalidSqlStatementName):
             prepared.clear()
         raise error
     return [result.get_value(0, column) for column in range(3)] if result.ntuples else None
+
+
+def _error(line: Connection, result: PGresult) -> Exception:
+    """A line that was cut has no code to tell of it: it is the server's absence, not the statement's fault."""
+    error = error_from_result(result)
+    return NoServer(str(error)) if line.pgconn.status != ConnStatus.OK else error
 
 
 # --- counts
