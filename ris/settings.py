@@ -187,6 +187,7 @@ MIDDLEWARE = [
     "ris.core.web.middleware.WordsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "ris.core.web.middleware.MenuCountsMiddleware",
     "ris.accounts.middleware.SessionLockMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -240,6 +240,14 @@ def _flush_as_owner() -> Iterator[None]:
     TransactionTestCase._fixture_teardown = original  # type: ignore[method-assign]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _menu_counts_stay() -> None:
+    """A slow machine must not make the menu count again in the middle of a test that counts queries."""
+    from ris.core import panels
+
+    panels.COUNTS_SECONDS = 3600
+
+
 @pytest.fixture(autouse=True)
 def _between_tests() -> Iterator[None]:
     """No test begins in a facility that it did not ask for, nor with what another one has cached."""

@@ -111,14 +111,13 @@ class Shell:
             return []
         titles = {"home": "", "work": _("Work"), "quality": _("Quality"), "system": _("System")}
         sections: list[dict[str, Any]] = []
-        for item in panels.nav_items():
-            url = panels.url_or_none(item.url_name)
-            if url is None or not panels.allowed(self.user, item.permission):
-                continue
+        shown = [item for item in panels.nav_items() if panels.allowed(self.user, item.permission)]
+        reachable = [(item, url) for item in shown if (url := panels.url_or_none(item.url_name)) is not None]
+        counts = panels.menu_counts(self._request, [item for item, _url in reachable])
+        for item, url in reachable:
             if not sections or sections[-1]["key"] != item.section:
                 sections.append({"key": item.section, "title": titles[item.section], "items": []})
-            count = item.count(self._request) if item.count else None
-            sections[-1]["items"].append({"item": item, "url": url, "count": count})
+            sections[-1]["items"].append({"item": item, "url": url, "count": counts.get(item.key)})
         self._mark_current(sections)
         return sections
 

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.cache import cache
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 Count = Callable[[HttpRequest], int | None]
 Selector = Callable[..., Mapping[str, Any] | None]
 
+#: The numbers of the menu are as old as this at most; what the reader does anew is counted at once.
+COUNTS_SECONDS = 10
 SECTIONS = ("home", "work", "quality", "system")
 
 
@@ -89,6 +92,27 @@ def panels_of(slot: str) -> list[Panel]:
 
 def bell_count(request: HttpRequest) -> int:
     return sum(count(request) or 0 for count in _bells.values())
+
+
+def menu_counts(request: HttpRequest, items: Iterable[NavItem]) -> dict[str, int | None]:
+    """{key: number} of the entries that count something: asked every COUNTS_SECONDS, as it costs every page."""
+    counts = {item.key: item.count for item in items if item.count is not None}
+    name = _counts_key(request)
+    known: dict[str, int | None] = cache.get(name) or {}
+    missing = {key: count(request) for key, count in counts.items() if key not in known}
+    if missing:
+        known = {**known, **missing}
+        cache.set(name, known, COUNTS_SECONDS)
+    return {key: known[key] for key in counts}
+
+
+def forget_menu_counts(request: HttpRequest) -> None:
+    """Who has just done something reads what became of it."""
+    cache.delete(_counts_key(request))
+
+
+def _counts_key(request: HttpRequest) -> str:
+    return f"menu-counts:{getattr(request.user, 'pk', None)}"
 
 
 def allowed(user: Any, permission: str | Iterable[str] | None) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db import connection
+from django.db.migrations import RunPython
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
@@ -63,25 +65,38 @@ def migrate_schema(schema: str, *, verbosity: int = 0, **options: object) -> Non
     # Without `public` on the path, or its table of migrations would be found in place of the schema's own.
     connection.set_schema(schema, include_public=False)
     MigrationRecorder(connection).ensure_schema()
-    with schema_context(schema), new_models_rendered_alone():
+    with schema_context(schema), changed_models_rendered_alone():
         call_command(MigrateCommand(), interactive=False, verbosity=verbosity, **options)
 
 
 @contextmanager
-def new_models_rendered_alone() -> Iterator[None]:
-    """Takes two thirds off the time of a first migration.
+def changed_models_rendered_alone() -> Iterator[None]:
+    """Takes nine tenths off the time of a migration.
 
-    For every CreateModel, AddConstraint and AddIndex Django renders anew all models that are related to that one,
-    however remotely: with history tables that is all of them, every time. Nothing that exists can hold an outdated
-    picture of a model that did not exist, so a new one is rendered alone; a constraint or an index changes no other
-    model's picture, so it is written on the model as it stands. Changes of fields go Django's way.
+    For every CreateModel, AddField, AddConstraint and AddIndex Django renders anew all models that are related to that
+    one, however remotely: with history tables that is all of them, every time. What these operations write needs the
+    changed model only, so it is rendered alone (a constraint or an index is written on the model as it stands). Others
+    may then hold a picture of it that lacks a field: before an operation that reads further than its own model (every
+    other one, and Python code) all of them are rendered once.
     """
     find_original, append_original = ProjectState._find_reload_model, ProjectState._append_option
+    add_original, run_original = ProjectState.add_field, RunPython.database_forwards
+    pictures = SimpleNamespace(are_old=False, alone=False)
 
     def find(state: ProjectState, app_label: str, model_name: str, delay: bool = False) -> set[tuple[str, str]]:
-        if model_name in state.apps.all_models[app_label]:
-            return find_original(state, app_label, model_name, delay)
-        return {(app_label, model_name)}
+        if pictures.alone or model_name not in state.apps.all_models[app_label]:
+            return {(app_label, model_name)}
+        if pictures.are_old:
+            pictures.are_old = False
+            return set(state.models)
+        return find_original(state, app_label, model_name, delay)
+
+    def add_field(state: ProjectState, *arguments: object) -> None:
+        pictures.alone = pictures.are_old = True
+        try:
+            add_original(state, *arguments)
+        finally:
+            pictures.alone = False
 
     def append(state: ProjectState, app_label: str, model_name: str, option_name: str, obj: object) -> None:
         options = state.models[app_label, model_name].options
@@ -90,8 +105,14 @@ def new_models_rendered_alone() -> Iterator[None]:
             meta = state.apps.get_model(app_label, model_name)._meta
             setattr(meta, option_name, [*getattr(meta, option_name), obj])
 
+    def run(operation: RunPython, label: str, editor: object, before: ProjectState, after: ProjectState) -> None:
+        before.__dict__.pop("apps", None)
+        run_original(operation, label, editor, before, after)
+
     ProjectState._find_reload_model, ProjectState._append_option = find, append
+    ProjectState.add_field, RunPython.database_forwards = add_field, run
     try:
         yield
     finally:
         ProjectState._find_reload_model, ProjectState._append_option = find_original, append_original
+        ProjectState.add_field, RunPython.database_forwards = add_original, run_original

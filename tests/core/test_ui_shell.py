@@ -6,6 +6,7 @@ import datetime as dt
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import path
@@ -33,7 +34,8 @@ urlpatterns = [
 
 @pytest.fixture
 def registry(monkeypatch, settings):
-    """An empty menu, and only the addresses of this module."""
+    """An empty menu, and only the addresses of this module; a facility is chosen, as on every page."""
+    connection.set_schema("ziwa")
     monkeypatch.setattr(panels, "_nav", {})
     monkeypatch.setattr(panels, "_panels", {})
     monkeypatch.setattr(panels, "_bells", {})

@@ -6,6 +6,7 @@ import datetime as dt
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 from django.template import TemplateSyntaxError
 from django.utils import timezone, translation
 
@@ -260,6 +261,7 @@ def test_identifiers_can_be_masked():
 def test_every_component_stands_on_the_sheet(monkeypatch):
     from ris.core.web.views import styleguide
 
+    connection.set_schema("ziwa")
     monkeypatch.setattr(panels, "_nav", {})
     monkeypatch.setattr(panels, "_bells", {})
     monkeypatch.setattr(panels, "_panels", {})
@@ -276,6 +278,7 @@ def test_the_sheet_is_not_served_in_production(settings):
 
     from ris.core.web.views import styleguide
 
+    connection.set_schema("ziwa")
     settings.DEBUG = settings.RIS_DEMO = False
     with pytest.raises(Http404):
         styleguide(request("/styleguide/"))

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLES = "select tablename from pg_tables where schemaname = %s"
 CONSTRAINTS = """
     select c.relname, k.conname from pg_constraint k join pg_class c on c.oid = k.conrelid
-    where c.relnamespace = %s::regnamespace and k.contype in ('c', 'x', 'u')"""
+    where c.relnamespace = %s::regnamespace and k.contype in ('c', 'x', 'u', 'f', 'p')"""
 COLUMNS = "select table_name, column_name, is_nullable from information_schema.columns where table_schema = %s"
 
 

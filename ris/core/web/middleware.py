@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from ris.core import panels
 from ris.core.context import correlation_id
 from ris.core.web import views
 
@@ -15,6 +16,7 @@ NUL = "\x00"
 DRAFT_COOKIE = "picha_draft_done"
 KEY = re.compile(r"[0-9a-f]{24}")
 ARRIVED = (201, 204, 301, 302, 303)
+READING = ("GET", "HEAD", "OPTIONS")
 
 
 class DraftMiddleware:
@@ -60,3 +62,16 @@ class WordsMiddleware:
         if request.content_type == "application/x-www-form-urlencoded":
             typed += [value for values in request.POST.lists() for value in values[1]]
         return views.bad_request(request) if any(NUL in value for value in typed) else None
+
+
+class MenuCountsMiddleware:
+    """After whatever a person did, their menu counts anew."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if request.method not in READING and request.user.is_authenticated:
+            panels.forget_menu_counts(request)
+        return response
