@@ -11,7 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -41,6 +41,9 @@ MOST_AHEAD = 256 * 1024
 _scrap = bytearray(64 * 1024)
 
 
+FINE = Answer(Status.SUCCESS)
+
+
 @dataclass(frozen=True)
 class Terms:
     """What was agreed upon in answer to one association request."""
@@ -66,7 +69,6 @@ class Association(Connection):
 
     caller: Caller
     terms: Terms
-    lane: Lane
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
@@ -92,9 +94,12 @@ class Association(Connection):
             admitted.facility, admitted.peer, knock.calling, knock.called, knock.address, admitted.plans
         )
         self.token = f"dicom-{os.urandom(8).hex()}"
-        self.lane = Lane(self.hub.pool, admitted.facility, self.token)
         self.terms = terms_for(self.request, self.limits.max_length, dimse.registrations())
         return self.terms.accept
+
+    @cached_property
+    def lane(self) -> Lane:
+        return Lane(self.hub.pool, self.admitted.facility, self.token)
 
     def resume(self) -> None:
         if self.running is not None:
@@ -191,7 +196,7 @@ class Association(Connection):
         if command.sop_class_uid != abstract:
             status = Status.NO_SUCH_CLASS if command.field >= Field.N_EVENT_REPORT else Status.CLASS_NOT_SUPPORTED
             return None, Answer(status, comment="The SOP class is not the context's.")
-        return handler, Answer(Status.SUCCESS)
+        return handler, FINE
 
     def _request(self, context_id: int, command: Command, data: bytes = b"") -> Request:
         running = self.running
@@ -297,7 +302,7 @@ class Association(Connection):
             elif error is not None:
                 self._respond(message, dimse.answer_to(error, handler.field, request))
             else:
-                column = (result.get_value(row, 0) for row in range(result.ntuples))
+                column = [result.get_value(row, 0) for row in range(result.ntuples)]
                 self._send(message, question.answers(column))
 
         self._is_working = True

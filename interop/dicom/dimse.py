@@ -162,7 +162,7 @@ class Caller:
         return Actor(door, ae_title=self.calling_ae_title, address=self.address)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """One DIMSE request as its handler sees it. ``data``: the encoded data set, of streamed ones nothing."""
 
@@ -173,7 +173,7 @@ class Request:
     transfer_syntax_uid: str
     data: bytes = b""
     attribute_tags: tuple[int, ...] = ()
-    is_cancelled: Callable[[], bool] = field(default=lambda: False)
+    is_cancelled: Callable[[], bool] = lambda: False
     move_destination: str = ""
     action_type_id: int | None = None
     suboperations: Suboperations = NO_SUBOPERATIONS
@@ -203,7 +203,7 @@ class Request:
         return target.getvalue()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
     """What goes back: a status, and where the service has one a data set."""
 
@@ -219,7 +219,7 @@ class Answer:
         return self.status in (Status.PENDING, Status.PENDING_WARNING)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Question:
     """A C-FIND that one statement answers: its SQL with $1 ..., values as text, and what its rows become.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass, field
+import time
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import orjson
 import structlog
 from django.db import DatabaseError, InterfaceError
-from django.utils import timezone
 from psycopg import sql
 
 from interop.dicom import dimse
@@ -43,16 +43,16 @@ COLUMNS = {
 }
 
 
-@dataclass
 class Tally:
     """What an association was used for; becomes its AssociationLog."""
 
-    started_at: Any = field(default_factory=timezone.now)
-    counts: Counter = field(default_factory=Counter)
-    refused: Counter = field(default_factory=Counter)
-    #: by key of the series: its study, and how many objects came
-    stored: dict[int, list[Any]] = field(default_factory=dict)
-    outcome: str = "lost"
+    def __init__(self) -> None:
+        self.began, self.ended = time.time(), 0.0
+        self.counts: defaultdict[str, int] = defaultdict(int)
+        self.refused: defaultdict[str, int] = defaultdict(int)
+        #: by key of the series: its study, and how many objects came
+        self.stored: dict[int, list[Any]] = {}
+        self.outcome = "lost"
 
     def note(self, status: int) -> None:
         if status not in (Status.SUCCESS, Status.PENDING, Status.PENDING_WARNING):
@@ -65,10 +65,8 @@ class Tally:
         kept[1] += 1
 
 
-@dataclass(frozen=True)
-class Line:
-    schema: str
-    row: dict[str, Any]
+#: One that has ended.
+Association = tuple[Caller, Tally]
 
 
 class Logbook:
@@ -76,7 +74,7 @@ class Logbook:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lines: Lines) -> None:
         self._loop, self._lines = loop, lines
-        self._waiting: dict[str, list[dict[str, Any]]] = {}
+        self._waiting: dict[str, list[Association]] = {}
         self._count = self._on_the_way = 0
         self._due: asyncio.TimerHandle | None = None
 
@@ -84,10 +82,12 @@ class Logbook:
     def is_clear(self) -> bool:
         return not self._count and not self._on_the_way
 
-    def put(self, line: Line) -> None:
+    def put(self, caller: Caller, tally: Tally) -> None:
+        """Costs next to nothing now: its peer may already be asking for the next association."""
+        tally.ended = time.time()
         if self._count < MOST_WAITING:
             self._count += 1
-            self._waiting.setdefault(line.schema, []).append(line.row)
+            self._waiting.setdefault(caller.facility.schema_name, []).append((caller, tally))
         self._later(GATHER_SECONDS)
 
     def _later(self, seconds: float) -> None:
@@ -103,19 +103,20 @@ class Logbook:
             for first in range(0, len(rows), MOST_AT_ONCE):
                 self._write(schema, rows[first : first + MOST_AT_ONCE])
 
-    def _write(self, schema: str, rows: list[dict[str, Any]]) -> None:
+    def _write(self, schema: str, ended: list[Association]) -> None:
         def then(_result: Any, error: Exception | None) -> None:
             self._on_the_way -= 1
             if error is None:
                 return
-            log.warning("associations_not_written_down", error=str(error), number=len(rows))
-            if self._count + len(rows) <= MOST_WAITING:
-                self._waiting.setdefault(schema, []).extend(rows)
-                self._count += len(rows)
+            log.warning("associations_not_written_down", error=str(error), number=len(ended))
+            if self._count + len(ended) <= MOST_WAITING:
+                self._waiting.setdefault(schema, []).extend(ended)
+                self._count += len(ended)
                 self._later(RETRY_SECONDS)
 
         self._on_the_way += 1
-        self._lines.run(Statement(_insert_into(schema), (orjson.dumps(rows),)), then)
+        rows = orjson.dumps([row_of(*one) for one in ended])
+        self._lines.run(Statement(_insert_into(schema), (rows,)), then)
 
 
 @lru_cache(256)
@@ -126,18 +127,17 @@ def _insert_into(schema: str) -> str:
     return f"insert into {table} ({columns}) select {columns} from jsonb_to_recordset($1::jsonb) as line({typed})"
 
 
-def line_of(caller: Caller, tally: Tally) -> Line:
-    row = {
+def row_of(caller: Caller, tally: Tally) -> dict[str, Any]:
+    return {
         "calling_ae_title": caller.calling_ae_title,
         "called_ae_title": caller.called_ae_title,
         "address": caller.address,
-        "started_at": tally.started_at,
-        "ended_at": timezone.now(),
+        "started_at": datetime.fromtimestamp(tally.began, UTC),
+        "ended_at": datetime.fromtimestamp(tally.ended, UTC),
         "outcome": tally.outcome,
-        "counts": dict(tally.counts),
-        "refused": dict(tally.refused.most_common(STATUSES_COUNTED)),
+        "counts": tally.counts,
+        "refused": dict(sorted(tally.refused.items(), key=lambda one: -one[1])[:STATUSES_COUNTED]),
     }
-    return Line(caller.facility.schema_name, row)
 
 
 def settle(caller: Caller, tally: Tally) -> None:

@@ -179,7 +179,7 @@ class Sink(Protocol):
     def write(self, chunk: memoryview) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Message:
     """A whole request: its command, the context it came on, and the sink that took its data set (None without)."""
 

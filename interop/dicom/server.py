@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ from interop.dicom.association import Association
 from interop.dicom.connection import Limits
 from interop.dicom.doorkeeper import Admitted, Doorkeeper
 from interop.dicom.intake import Budget, Storing
-from interop.dicom.logbook import LEAVES_NOTHING, Logbook, line_of, settle
+from interop.dicom.logbook import LEAVES_NOTHING, Logbook, settle
 from interop.dicom.statements import Lines
 from interop.dicom.work import Pool
 
@@ -96,8 +96,8 @@ class Hub:
         self.is_quiet.set()
         self._pending: dict[Association, None] = {}
         self._live: set[Association] = set()
-        self._by_address: Counter[str] = Counter()
-        self._by_title: Counter[tuple[str, str]] = Counter()
+        self._by_address: defaultdict[str, int] = defaultdict(int)
+        self._by_title: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._winding_up = 0
         self._opened = 0
         self._ticking: asyncio.TimerHandle | None = None
@@ -155,7 +155,7 @@ class Hub:
             return
         caller, tally = association.caller, association.tally
         if unfinished is None and tally.counts.keys() <= LEAVES_NOTHING:
-            self.logbook.put(line_of(caller, tally))
+            self.logbook.put(caller, tally)
             self._forget(association)
         else:
 
@@ -170,7 +170,7 @@ class Hub:
             association.lane.put(work)
 
     def _settled(self, association: Association) -> None:
-        self.logbook.put(line_of(association.caller, association.tally))
+        self.logbook.put(association.caller, association.tally)
         self._forget(association)
 
     def _forget(self, association: Association) -> None:
@@ -202,10 +202,10 @@ class Hub:
             association.transport.abort()
 
 
-def _count_down(counter: Counter[Any], key: Any) -> None:
-    counter[key] -= 1
-    if counter[key] <= 0:
-        del counter[key]
+def _count_down(counts: dict[Any, int], key: Any) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]
 
 
 class Server:

@@ -17,6 +17,8 @@ from interop.dicom import pdu
 from interop.dicom.pdu import Abort, Kind, ProtocolError
 
 FIRST_ROOM = 16 * 1024
+HEAD, unpack_head = pdu.HEADER.size, pdu.HEADER.unpack_from
+P_DATA = int(Kind.P_DATA)
 KINDS = frozenset(int(kind) for kind in Kind)
 EXPECTED = frozenset({Kind.ASSOCIATE_RQ, Kind.P_DATA, Kind.RELEASE_RQ, Kind.ABORT})
 #: Some peers count the header of a PDU among its bytes.
@@ -37,7 +39,7 @@ class Requested:
     request: pdu.AssociateRequest
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Data:
     """A P-DATA-TF; its content is valid until free_space() is called again."""
 
@@ -60,10 +62,10 @@ Event = Requested | Data | ReleaseRequested | Aborted
 class UpperLayer:
     def __init__(self, *, max_length: int) -> None:
         self.state = State.AWAITING_REQUEST
-        self._max_length = max_length
+        self._longest = max_length + TOLERANCE
         self._buffer = bytearray(FIRST_ROOM)
         self._start = self._end = 0
-        self._needed = pdu.HEADER.size
+        self._needed = HEAD
 
     @property
     def is_between_units(self) -> bool:
@@ -71,8 +73,10 @@ class UpperLayer:
 
     def free_space(self) -> memoryview:
         """Where the next bytes go; at least one byte long."""
-        if self._start:
-            rest = bytes(memoryview(self._buffer)[self._start : self._end])
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif self._start:
+            rest = self._buffer[self._start : self._end]
             self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
         if len(self._buffer) < self._needed:
@@ -84,18 +88,22 @@ class UpperLayer:
 
     def next_event(self) -> Event | None:
         """The next whole PDU as an event, or None when more bytes are needed. Raises ProtocolError."""
-        if self.state is State.CLOSED or self._end - self._start < pdu.HEADER.size:
-            self._needed = pdu.HEADER.size
+        there = self._end - self._start
+        if there < HEAD or self.state is State.CLOSED:
+            self._needed = HEAD
             return None
-        kind, length = pdu.HEADER.unpack_from(self._buffer, self._start)
-        self._judge(kind, length)
-        self._needed = pdu.HEADER.size + length
-        if self._end - self._start < self._needed:
+        kind, length = unpack_head(self._buffer, self._start)
+        is_data = kind == P_DATA and self.state is State.ESTABLISHED
+        if not is_data or length > self._longest:
+            self._judge(kind, length)
+        self._needed = HEAD + length
+        if there < self._needed:
             return None
-        first = self._start + pdu.HEADER.size
+        first = self._start + HEAD
         self._start = first + length
-        self._needed = pdu.HEADER.size
-        return self._event(kind, memoryview(self._buffer)[first : first + length])
+        self._needed = HEAD
+        body = memoryview(self._buffer)[first : first + length]
+        return Data(body) if is_data else self._event(kind, body)
 
     def _judge(self, kind: int, length: int) -> None:
         if kind not in KINDS:
@@ -104,7 +112,7 @@ class UpperLayer:
             raise ProtocolError(Abort.UNEXPECTED_PDU, f"PDU type {kind:#04x} is not expected here.")
         limit = 4
         if kind == Kind.P_DATA:
-            limit = self._max_length + TOLERANCE
+            limit = self._longest
         elif kind == Kind.ASSOCIATE_RQ:
             limit = pdu.MAX_ASSOCIATE_LENGTH
         if length > limit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import zoneinfo
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from functools import lru_cache
@@ -31,7 +32,6 @@ from ris.audit.statements import audit_parameters, reader_of
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData
 from ris.tenants.context import use_facility
-from ris.tenants.models import Facility
 from worklist.data import MwlQuery
 from worklist.models import ScheduledProcedureStep
 from worklist.permissions import VIEW_STEP
@@ -75,7 +75,7 @@ def ask(request: Request, actor: Actor) -> Question | None:
     It is worked out once for a peer, an identifier and a day, and kept as long as the peer's row is the same.
     """
     caller = request.caller
-    key = (request.data, request.encoding, _today(caller.facility, int(time.time()) // 60))
+    key = (request.data, request.encoding, _today(caller.facility.time_zone, int(time.time()) // 60))
     plan = caller.plans.get(key, UNKNOWN)
     if plan is UNKNOWN:
         plan = _plan(request, actor)
@@ -91,8 +91,8 @@ def ask(request: Request, actor: Actor) -> Question | None:
 
 
 @lru_cache(256)
-def _today(facility: Facility, _minute: int) -> date:
-    return datetime.now(facility.zone).date()
+def _today(time_zone: str, _minute: int) -> date:
+    return datetime.now(zoneinfo.ZoneInfo(time_zone)).date()
 
 
 def _plan(request: Request, actor: Actor) -> tuple[Statement, tuple[bytes | None, ...], Rendering] | None:
