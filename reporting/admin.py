@@ -14,8 +14,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from orders.models import RequestedProcedure
+from reporting import (
+    admin_reading,  # noqa: F401  registers itself
+    services,
+)
 from reporting import permissions as perms
-from reporting import services
 from reporting.models import (
     SECTIONS,
     ContactAttempt,
@@ -30,7 +33,6 @@ from reporting.models import (
     ReportStatus,
     ReportTemplate,
     ReportVersion,
-    SavedList,
 )
 from reporting.services.writing import READABLE
 from reporting.web.forms import CHANNELS
@@ -464,12 +466,3 @@ class ReadingLockAdmin(ReadOnlyAdmin):
     view_code = perms.VIEW_READING_LIST
     list_display = ("procedure", "user", "claimed_at", "heartbeat_at")
     list_select_related = ("procedure", "user")
-
-
-@admin.register(SavedList)
-class SavedListAdmin(FacilityModelAdmin):
-    """Lists of the reading room; with an empty owner they are everybody's, or a role's."""
-
-    view_code, add_code, change_code = perms.VIEW_READING_LIST, perms.MANAGE_TEMPLATES, perms.MANAGE_TEMPLATES
-    list_display = ("name", "owner", "role", "position")
-    list_select_related = ("owner",)

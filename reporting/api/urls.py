@@ -2,10 +2,10 @@ from django.urls import path
 from rest_framework.routers import BaseRouter
 
 from reporting.api.analytics import AnalyticsView
+from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
 from reporting.api.views import (
     CriticalResultViewSet,
     DeliveryViewSet,
-    ReadingListViewSet,
     ReportTemplateViewSet,
     ReportViewSet,
 )
@@ -19,3 +19,6 @@ def register(router: BaseRouter) -> None:
     router.register("critical-results", CriticalResultViewSet, basename="critical-result")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
     router.register("reading-list", ReadingListViewSet, basename="reading-list")
+    router.register("reading-lists", SavedListViewSet, basename="reading-lists")
+    router.register("report-times", SlaTargetViewSet, basename="report-time")
+    router.register("reading-groups", ReadingGroupViewSet, basename="reading-group")

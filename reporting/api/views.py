@@ -33,14 +33,11 @@ from reporting.models import (
     ReportTemplate,
 )
 from reporting.pdf import render_report_pdf
-from reporting.selectors.reading import ReadingFilter
 from reporting.services.checks import checks_of
 from reporting.services.writing import report_of
-from reporting.web.paper import version_of
 from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.accounts.services.sign_in import require_recent_authentication
 from ris.audit.service import record_read
-from ris.core.api import CursorPagination
 from ris.core.errors import InvalidData
 
 EMPTY = shapes.NothingSerializer
@@ -226,7 +223,8 @@ class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
         """Every signed version, oldest first."""
         report = self.get_object()
         self.audit_read(report, page="versions")
-        return Response(shapes.VersionSerializer(report.versions.all(), many=True).data)
+        rows = report.versions.all() if self.actor.may(perms.WRITE_REPORT) else report.standing_versions
+        return Response(shapes.VersionSerializer(rows, many=True).data)
 
     @extend_schema(
         responses=shapes.VersionSerializer, parameters=[OpenApiParameter("number", int, OpenApiParameter.PATH)]
@@ -234,7 +232,7 @@ class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
     @action(detail=True, url_path=r"versions/(?P<number>\d{1,5})")
     def version(self, request: Request, uuid: str | None = None, number: str = "") -> Response:
         """One signed version."""
-        version = version_of(self.get_object(), number)
+        version = version_of(self.get_object(), number, actor=self.actor)
         self.audit_read(version)
         return Response(shapes.VersionSerializer(version).data)
 
@@ -245,7 +243,7 @@ class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
     @action(detail=True, renderer_classes=[PdfRenderer, JSONRenderer])
     def pdf(self, request: Request, uuid: str | None = None) -> HttpResponse:
         """A signed version on paper (A4)."""
-        version = version_of(self.get_object(), request.query_params.get("version", ""))
+        version = version_of(self.get_object(), request.query_params.get("version", ""), actor=self.actor)
         record_read(self.actor, perms.VIEW_REPORT, entity=version, detail={"page": "pdf", "version": version.number})
         response = HttpResponse(render_report_pdf(version), content_type="application/pdf")
         response["Content-Disposition"] = f'inline; filename="report-{uuid}-{version.number}.pdf"'
@@ -433,41 +431,3 @@ class DeliveryViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         """Once more to the same recipient."""
         delivery = services.send_delivery_again(self.get_object(), actor=self.actor)
         return self.answer(self.get_queryset().get(pk=delivery.pk))
-
-
-class DueFirst(CursorPagination):
-    ordering = ("due_at", "id")
-
-
-LIST_PARAMETERS = [
-    OpenApiParameter(name, str, many=True, description=words)
-    for name, words in (
-        ("modality", "CT, MR, ..."),
-        ("priority", "stat, asap, urgent, routine"),
-        ("status", "ready_to_read, reading, preliminary"),
-        ("site", "Code of the site."),
-        ("patient_class", "O, I, E"),
-    )
-] + [
-    OpenApiParameter("reader", str, enum=["me", "free"], description="In whose hands it is."),
-    OpenApiParameter("age", str, enum=["child", "adult"], description="Below 16, or not."),
-    OpenApiParameter("due", str, enum=["over"], description="Over time."),
-]
-
-
-class ReadingListViewSet(ListMixin, FacilityViewSet):
-    """What waits to be read, due first."""
-
-    queryset = RequestedProcedure.objects.none()
-    serializer_class = shapes.ReadingRowSerializer
-    pagination_class = DueFirst
-    filter_backends: list[Any] = []
-    permission_codes = {"list": perms.VIEW_READING_LIST}
-
-    def get_queryset(self) -> Any:
-        query = self.request.query_params if self.request else {}
-        return selectors.reading_list(actor=self.actor, filters=ReadingFilter.from_query(query))
-
-    @extend_schema(parameters=LIST_PARAMETERS)
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)

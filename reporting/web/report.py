@@ -21,19 +21,22 @@ from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.diff import section_diffs
 from reporting.models import SECTIONS, Report, ReportStatus, ReportTemplate
-from reporting.selectors.reading import ReadingFilter, minutes_left
+from reporting.selectors.reading import minutes_left
 from reporting.services.checks import BLOCK, checks_of
+from reporting.services.critical_report import pending_sentences
 from reporting.services.macros import macros_for
 from reporting.services.templates import templates_for
 from reporting.services.writing import READABLE, clean_sections, report_of
-from reporting.web.forms import CriticalForm, ReasonForm, posted_revision, posted_sections
+from reporting.web.critical_raise import answer_raised, raise_context, raise_from
+from reporting.web.forms import ReasonForm, posted_revision, posted_sections
+from reporting.web.reading import go_on
 from ris.accounts.selectors import facility_settings
 from ris.accounts.services.sign_in import authenticated_at, require_recent_authentication
 from ris.accounts.services.totp import has_totp
 from ris.accounts.web import ActorRequest, page
 from ris.audit.service import record_read
 from ris.core.actor import SYSTEM
-from ris.core.errors import InvalidData, NotKnown
+from ris.core.errors import NotKnown
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -102,11 +105,13 @@ def _editor(request: ActorRequest, report: Report) -> HttpResponse:
         "templates": templates_for(procedures),
         "needs_password": needs_password(request),
         "has_totp": has_totp(request.user),
-        "critical_form": CriticalForm(),
+        "raise_action": reverse("report_critical", args=[report.uuid]),
+        **raise_context(procedures[0], report=report),
         "may_sign": request.actor.may(perms.SIGN_REPORT),
         **surroundings(request, procedures),
         **time_left(procedures[0]),
     }
+    context["pending_sentences"] = pending_sentences(report, context["criticals"])
     return render(request, "reporting/report_edit.html", context)
 
 
@@ -316,11 +321,7 @@ def report_sign(request: ActorRequest, uuid: UUID) -> HttpResponse:
 
 def _after_signing(request: ActorRequest, report: Report) -> str:
     if request.POST.get("then") == "next":
-        procedure = selectors.next_best(actor=request.actor, filters=ReadingFilter())
-        if procedure is None:
-            return reverse("reading_list")
-        opened = services.open_report([procedure], actor=request.actor)
-        return reverse("report_edit", args=[opened.uuid])
+        return go_on(request, report)
     return reverse("report_detail", args=[report.uuid])
 
 
@@ -376,17 +377,9 @@ def report_retract(request: ActorRequest, uuid: UUID) -> HttpResponse:
 def report_critical(request: ActorRequest, uuid: UUID) -> HttpResponse:
     """Raise a critical result without leaving the editor."""
     report = selectors.report_by_uuid(uuid, actor=request.actor)
-    form = CriticalForm(request.POST)
-    if not form.is_valid():
-        raise InvalidData(_("This alert cannot be raised."), errors={k: v[0] for k, v in form.errors.items()})
-    critical = services.raise_critical_result(
-        report.first_procedure, report=report, actor=request.actor, **form.cleaned_data
-    )
-    messages.success(request, _("The alert is raised; its clock runs. Log your call on the board."))
-    target = (
-        reverse("critical_detail", args=[critical.uuid]) if not report.is_draft else reverse("report_edit", args=[uuid])
-    )
-    return HttpResponseRedirect(target)
+    critical = raise_from(request, report.first_procedure, report=report)
+    name, args = ("critical_detail", [critical.uuid]) if report.is_signed else ("report_edit", [uuid])
+    return answer_raised(request, critical, back=reverse(name, args=args), report=report)
 
 
 # --- versions
