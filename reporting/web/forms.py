@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from reporting.models import SECTIONS, CriticalCategory
+from reporting.models import SECTIONS
 
 CHANNELS = [
     ("phone", _("Phone")),
@@ -16,13 +16,6 @@ CHANNELS = [
     ("email", _("E-mail")),
     ("page", _("Pager")),
 ]
-
-
-class CriticalForm(forms.Form):
-    category = forms.TypedChoiceField(
-        label=_("Category"), choices=CriticalCategory.choices, coerce=int, widget=forms.RadioSelect, initial=1
-    )
-    finding = forms.CharField(label=_("Finding"), max_length=300)
 
 
 class ContactForm(forms.Form):

@@ -236,7 +236,14 @@ def test_the_board_shows_what_is_open_and_what_is_late(people: Any) -> None:
     first, second = raised(people), raised(people, 3)
     services.withdraw_critical(second, reason="Artefact", actor=people.radiologist)
     assert list(selectors.critical_board(actor=people.radiologist)) == [first]
-    assert board_counts(actor=people.radiologist) == {"open": 1, "escalated": 0, "mine": 1, "closed": 1, "over": 0}
+    assert board_counts(actor=people.radiologist) == {
+        "open": 1,
+        "escalated": 0,
+        "trouble": 0,
+        "mine": 1,
+        "closed": 1,
+        "over": 0,
+    }
     assert list(selectors.critical_board(actor=people.referrer.actor)) == [first]
     assert list(selectors.critical_board(actor=make_referrer().actor)) == []
 
