@@ -15,14 +15,13 @@ from django.utils.translation import gettext_lazy as _
 
 from orders.models import RequestedProcedure
 from reporting import (
+    admin_critical,  # noqa: F401  registers itself
     admin_reading,  # noqa: F401  registers itself
     services,
 )
 from reporting import permissions as perms
 from reporting.models import (
     SECTIONS,
-    ContactAttempt,
-    CriticalResult,
     DeliveryChannel,
     DeliveryRule,
     ExternalViewer,
@@ -35,7 +34,6 @@ from reporting.models import (
     ReportVersion,
 )
 from reporting.services.writing import READABLE
-from reporting.web.forms import CHANNELS
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import (
     FacilityInline,
@@ -79,14 +77,6 @@ class CorrectForm(ProofForm):
     text = forms.CharField(label=_("Its new text"), widget=forms.Textarea(attrs={"rows": 6}))
     reason = forms.CharField(label=_("Reason"), max_length=400)
     field_order = ("section", "text", "reason", "password", "otp_token")
-
-
-class ContactForm(forms.Form):
-    person = forms.CharField(label=_("Who"), max_length=120)
-    channel = forms.ChoiceField(label=_("How"), choices=CHANNELS)
-    outcome = forms.ChoiceField(label=_("Outcome"), choices=[("reached", _("Reached")), ("no_answer", _("No answer"))])
-    read_back = forms.BooleanField(label=_("Read back and correct"), required=False)
-    note = forms.CharField(label=_("Note"), max_length=200, required=False)
 
 
 def correct_section(report: Report, *, section: str, text: str, reason: str, actor: Actor) -> Report:
@@ -348,59 +338,6 @@ class MacroAdmin(FacilityModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Macro]:
         return super().get_queryset(request).filter(Q(owner=request.user) | Q(owner__isnull=True))
-
-
-class AttemptInline(FacilityInline):
-    model = ContactAttempt
-    view_code = perms.VIEW_CRITICAL
-    fields = readonly_fields = ("at", "channel", "person", "outcome", "read_back", "note", "level", "by")
-
-
-@admin.register(CriticalResult)
-class CriticalResultAdmin(FacilityModelAdmin):
-    view_code, add_code = perms.VIEW_CRITICAL, perms.RAISE_CRITICAL
-    list_display = ("accession_number", "patient_name", "category", "finding", "status", "due_at", "escalation_level")
-    list_filter = ("status", "category")
-    list_select_related = ("procedure__order__patient",)
-    search_fields = ("procedure__accession_number",)
-    fields = ("procedure", "category", "finding")
-    autocomplete_fields = ("procedure",)
-    inlines = (AttemptInline,)
-    actions = (
-        service_action(_("Log a contact"), services.log_contact, form=ContactForm),
-        service_action(_("Acknowledge"), services.acknowledge_critical),
-        service_action(_("Escalate now"), services.escalate, permission=perms.COMMUNICATE_CRITICAL, at_once=True),
-        service_action(_("Withdraw"), services.withdraw_critical, form=ReasonForm),
-        service_action(_("Close"), services.close_critical),
-    )
-    shown = (
-        "procedure", "report", "category", "finding", "status", "found_at", "due_at", "raised_by", "communicated_at",
-        "escalation_level", "next_escalation_at", "acknowledged_by", "acknowledged_at", "withdrawn_reason",
-    )  # fmt: skip
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ((None, {"fields": self.fields if obj is None else self.shown}),)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return () if obj is None else self.shown
-
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        return self.inlines if obj is not None else ()
-
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> CriticalResult:
-        return services.raise_critical_result(**cleaned, actor=actor)
-
-    @admin.display(description=_("patient"))
-    def patient_name(self, critical: CriticalResult) -> str:
-        return critical.procedure.order.patient.display_name
-
-
-@admin.register(ContactAttempt)
-class ContactAttemptAdmin(ReadOnlyAdmin):
-    view_code = perms.VIEW_CRITICAL
-    list_display = ("at", "critical_result", "channel", "person", "outcome", "read_back", "by")
-    list_filter = ("outcome", "channel")
-    list_select_related = ("critical_result", "by")
 
 
 @admin.register(ReportDelivery)

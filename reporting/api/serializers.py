@@ -13,6 +13,7 @@ from reporting.models import (
     ContactAttempt,
     CriticalCategory,
     CriticalResult,
+    EscalationStep,
     Report,
     ReportDelivery,
     ReportTemplate,
@@ -20,7 +21,8 @@ from reporting.models import (
 )
 from reporting.permissions import WRITE_REPORT
 from reporting.selectors.reading import minutes_left
-from reporting.services.critical import CHANNELS
+from reporting.services.critical import CHANNELS, OUTCOMES
+from reporting.services.critical_report import acknowledger, sentence_of
 
 
 class SectionsField(serializers.DictField):
@@ -41,12 +43,22 @@ class VersionSerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="uuid", read_only=True)
     sections = SectionsField(read_only=True)
     signed_by = serializers.CharField(source="signer_name", read_only=True)
+    recalled_at = serializers.SerializerMethodField(help_text="When the signer took it back before delivery.")
+    co_signed_by = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_recalled_at(self, version: ReportVersion) -> str | None:
+        return version.recall.recalled_at.isoformat() if version.is_recalled else None
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_co_signed_by(self, version: ReportVersion) -> list[str]:
+        return [row.signer_name for row in version.co_signatures.all()]
 
     class Meta:
         model = ReportVersion
         fields = (
-            "id", "number", "kind", "status", "sections", "addendum", "reason", "signed_by", "signed_at",
-            "content_hash",
+            "id", "number", "kind", "status", "sections", "assessments", "addendum", "reason", "signed_by", "signed_at",
+            "content_hash", "recalled_at", "co_signed_by",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -73,7 +85,7 @@ class ReportSerializer(serializers.ModelSerializer):
     procedures = serializers.SerializerMethodField()
     exams = ExamSerializer(source="procedures", many=True, read_only=True)
     sections = serializers.SerializerMethodField()
-    versions = VersionSerializer(many=True, read_only=True)
+    versions = serializers.SerializerMethodField()
     author = serializers.SerializerMethodField()
     preliminary_by = serializers.SerializerMethodField()
     signed_by = serializers.SerializerMethodField()
@@ -82,7 +94,8 @@ class ReportSerializer(serializers.ModelSerializer):
         model = Report
         fields = (
             "id", "patient", "procedures", "exams", "status", "sections", "revision", "language", "author",
-            "preliminary_by", "preliminary_at", "signed_by", "signed_at", "created_at", "updated_at", "versions",
+            "preliminary_by", "preliminary_at", "signed_by", "signed_at", "held_until", "created_at", "updated_at",
+            "versions",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -98,10 +111,17 @@ class ReportSerializer(serializers.ModelSerializer):
     def get_sections(self, report: Report) -> dict[str, str]:
         request = self.context.get("request")
         user = getattr(request, "user", None)
-        versions = list(report.versions.all())
+        versions = report.standing_versions
         if user is not None and user.is_authenticated and not user.may(WRITE_REPORT):
             return dict(versions[-1].sections) if versions else {}
         return {key: report.sections.get(key, "") for key in SECTIONS if key in report.sections}
+
+    @extend_schema_field(VersionSerializer(many=True))
+    def get_versions(self, report: Report) -> Any:
+        """Recalled ones are for those who write reports."""
+        user = getattr(self.context.get("request"), "user", None)
+        writes = user is not None and user.is_authenticated and user.may(WRITE_REPORT)
+        return VersionSerializer(report.versions.all() if writes else report.standing_versions, many=True).data
 
     def _name(self, user: Any) -> str | None:
         return user.display_name if user is not None else None
@@ -133,6 +153,10 @@ class SignSerializer(serializers.Serializer):
 
     sections = SectionsField(required=False)
     revision = serializers.IntegerField(required=False, min_value=0)
+    viewer_study = serializers.CharField(
+        required=False, allow_blank=True, max_length=64, help_text="Study Instance UID that the signer's viewer shows."
+    )
+    at_once = serializers.BooleanField(required=False, help_text="Do not hold it for recall.")
     password = serializers.CharField(required=False, write_only=True, trim_whitespace=False)
     otp_token = serializers.CharField(required=False, write_only=True)
 
@@ -140,6 +164,9 @@ class SignSerializer(serializers.Serializer):
 class PreliminarySerializer(serializers.Serializer):
     sections = SectionsField(required=False)
     revision = serializers.IntegerField(required=False, min_value=0)
+    viewer_study = serializers.CharField(
+        required=False, allow_blank=True, max_length=64, help_text="Study Instance UID that the signer's viewer shows."
+    )
 
 
 class ProofSerializer(serializers.Serializer):
@@ -209,11 +236,23 @@ class AttemptSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ContactAttempt
-        fields = ("id", "channel", "person", "outcome", "read_back", "note", "level", "at", "by")
+        fields = (
+            "id", "channel", "person", "duty", "outcome", "read_back", "acknowledges", "note", "level", "round", "at",
+            "by",
+        )  # fmt: skip
         read_only_fields = fields
 
     def get_by(self, attempt: ContactAttempt) -> str | None:
         return attempt.by.display_name if attempt.by else None
+
+
+class StepSerializer(serializers.ModelSerializer):
+    """A level that was alarmed: once per round."""
+
+    class Meta:
+        model = EscalationStep
+        fields = ("round", "level", "contact", "cause", "people", "messages", "problem", "due_at", "at")
+        read_only_fields = fields
 
 
 class CriticalResultSerializer(serializers.ModelSerializer):
@@ -221,16 +260,25 @@ class CriticalResultSerializer(serializers.ModelSerializer):
     procedure = serializers.UUIDField(source="procedure.uuid", read_only=True)
     report = serializers.UUIDField(source="report.uuid", read_only=True, allow_null=True, default=None)
     accession_number = serializers.CharField(read_only=True)
+    alert_category = serializers.CharField(
+        source="alert_category.code", read_only=True, allow_null=True, default=None, help_text="The site's category."
+    )
+    category_name = serializers.CharField(read_only=True)
+    reference = serializers.CharField(read_only=True, help_text="What messages outside the house call it.")
     raised_by = serializers.SerializerMethodField()
     acknowledged_by = serializers.SerializerMethodField()
+    sentence = serializers.SerializerMethodField(help_text="What the report says of it; empty while nobody knows.")
     attempts = AttemptSerializer(many=True, read_only=True)
+    steps = StepSerializer(many=True, read_only=True)
 
     class Meta:
         model = CriticalResult
         fields = (
-            "id", "procedure", "report", "accession_number", "category", "finding", "status", "found_at", "due_at",
-            "raised_by", "communicated_at", "escalation_level", "next_escalation_at", "acknowledged_by",
-            "acknowledged_at", "withdrawn_reason", "attempts",
+            "id", "procedure", "report", "accession_number", "category", "alert_category", "category_name",
+            "reference", "finding", "status", "found_at", "due_at", "raised_by", "communicated_at", "round",
+            "escalation_level", "next_escalation_at", "unreached_since", "retell_since", "retell_version",
+            "acknowledged_by", "acknowledged_via", "acknowledged_at", "withdrawn_reason", "sentence", "attempts",
+            "steps",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -238,23 +286,57 @@ class CriticalResultSerializer(serializers.ModelSerializer):
         return critical.raised_by.display_name if critical.raised_by else None
 
     def get_acknowledged_by(self, critical: CriticalResult) -> str | None:
-        return critical.acknowledged_by.display_name if critical.acknowledged_by else None
+        return acknowledger(critical) or None
+
+    def get_sentence(self, critical: CriticalResult) -> str:
+        return sentence_of(critical)
 
 
 class CriticalResultInputSerializer(serializers.Serializer):
     procedure = serializers.UUIDField()
-    category = serializers.ChoiceField(choices=CriticalCategory.choices)
+    category = serializers.ChoiceField(choices=CriticalCategory.choices, required=False, help_text="ACR 1 to 3.")
+    alert_category = serializers.SlugField(
+        max_length=20, required=False, help_text="The site's own category, by its code; instead of `category`."
+    )
     finding = serializers.CharField(max_length=300)
     report = serializers.UUIDField(required=False, allow_null=True)
     found_at = serializers.DateTimeField(required=False)
+    due_at = serializers.DateTimeField(required=False, help_text="Another deadline than the category's.")
 
 
 class ContactSerializer(serializers.Serializer):
     channel = serializers.ChoiceField(choices=CHANNELS)
     person = serializers.CharField(max_length=120)
-    outcome = serializers.ChoiceField(choices=("reached", "no_answer", "sent"))
+    outcome = serializers.ChoiceField(choices=OUTCOMES)
     read_back = serializers.BooleanField(default=False)
+    acknowledges = serializers.BooleanField(
+        default=False, help_text="The person reached says that they act on it, and has read it back."
+    )
+    duty = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
     note = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+
+
+class EscalateSerializer(serializers.Serializer):
+    level = serializers.IntegerField(
+        min_value=1, max_value=1000, required=False, help_text="The level meant; nothing happens when it was alarmed."
+    )
+
+
+class ProofSerializer(serializers.Serializer):
+    password = serializers.CharField(required=False, allow_blank=True, default="", write_only=True)
+    otp_token = serializers.CharField(required=False, allow_blank=True, default="", write_only=True)
+
+
+class ComplianceSerializer(serializers.Serializer):
+    label = serializers.CharField()
+    findings = serializers.IntegerField()
+    in_time = serializers.IntegerField()
+    late = serializers.IntegerField()
+    percent_in_time = serializers.IntegerField(source="share", allow_null=True)
+    median_minutes = serializers.FloatField(allow_null=True)
+    median_minutes_category_1 = serializers.FloatField(source="median_first", allow_null=True)
+    median_minutes_to_acknowledgement = serializers.FloatField(source="median_acknowledged", allow_null=True)
+    percent_read_back = serializers.IntegerField(source="read_back", allow_null=True)
 
 
 class DeliverySerializer(serializers.ModelSerializer):

@@ -2,6 +2,7 @@ from django.urls import path
 from rest_framework.routers import BaseRouter
 
 from reporting.api.analytics import AnalyticsView
+from reporting.api.critical_setup import CategoryViewSet, WallDisplayViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
 from reporting.api.views import (
     CriticalResultViewSet,
@@ -17,6 +18,8 @@ def register(router: BaseRouter) -> None:
     router.register("reports", ReportViewSet, basename="report")
     router.register("report-templates", ReportTemplateViewSet, basename="report-template")
     router.register("critical-results", CriticalResultViewSet, basename="critical-result")
+    router.register("critical-categories", CategoryViewSet, basename="critical-category")
+    router.register("wall-displays", WallDisplayViewSet, basename="wall-display")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
     router.register("reading-list", ReadingListViewSet, basename="reading-list")
     router.register("reading-lists", SavedListViewSet, basename="reading-lists")

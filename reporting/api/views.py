@@ -31,9 +31,15 @@ from reporting.models import (
     ReportDelivery,
     ReportStatus,
     ReportTemplate,
+    ReportVersion,
 )
 from reporting.pdf import render_report_pdf
+from reporting.selectors.critical_compliance import GROUPS as COMPLIANCE_GROUPS
+from reporting.selectors.critical_compliance import compliance
+from reporting.selectors.reports import version_of
 from reporting.services.checks import checks_of
+from reporting.services.critical_report import add_sentence
+from reporting.services.critical_setup import category_by_code
 from reporting.services.writing import report_of
 from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.accounts.services.sign_in import require_recent_authentication
@@ -100,6 +106,7 @@ class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
         "versions": perms.VIEW_REPORT,
         "version": perms.VIEW_REPORT,
         "pdf": perms.VIEW_REPORT,
+        "version_pdf": perms.VIEW_REPORT,
         "checks": perms.WRITE_REPORT,
         "create": perms.CLAIM_PROCEDURE,
         "partial_update": perms.WRITE_REPORT,
@@ -237,17 +244,29 @@ class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
         return Response(shapes.VersionSerializer(version).data)
 
     @extend_schema(
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY},
+        parameters=[OpenApiParameter("number", int, OpenApiParameter.PATH)],
+    )
+    @action(detail=True, url_path=r"versions/(?P<number>\d{1,5})/pdf", renderer_classes=[PdfRenderer, JSONRenderer])
+    def version_pdf(self, request: Request, uuid: str | None = None, number: str = "") -> HttpResponse:
+        """One signed version on paper (A4)."""
+        return self._paper(version_of(self.get_object(), number, actor=self.actor))
+
+    def _paper(self, version: ReportVersion) -> HttpResponse:
+        record_read(self.actor, perms.VIEW_REPORT, entity=version, detail={"page": "pdf", "version": version.number})
+        response = HttpResponse(render_report_pdf(version), content_type="application/pdf")
+        name = f"report-{version.report.uuid}-{version.number}.pdf"
+        response["Content-Disposition"] = f'inline; filename="{name}"'
+        return response
+
+    @extend_schema(
         parameters=[OpenApiParameter("version", int, description="Number of the version; the newest without it.")],
         responses={(200, "application/pdf"): OpenApiTypes.BINARY},
     )
     @action(detail=True, renderer_classes=[PdfRenderer, JSONRenderer])
     def pdf(self, request: Request, uuid: str | None = None) -> HttpResponse:
         """A signed version on paper (A4)."""
-        version = version_of(self.get_object(), request.query_params.get("version", ""), actor=self.actor)
-        record_read(self.actor, perms.VIEW_REPORT, entity=version, detail={"page": "pdf", "version": version.number})
-        response = HttpResponse(render_report_pdf(version), content_type="application/pdf")
-        response["Content-Disposition"] = f'inline; filename="report-{uuid}-{version.number}.pdf"'
-        return response
+        return self._paper(version_of(self.get_object(), request.query_params.get("version", ""), actor=self.actor))
 
 
 class TemplateFilter(filters.FilterSet):
@@ -301,6 +320,7 @@ class ReportTemplateViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, 
 class CriticalFilter(filters.FilterSet):
     status = filters.MultipleChoiceFilter(choices=CriticalStatus.choices)
     category = filters.MultipleChoiceFilter(choices=CriticalCategory.choices)
+    alert_category = filters.CharFilter(field_name="alert_category__code", max_length=20)
     procedure = filters.UUIDFilter(field_name="procedure__uuid")
 
     class Meta:
@@ -318,8 +338,10 @@ class CriticalResultViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewS
         "log_contact": shapes.ContactSerializer,
         "acknowledge": EMPTY,
         "withdraw": shapes.ReasonSerializer,
-        "escalate": EMPTY,
+        "escalate": shapes.EscalateSerializer,
         "close": EMPTY,
+        "reopen": shapes.ReasonSerializer,
+        "addendum": shapes.ProofSerializer,
     }
     filterset_class = CriticalFilter
     permission_codes = {
@@ -331,6 +353,9 @@ class CriticalResultViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewS
         "withdraw": perms.RAISE_CRITICAL,
         "escalate": perms.COMMUNICATE_CRITICAL,
         "close": perms.COMMUNICATE_CRITICAL,
+        "reopen": perms.RAISE_CRITICAL,
+        "addendum": perms.SIGN_REPORT,
+        "compliance": perms.VIEW_CRITICAL,
     }
 
     def get_queryset(self) -> QuerySet[CriticalResult]:
@@ -344,6 +369,8 @@ class CriticalResultViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewS
         report = data.pop("report", None)
         if report is not None:
             report = selectors.report_by_uuid(report, actor=self.actor)
+        if data.get("alert_category"):
+            data["alert_category"] = category_by_code(data["alert_category"])
         return services.raise_critical_result(procedure, report=report, **data, actor=self.actor)
 
     @extend_schema(request=shapes.CriticalResultInputSerializer, responses={201: shapes.CriticalResultSerializer})
@@ -369,11 +396,43 @@ class CriticalResultViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewS
         """It was none, with the reason."""
         return self._shown(services.withdraw_critical(self.get_object(), **self.validated(), actor=self.actor))
 
-    @extend_schema(request=EMPTY, responses=shapes.CriticalResultSerializer)
+    @extend_schema(request=shapes.EscalateSerializer, responses=shapes.CriticalResultSerializer)
     @action(detail=True, methods=["post"])
     def escalate(self, request: Request, uuid: str | None = None) -> Response:
-        """Tell the next in the chain now."""
-        return self._shown(services.escalate(self.get_object(), at_once=True, actor=self.actor))
+        """Tell the next in the chain now. With ``level``, a repeat of the same request alarms that level once."""
+        return self._shown(services.escalate(self.get_object(), at_once=True, **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.CriticalResultSerializer)
+    @action(detail=True, methods=["post"])
+    def reopen(self, request: Request, uuid: str | None = None) -> Response:
+        """It has to be told again: the clock and the chain begin anew."""
+        return self._shown(services.reopen_critical(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.ProofSerializer, responses=shapes.CriticalResultSerializer)
+    @action(detail=True, methods=["post"])
+    def addendum(self, request: Request, uuid: str | None = None) -> Response:
+        """Put the sentence of the call into the signed report, as an addendum. Asks for recent authentication."""
+        critical = self.get_object()
+        require_recent_authentication(request, **self.validated())
+        add_sentence(critical, actor=self.actor)
+        return self._shown(critical)
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("by", str, enum=COMPLIANCE_GROUPS, description="What the lines are; `month` without it."),
+            OpenApiParameter("months", int, description="How many months back, 1 to 36; 6 without it."),
+        ],
+        responses=shapes.ComplianceSerializer(many=True),
+    )
+    @action(detail=False, pagination_class=None, filterset_class=None)
+    def compliance(self, request: Request) -> Response:
+        """How many were told in time, and how long it took."""
+        by, months = request.query_params.get("by", "month"), request.query_params.get("months", "6")
+        if by not in COMPLIANCE_GROUPS or not months.isdecimal() or not 1 <= int(months[:3]) <= 36:
+            raise InvalidData("This cannot be counted.", errors={"by": ", ".join(COMPLIANCE_GROUPS), "months": "1-36"})
+        self.audit_read([], page="compliance")
+        groups = compliance(actor=self.actor, by=by, months=int(months))
+        return Response(shapes.ComplianceSerializer(groups, many=True).data)
 
     @extend_schema(request=EMPTY, responses=shapes.CriticalResultSerializer)
     @action(detail=True, methods=["post"])

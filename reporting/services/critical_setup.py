@@ -66,6 +66,14 @@ def save_category(
     return row
 
 
+def category_by_code(code: str) -> AlertCategory:
+    """The category of that code, in use. Raises InvalidData."""
+    row = AlertCategory.objects.filter(code=code, is_active=True).first()
+    if row is None:
+        raise InvalidData(_("This category is not known."), errors={"alert_category": _("There is no such category.")})
+    return row
+
+
 def _wrong_chain(levels: list[dict[str, Any]]) -> dict[str, str]:
     if not levels:
         return {"chain": _("At least one level is needed.")}

@@ -7,9 +7,11 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from ris.core.panels import Panel, register_bell, register_panel
+from ris.core.panels import NavItem, Panel, register_bell, register_nav, register_panel
 from ris.notifications.models import Notification, NotificationStatus
+from ris.notifications.permissions import VIEW_ROTA
 from ris.notifications.services import unread_count
 
 
@@ -36,4 +38,7 @@ register_panel(
         order=84,
         key="messages",
     )
+)
+register_nav(
+    NavItem("rota", gettext_lazy("Rota"), "rota", "calendar-time", "work", permission=VIEW_ROTA, order=92),
 )
