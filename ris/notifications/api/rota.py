@@ -1,4 +1,4 @@
-"""``/api/v1/duties/``, ``/api/v1/shifts/`` and ``/api/v1/on-duty/``: the rota."""
+"""``/api/v1/duties/``, ``/api/v1/rota-shifts/`` and ``/api/v1/on-duty/``: the rota."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class DutyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         return Duty.objects.order_by("-pk")
 
 
-class ShiftSerializer(serializers.ModelSerializer):
+class RotaShiftSerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="uuid", read_only=True)
     user = serializers.UUIDField(source="user.uuid", read_only=True)
     user_name = serializers.CharField(source="user.display_name", read_only=True)
@@ -56,7 +56,7 @@ class ShiftSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class ShiftInputSerializer(serializers.Serializer):
+class RotaShiftInputSerializer(serializers.Serializer):
     duty = serializers.SlugField(max_length=50)
     user = serializers.UUIDField()
     substitute = serializers.UUIDField(required=False, allow_null=True)
@@ -79,10 +79,10 @@ class OnDutySerializer(serializers.Serializer):
     name = serializers.CharField(source="duty.name")
     phone = serializers.CharField(source="duty.phone")
     is_gap = serializers.BooleanField()
-    shifts = ShiftSerializer(many=True)
+    shifts = RotaShiftSerializer(many=True)
 
 
-class ShiftFilter(filters.FilterSet):
+class RotaShiftFilter(filters.FilterSet):
     duty = filters.CharFilter(max_length=50)
     user = filters.UUIDFilter(field_name="user__uuid")
     ends_after = filters.IsoDateTimeFilter(field_name="ends_at", lookup_expr="gt")
@@ -102,17 +102,17 @@ def person(uuid: UUID | None, field: str) -> User | None:
     return found
 
 
-class ShiftViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
+class RotaShiftViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Shifts of the rota. One that should not be is cancelled, never deleted."""
 
     queryset = RotaShift.objects.none()
-    serializer_class = ShiftSerializer
+    serializer_class = RotaShiftSerializer
     serializer_classes = {
-        "create": ShiftInputSerializer,
+        "create": RotaShiftInputSerializer,
         "substitute": SubstituteSerializer,
         "cancel": NoBodySerializer,
     }
-    filterset_class = ShiftFilter
+    filterset_class = RotaShiftFilter
     permission_codes = {
         "list": perms.VIEW_ROTA,
         "retrieve": perms.VIEW_ROTA,
@@ -129,12 +129,12 @@ class ShiftViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
         data["substitute"] = person(data.pop("substitute", None), "substitute")
         return rota.add_shift(**data, actor=self.actor)
 
-    @extend_schema(request=ShiftInputSerializer, responses={201: ShiftSerializer})
+    @extend_schema(request=RotaShiftInputSerializer, responses={201: RotaShiftSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Put somebody on duty; `repeat_weeks` again in each of the following weeks. Answers the first shift."""
         return super().create(request, *args, **kwargs)
 
-    @extend_schema(request=SubstituteSerializer, responses=ShiftSerializer)
+    @extend_schema(request=SubstituteSerializer, responses=RotaShiftSerializer)
     @action(detail=True, methods=["post"])
     def substitute(self, request: Request, uuid: str | None = None) -> Response:
         """Somebody stands in for its holder."""
@@ -142,7 +142,7 @@ class ShiftViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
         wanted = person(self.validated()["substitute"], "substitute")
         return self.answer(rota.substitute_shift(shift, substitute=wanted, actor=self.actor))
 
-    @extend_schema(request=NoBodySerializer, responses=ShiftSerializer)
+    @extend_schema(request=NoBodySerializer, responses=RotaShiftSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, uuid: str | None = None) -> Response:
         """Take it off the rota."""
