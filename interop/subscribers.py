@@ -2,4 +2,5 @@
 
 import interop.dicom.forwarding_subscribers
 import interop.dicom.subscribers
-import interop.hl7.subscribers  # noqa: F401
+import interop.hl7.subscribers
+import interop.report_subscribers  # noqa: F401

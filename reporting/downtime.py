@@ -22,13 +22,13 @@ def report_pages() -> Iterable[ExportPage]:
     days = downtime_plan().report_days
     since = timezone.now() - timedelta(days=days)
     reports = (
-        Report.objects.filter(status__in=SIGNED, signed_at__gte=since)
+        Report.objects.filter(status__in=SIGNED, signed_at__gte=since, held_until__isnull=True)
         .exclude(procedures__order__patient__is_restricted=True)
-        .prefetch_related("versions")
+        .prefetch_related("versions__recall")
         .order_by("-signed_at", "-pk")
         .distinct()
     )
-    rows = [_row(report) for report in reports if report.versions.all()]
+    rows = [_row(report) for report in reports if report.standing_versions]
     summary = ngettext("%(n)d report", "%(n)d reports", len(rows)) % {"n": len(rows)}
     yield ExportPage("reports", _("Final reports"), "reporting/downtime/reports.html", {"rows": rows}, summary)
     for row in rows:
@@ -39,7 +39,7 @@ def report_pages() -> Iterable[ExportPage]:
 
 def _row(report: Report) -> dict[str, Any]:
     """From what was frozen with the last signature, as on its paper."""
-    versions: list[ReportVersion] = sorted(report.versions.all(), key=lambda row: row.number)
+    versions: list[ReportVersion] = report.standing_versions
     version = versions[-1]
     patient, exams = version.identity["patient"], version.identity["procedures"]
     born = text.day(date.fromisoformat(patient["birth_date"])) if patient["birth_date"] else ""

@@ -55,6 +55,7 @@ class ReportQuerySet(models.QuerySet):
             "procedures__order__requester",
             "procedures__catalogue",
             "versions__recall",
+            "versions__co_signatures",
         )
 
 
@@ -150,3 +151,25 @@ class OwnOrSharedQuerySet(models.QuerySet):
         if actor.user is None:
             return self
         return self.filter(Q(owner=actor.user) | Q(owner__isnull=True))
+
+
+class ReportTextQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(report__in=_reports(actor))
+
+    def maybe_visible_to(self, actor: Actor) -> Self:
+        """Of the exams that an actor may see, asked row by row: of a million reports only those found are looked at.
+
+        Who sees only their own orders is asked the exact way, for these are few. Whatever this finds is checked with
+        ``Report.objects.visible_to`` before it is shown (drafts, recalled and held versions).
+        """
+        if actor.user is not None and is_bound_to_own_orders(actor.user):
+            return self.visible_to(actor)
+        exams = RequestedProcedure.objects.visible_to(actor).filter(reports=models.OuterRef("report_id"))
+        return self.filter(models.Exists(exams))
+
+
+class SavedSearchQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own, and those shared."""
+        return self if actor.user is None else self.filter(Q(owner=actor.user) | Q(is_shared=True))

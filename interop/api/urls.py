@@ -3,6 +3,7 @@ from rest_framework.routers import BaseRouter
 from interop.api.archive import ArchiveViewSet
 from interop.api.commitments import CommitmentViewSet
 from interop.api.outgoing import OutgoingViewSet
+from interop.api.report_versions import ReportVersionViewSet
 from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSet
 
 
@@ -10,6 +11,7 @@ def register(router: BaseRouter) -> None:
     router.register("storage-commitments", CommitmentViewSet, basename="storage-commitment")
     router.register("archive", ArchiveViewSet, basename="archive")
     router.register("outgoing-dicom", OutgoingViewSet, basename="outgoing-dicom")
+    router.register("reports", ReportVersionViewSet, basename="report-version")
     router.register("messages", MessageViewSet, basename="message")
     router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")
     router.register("hl7-receivers", ReceiverViewSet, basename="hl7-receiver")

@@ -6,10 +6,11 @@ from interop.models import OutgoingKind
 from ris.core.actor import Actor
 from ris.events.bus import subscribe
 from ris.events.dispatcher import register_work
-from worklist.events import ImagesRejected, ImagesRestored, StepStarted, StepUpdated, StudyCompleted
+from worklist.events import ImagesRejected, ImagesRestored, InstanceStored, StepStarted, StepUpdated, StudyCompleted
 from worklist.models import ImageRejection, ImagingStudy, PerformedProcedureStep
 
 WRITER = Actor("dicom")
+KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
 
 
 @subscribe(StepStarted, name="interop.forward_step", in_transaction=True)
@@ -51,6 +52,15 @@ def write_rejection_note(event: ImagesRejected) -> None:
     forwarding.plan_availability(rejection.study, f"rejected:{rejection.uuid}", rejection.instances)
 
 
+@subscribe(InstanceStored, name="interop.obey_rejection_note")
+def obey_rejection_note(event: InstanceStored) -> None:
+    """A note that somebody else has sent. Heard again it does nothing."""
+    if event.sop_class_uid == KEY_OBJECTS:
+        from interop.dicom.rejection_notes import obey
+
+        obey(event.sop_instance_uid)
+
+
 @subscribe(ImagesRestored, name="interop.announce_restored", in_transaction=True)
 def announce_restored(event: ImagesRestored) -> None:
     """There is no note that takes a note back: the images are sent again, and told to be there."""
@@ -69,7 +79,8 @@ def claim_outgoing(limit: int) -> list[int]:
 
 def send_outgoing(pk: int) -> bool:
     import interop.dicom.archives
-    import interop.dicom.forwarding  # noqa: F401  workers register themselves
+    import interop.dicom.forwarding
+    import interop.dicom.report_forwarding  # noqa: F401  workers register themselves
     from interop.dicom import outgoing_queue
 
     return outgoing_queue.run(pk)

@@ -17,6 +17,7 @@ class OutgoingKind(models.TextChoices):
     AVAILABILITY = "availability", _("Images available or withdrawn")
     REJECTION_NOTE = "rejection_note", _("Rejection note")
     IMAGES = "images", _("Images")
+    REPORT = "report", _("Structured report")
     FETCH = "fetch", _("Study fetched from an archive")
 
 

@@ -74,7 +74,7 @@ CHECKS: dict[str, CheckKind] = {
     "viewer_mismatch": CheckKind(gettext_lazy("The viewer shows another patient."), BLOCK, (BLOCK,)),
     "patient_changed": CheckKind(gettext_lazy("The patient is not as this draft knew them."), BLOCK, (BLOCK,)),
     "empty_impression": CheckKind(gettext_lazy("The impression is empty."), BLOCK, (BLOCK,)),
-    "template_residue": CheckKind(gettext_lazy("A field is not filled in."), BLOCK, (BLOCK, WARN)),
+    "template_residue": CheckKind(gettext_lazy("A field is still to be filled."), BLOCK, (BLOCK, WARN)),
     "form_required": CheckKind(gettext_lazy("An answer of the form is missing."), BLOCK, (BLOCK, WARN)),
     "laterality": CheckKind(gettext_lazy("The side contradicts the order."), BLOCK, (BLOCK, WARN)),
     "critical_words": CheckKind(gettext_lazy("Critical words, no alert."), BLOCK),

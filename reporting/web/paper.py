@@ -6,29 +6,19 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST
 
 from reporting import permissions as perms
 from reporting import selectors, services
-from reporting.models import DeliveryChannel, Report, ReportVersion, VersionKind
+from reporting.models import DeliveryChannel, ReportVersion, VersionKind
 from reporting.pdf import render_report_pdf
-from reporting.services.signing import identity_snapshot
+from reporting.selectors.reports import version_of
+from reporting.services.snapshot import identity_snapshot
 from ris.accounts.web import ActorRequest, page
 from ris.audit.models import Action
 from ris.audit.service import record, record_read
 from ris.core.actor import Actor
-from ris.core.errors import NotKnown
-
-
-def version_of(report: Report, number: str) -> ReportVersion:
-    """The version of that number, or the newest."""
-    versions = list(report.versions.all())
-    wanted = [row for row in versions if not number or str(row.number) == number]
-    if not wanted:
-        raise NotKnown(_("There is no such signed version."))
-    return wanted[-1]
 
 
 def pdf_response(body: bytes, name: str) -> HttpResponse:
@@ -44,7 +34,7 @@ def pdf_response(body: bytes, name: str) -> HttpResponse:
 def report_pdf(request: ActorRequest, uuid: UUID) -> HttpResponse:
     """A signed version as a PDF in the browser; ``?version=2`` for an earlier one."""
     report = selectors.report_by_uuid(uuid, actor=request.actor)
-    version = version_of(report, request.GET.get("version", ""))
+    version = version_of(report, request.GET.get("version", ""), actor=request.actor)
     record_read(request.actor, perms.VIEW_REPORT, entity=version, detail={"page": "pdf", "version": version.number})
     return pdf_response(render_report_pdf(version), f"report-{report.uuid}-{version.number}")
 
@@ -54,7 +44,7 @@ def report_pdf(request: ActorRequest, uuid: UUID) -> HttpResponse:
 def report_print(request: ActorRequest, uuid: UUID) -> HttpResponse:
     """The same for paper: says who printed it and when; deliveries by print count as sent."""
     report = selectors.report_by_uuid(uuid, actor=request.actor)
-    version = version_of(report, request.POST.get("version", ""))
+    version = version_of(report, request.POST.get("version", ""), actor=request.actor)
     note_printed(version, actor=request.actor)
     body = render_report_pdf(version, printed_by=request.user.display_name)
     return pdf_response(body, f"report-{report.uuid}-{version.number}")
@@ -82,6 +72,7 @@ def report_preview(request: ActorRequest, uuid: UUID) -> HttpResponse:
         kind=VersionKind.FINAL,
         status=report.status,
         sections=report.sections,
+        assessments=[row.as_data() for row in report.assessments.standing()],
         identity=identity_snapshot(sorted(report.procedures.all(), key=lambda row: row.pk)),
         signed_by=request.user,
         signer_name=request.user.display_name,

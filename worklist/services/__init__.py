@@ -35,7 +35,9 @@ from worklist.services.documenting import (
     withdraw_reject,
     write_note,
 )
+from worklist.services.documents import keep_document
 from worklist.services.exams import complete_exam, discontinue_exam, start_exam
+from worklist.services.exception_orders import order_from_exception
 from worklist.services.exceptions import link_exception, read_limited_study, resolve_exception
 from worklist.services.further import index_further_instance, recount_waiting
 from worklist.services.images import OtherContent, index_instance
@@ -53,6 +55,7 @@ from worklist.services.reconciliation import (
 )
 from worklist.services.reconciliation_studies import merge_studies, split_study
 from worklist.services.rejection import keep_rejection_note, reject_images, restore_images
+from worklist.services.rejection_notes import obey_rejection_note
 from worklist.services.reminders import set_contact_preference
 from worklist.services.rendering import render_step
 from worklist.services.rooms import ensure_station
@@ -126,6 +129,7 @@ __all__ = [
     "hold_slot",
     "index_further_instance",
     "index_instance",
+    "keep_document",
     "keep_rejection_note",
     "link_exception",
     "link_performed_step",
@@ -137,9 +141,11 @@ __all__ = [
     "next_free",
     "note_images_committed",
     "note_images_complete",
+    "obey_rejection_note",
     "offer_slot",
     "open_display",
     "open_edition",
+    "order_from_exception",
     "override_screening",
     "plan_shift",
     "print_ticket",
