@@ -62,6 +62,9 @@ register_nav(
         mobile=True,
         order=70,
     ),
+    NavItem(
+        "report-search", _("Search reports"), "report_search", "file-search", "work", perms.VIEW_REPORT, order=75
+    ),
     NavItem("analytics", _("Analytics"), "analytics", "chart-bar", "quality", perms.VIEW_ANALYTICS, order=30),
 )
 

@@ -27,6 +27,7 @@ VIEW_REPORT = declare("reporting.view_report", _("See reports"), *CLINICAL, QA_L
 WRITE_REPORT = declare("reporting.write_report", _("Write reports"), *READERS)
 SIGN_PRELIMINARY = declare("reporting.sign_preliminary", _("Sign preliminary reports"), *READERS)
 SIGN_REPORT = declare("reporting.sign_report", _("Sign final reports, addenda and corrections"), RADIOLOGIST)
+SHARE_SEARCH = declare("reporting.share_search", _("Share searches of reports with others"), RADIOLOGIST, QA_LEAD)
 PRINT_REPORT = declare("reporting.print_report", _("Print reports"), *CLINICAL, REFERRER)
 MANAGE_CHECKS = declare(
     "reporting.manage_checks", _("Say what stops a signature"), RADIOLOGIST, IT_ADMIN, clinical=False

@@ -6,6 +6,7 @@ from django.db import connection
 from psycopg import sql
 
 from reporting.services.critical_chain import ensure_categories
+from reporting.services.search import index_missing
 from reporting.services.templates import ensure_templates
 from ris.tenants.models import Facility
 from ris.tenants.provisioning import provisions
@@ -51,6 +52,11 @@ def ensure_guards(schema: str) -> None:
                     trigger=sql.Identifier(trigger),
                 )
             )
+
+
+@provisions("reporting.words")
+def provision_words(facility: Facility) -> None:
+    index_missing()
 
 
 @provisions("reporting.critical_categories")

@@ -7,12 +7,13 @@ from django.db.models import Q
 from orders.events import OrderChanged, ProcedureChanged, ProcedureStatusChanged
 from orders.models import Order, RequestedProcedure
 from reporting import escalation, reading_clock, releasing
-from reporting.events import ReportAmended
+from reporting.events import ReportAmended, ReportFinalized, ReportPreliminary
 from reporting.models import CriticalResult, Report, VersionKind
 from reporting.services.critical import note_report_changed, note_unreached
 from reporting.services.critical_alarm import ESCALATED, RAISED
 from reporting.services.notify import tell_images_moved
 from reporting.services.reading import follow_order, follow_procedure
+from reporting.services.search import index_report
 from ris.core.actor import SYSTEM
 from ris.events.bus import subscribe
 from ris.notifications.events import MessageFailed
@@ -72,3 +73,27 @@ def exam_changed(event: ProcedureChanged) -> None:
     procedure = RequestedProcedure.objects.filter(uuid=event.subject).select_related("order").first()
     if procedure is not None:
         follow_order(procedure.order, actor=SYSTEM)
+
+
+# --- what was signed is found in the same commit
+
+
+def _words(event: ReportPreliminary | ReportFinalized | ReportAmended) -> None:
+    report = Report.objects.filter(uuid=event.subject).first()
+    if report is not None:
+        index_report(report)
+
+
+@subscribe(ReportPreliminary, name="reporting.words_of_preliminary", in_transaction=True)
+def preliminary_signed(event: ReportPreliminary) -> None:
+    _words(event)
+
+
+@subscribe(ReportFinalized, name="reporting.words_of_final", in_transaction=True)
+def final_signed(event: ReportFinalized) -> None:
+    _words(event)
+
+
+@subscribe(ReportAmended, name="reporting.words_of_amended", in_transaction=True)
+def amendment_signed(event: ReportAmended) -> None:
+    _words(event)

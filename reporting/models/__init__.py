@@ -14,6 +14,7 @@ from reporting.models.reading import (
     SlaTarget,
 )
 from reporting.models.reports import SECTIONS, Report, ReportStatus, ReportVersion, VersionKind
+from reporting.models.search import ReportText, SavedSearch
 from reporting.models.signing import CheckLevel, CheckSetting, CoSignature, ReportRecall, ViewerContext
 from reporting.models.templates import FilledForm, Macro, ReportTemplate, TemplateSex
 from reporting.models.viewing import ExternalViewer
@@ -51,9 +52,11 @@ __all__ = [
     "ReportRecall",
     "ReportStatus",
     "ReportTemplate",
+    "ReportText",
     "ReportVersion",
     "ReturnReason",
     "SavedList",
+    "SavedSearch",
     "SlaTarget",
     "StepCause",
     "StepProblem",

@@ -19,14 +19,31 @@ UNACCENT = """
     language sql immutable parallel safe strict
     as $$ select public.unaccent('public.unaccent', $1) $$"""
 
+#: Words of reports by their stems. No word is left out: "no" is what matters most in "no pneumothorax".
+SEARCH_WORDS = """
+    do $$ begin
+        if not exists (select from pg_ts_dict
+                       where dictname = 'report_stem' and dictnamespace = 'public'::regnamespace) then
+            create text search dictionary public.report_stem (template = snowball, language = english);
+        end if;
+        if not exists (select from pg_ts_config
+                       where cfgname = 'report_words' and cfgnamespace = 'public'::regnamespace) then
+            create text search configuration public.report_words (copy = pg_catalog.english);
+            alter text search configuration public.report_words
+                alter mapping for asciiword, asciihword, hword_asciipart, word, hword, hword_part
+                with public.unaccent, public.report_stem;
+        end if;
+    end $$"""
+
 
 @transaction.atomic
 def prepare_database() -> None:
-    """Make the extensions and ``f_unaccent``. May be repeated. Needs the owner role."""
+    """Make the extensions, ``f_unaccent`` and the words of searches. May be repeated. Needs the owner role."""
     with connection.cursor() as cursor:
         for extension in EXTENSIONS:
             cursor.execute(f"create extension if not exists {extension} schema public")
         cursor.execute(UNACCENT)
+        cursor.execute(SEARCH_WORDS)
 
 
 def ensure_application_role(name: str, password: str) -> bool:

@@ -1,0 +1,123 @@
+"""The words of signed reports are written down for searching, in the transaction of the signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib.postgres.search import SearchVector
+from django.db.models import F, Max, Q, Value
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from reporting import permissions as perms
+from reporting.models import Report, ReportText, SavedSearch
+from reporting.selectors.search import WORDS, ReportSearch
+from reporting.services.locks import person
+from ris.audit.models import Action
+from ris.audit.service import service
+from ris.core.actor import Actor
+from ris.core.errors import InvalidData, NotPermitted
+
+SEARCHES_OF_ONE = 100
+BATCH = 500
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every piece of text in a section, however it is nested."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from texts(part)
+
+
+def index_report(report: Report) -> ReportText | None:
+    """Write down what the newest signed version says, with the addenda; nothing while nothing is signed."""
+    versions = list(report.versions.order_by("number"))
+    if not versions:
+        return None
+    newest = versions[-1]
+    first = " ".join(texts(newest.sections.get("impression", "")))
+    rest = [text for name, section in newest.sections.items() if name != "impression" for text in texts(section)]
+    rest += [row.addendum for row in versions if row.addendum]
+    exams = [procedure.description for procedure in report.procedures.all()]
+    words = SearchVector(Value(first), config=WORDS, weight="A") + SearchVector(
+        Value(" ".join([*rest, *exams])), config=WORDS, weight="B"
+    )
+    values = {
+        "version": newest.number,
+        "words": words,
+        "signed_at": newest.signed_at,
+        "signed_by_id": newest.signed_by_id,
+    }
+    ReportText.objects.filter(pk=report.pk).update(**values) or ReportText.objects.create(report=report, **values)
+    return ReportText.objects.get(pk=report.pk)
+
+
+def index_missing() -> int:
+    """Write down whatever was signed and is not, or not as it is now (an installation that is brought up to date)."""
+    newest = Max("versions__number")
+    missing = (
+        Report.objects.annotate(newest=newest)
+        .filter(newest__isnull=False)
+        .filter(Q(text__isnull=True) | ~Q(text__version=F("newest")))
+        .order_by("pk")
+    )
+    done = 0
+    while batch := list(missing.prefetch_related("procedures")[:BATCH]):
+        for report in batch:
+            index_report(report)
+        done += len(batch)
+    return done
+
+
+@service(perms.VIEW_REPORT, action=Action.CREATE)
+def save_search(*, name: str, search: ReportSearch, actor: Actor) -> SavedSearch:
+    """Keep a question under a name; the same name again replaces one's own."""
+    user = person(actor)
+    name = " ".join(name.split())[:60]
+    if not name:
+        raise InvalidData(_("Give the search a name."), errors={"name": _("Needed.")})
+    if search.is_empty:
+        raise InvalidData(_("Nothing is asked yet."), todo=_("Type words or choose a filter, then keep it."))
+    row = SavedSearch.objects.filter(owner=user, name=name).first() or SavedSearch(owner=user, name=name)
+    if row.pk is None and SavedSearch.objects.filter(owner=user).count() >= SEARCHES_OF_ONE:
+        raise InvalidData(_("You keep as many searches as one can."), errors={"name": _("Remove one first.")})
+    row.query, row.opened_at = search.as_query(), timezone.now()
+    row.save()
+    return row
+
+
+@service(perms.VIEW_REPORT)
+def share_search(row: SavedSearch, *, is_shared: bool, actor: Actor) -> SavedSearch:
+    """Everybody who sees reports may ask it, each with their own rights; or nobody else any more."""
+    actor.require(perms.SHARE_SEARCH)
+    row = _own(row, actor)
+    row.is_shared = is_shared
+    row.save(update_fields=["is_shared"])
+    return row
+
+
+@service(perms.VIEW_REPORT, action=Action.READ)
+def open_search(row: SavedSearch, *, actor: Actor) -> SavedSearch:
+    """Its owner looks at it: what is signed from now on is new."""
+    if row.owner_id == person(actor).pk:
+        SavedSearch.objects.filter(pk=row.pk).update(opened_at=timezone.now())
+    return row
+
+
+@service(perms.VIEW_REPORT, action=Action.DELETE)
+def remove_search(row: SavedSearch, *, actor: Actor) -> None:
+    _own(row, actor).delete()
+
+
+def _own(row: SavedSearch, actor: Actor) -> SavedSearch:
+    if row.owner_id != person(actor).pk:
+        raise NotPermitted(
+            _("This search is somebody else's."), todo=_("Keep a copy of it as your own: save it under a name.")
+        )
+    return SavedSearch.objects.select_for_update(of=("self",)).get(pk=row.pk)

@@ -1,0 +1,168 @@
+"""Searching what reports say: words, filters, rights; searches that are kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from orders.models import Patient
+from reporting import services
+from reporting.models import Report, ReportText
+from reporting.selectors.search import ReportSearch, excerpts, search_reports
+from reporting.services.search import index_missing
+from tests.factories.reporting import drafted, make_procedure, make_referrer, signed
+
+
+@pytest.fixture
+def client_of(alpha: Any) -> Any:
+    def browser(actor: Any) -> Client:
+        client = Client(HTTP_HOST="alpha.test")
+        client.force_login(actor.user)
+        return client
+
+    return browser
+
+
+@pytest.fixture
+def reports(people: Any) -> dict[str, Report]:
+    """Three signed reports of three patients, and a draft."""
+    texts = {
+        "nodule": ("CT", "Lungs: A solid nodule of 8 mm in the left upper lobe.", "Solitary pulmonary nodule."),
+        "clear": ("CT", "Lungs: No nodule. No pneumothorax.", "No acute abnormality."),
+        "fracture": ("DX", "Distal radius: Displaced fracture.", "Colles' fracture, d\u00e9plac\u00e9e."),
+    }
+    made = {}
+    for name, (modality, findings, impression) in texts.items():
+        procedure = make_procedure(modality=modality, requester=people.referrer.practitioner)
+        made[name] = signed(procedure, actor=people.radiologist, findings=findings, impression=impression)
+    return made
+
+
+def found(people: Any, words: str = "", who: str = "radiologist", **filters: Any) -> set[int]:
+    actor = people.referrer.actor if who == "referrer" else getattr(people, who)
+    return set(search_reports(ReportSearch(words=words, **filters), actor=actor))
+
+
+def names(reports: dict[str, Report], keys: set[int]) -> set[str]:
+    return {name for name, report in reports.items() if report.pk in keys}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("nodule", {"nodule", "clear"}),
+        ("nodules", {"nodule", "clear"}),
+        ("nodule -no", {"nodule"}),
+        ('"no nodule"', {"clear"}),
+        ("nodule OR fracture", {"nodule", "clear", "fracture"}),
+        ("nodule fracture", set()),
+        ("deplacee", {"fracture"}),
+        ("fractured", {"fracture"}),
+        ("'; drop table --", set()),
+        ('"', set()),
+        ("-nodule", {"fracture"}),
+    ],
+)
+def test_words_are_found_in_any_form_and_no_is_a_word(people, reports, words, expected):
+    assert names(reports, found(people, words)) == expected
+
+
+def test_filters_ask_exam_patient_and_time(people, reports):
+    today = timezone.localdate()
+    assert names(reports, found(people, "", modality=("DX",))) == {"fracture"}
+    assert names(reports, found(people, "nodule", modality=("DX",))) == set()
+    assert names(reports, found(people, sex="F", age_from=30, age_to=60)) == set(reports)
+    assert found(people, age_from=90) == set() == found(people, sex="M")
+    assert names(reports, found(people, since=today, until=today)) == set(reports)
+    assert found(people, until=today - timedelta(days=1)) == set()
+    assert names(reports, found(people, exam="CTCHEST", body_region="CHEST")) == set(reports)
+    assert names(reports, found(people, signer=str(people.radiologist.user.uuid))) == set(reports)
+    assert found(people, signer=str(people.other.user.uuid)) == set()
+
+
+def test_rights_are_those_of_the_reports(people, reports):
+    drafted(actor=people.radiologist, impression="A nodule that nobody signed.")
+    secret = reports["nodule"].patient
+    Patient.objects.filter(pk=secret.pk).update(is_restricted=True)
+    assert names(reports, found(people, "nodule")) == {"clear"}
+    assert names(reports, found(people, "nodule", who="referrer")) == {"clear"}
+    stranger = make_referrer().actor
+    assert search_reports(ReportSearch(words="nodule"), actor=stranger) == []
+
+
+def test_what_was_changed_is_found_by_its_new_words_and_an_error_not_at_all(people, reports):
+    services.correct_report(
+        reports["nodule"], sections={"impression": "Hamartoma."}, reason="Old films", actor=people.radiologist
+    )
+    services.add_addendum(reports["clear"], text="A haemangioma, seen later.", actor=people.radiologist)
+    services.retract_report(reports["fracture"], reason="Another patient", actor=people.radiologist)
+    assert names(reports, found(people, "solitary")) == set()
+    assert names(reports, found(people, "hamartoma")) == {"nodule"}
+    assert names(reports, found(people, "haemangiomas")) == {"clear"}
+    assert names(reports, found(people, "colles OR fracture")) == set()
+
+
+def test_what_an_older_installation_signed_is_written_down_once(people, reports):
+    ReportText.objects.update(version=0, words="")
+    assert found(people, "nodule") == set()
+    assert index_missing() == 3
+    assert index_missing() == 0
+    assert names(reports, found(people, "nodule")) == {"nodule", "clear"}
+
+
+def test_an_excerpt_shows_where_it_stands():
+    cut = excerpts({7: "Lungs clear. " * 30 + "A solid nodule of 8 mm."}, "nodules")[7]
+    assert ("nodule", True) in cut
+    assert len("".join(text for text, _hit in cut)) < 350
+
+
+def test_the_page_finds_keeps_counts_and_removes(people, reports, client_of):
+    reader = client_of(people.radiologist)
+    page = reader.post("/reports/search/", {"words": "nodule", "modality": ["CT"]})
+    assert page.content.count(b"data-row") - page.content.count(b"data-rows") == 2
+    assert b"<mark>nodule</mark>" in page.content
+    kept = reader.post("/reports/search/", {"words": "nodule", "keep": "1", "name": " Lung  nodules "})
+    address = kept.headers["Location"]
+    assert "nodule" not in address
+    procedure = make_procedure()
+    signed(procedure, actor=people.radiologist, impression="Another nodule.")
+    assert b'looked">1</span>' in reader.get("/reports/search/").content
+    assert b"Another" in reader.get(address).content
+    assert b'looked">1</span>' not in reader.get("/reports/search/").content
+    other = client_of(people.other)
+    assert other.get(address).status_code == 404
+    reader.post(f"{address}share/", {"share": "1"})
+    assert other.get(address).status_code == 200
+    assert other.post(f"{address}remove/").status_code == 403
+    assert reader.post(f"{address}remove/").status_code == 302
+    assert other.get(address).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "typed", [{"age_from": "-1"}, {"since": "2026-02-30"}, {"age_from": "9", "age_to": "3"}, {"signer": "x"}]
+)
+def test_what_cannot_be_asked_is_said(people, client_of, typed):
+    page = client_of(people.radiologist).post("/reports/search/", {"words": "a", **typed})
+    assert page.status_code == 200
+    assert b"data-rows" not in page.content
+
+
+def test_the_page_costs_a_fixed_number_of_queries(people, reports, client_of):
+    reader = client_of(people.radiologist)
+
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert reader.post("/reports/search/", {"words": "nodule"}).status_code == 200
+        return len(queries)
+
+    cost()
+    few = cost()
+    for _ in range(6):
+        signed(make_procedure(), actor=people.radiologist, impression="A nodule.")
+    assert cost() == few
