@@ -29,10 +29,12 @@ from worklist.events import (
     PatientArrived,
     SlotFreed,
     SlotOffered,
+    StudyCompleted,
 )
 from worklist.models import (
     ExceptionItem,
     ExceptionKind,
+    ImagingStudy,
     OfferStatus,
     Reservation,
     Room,
@@ -45,6 +47,7 @@ from worklist.services.booking import release_procedure
 from worklist.services.completeness import claim_studies, note_images_complete
 from worklist.services.discontinued import ALARMING
 from worklist.services.reconciliation_auto import LINKS_ITSELF, link_if_certain
+from worklist.services.rejection_notes import hide_what_was_rejected_before
 from worklist.services.reminders import cancel_reminders, claim_reminders, plan_reminder, send_reminder
 from worklist.services.waiting import claim_offers, close_waiting, expire_offer, note_appointment_lost, offer_slot
 
@@ -212,3 +215,8 @@ def tell_radiologists(event: AdverseEventRecorded) -> None:
 register_work("worklist.images", claim=claim_studies, run=note_images_complete)
 register_work("worklist.offers", claim=claim_offers, run=expire_offer)
 register_work("worklist.reminders", claim=claim_reminders, run=send_reminder)
+
+
+@subscribe(StudyCompleted, name="worklist.hide_rejected", in_transaction=True)
+def hide_rejected(event: StudyCompleted) -> None:
+    hide_what_was_rejected_before(ImagingStudy.objects.get(uuid=event.subject), actor=SYSTEM)

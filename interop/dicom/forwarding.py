@@ -79,7 +79,7 @@ def plan_images(study: ImagingStudy, cause: str, instances: list[str] | None = N
 
 
 def plan_rejection_note(rejection: ImageRejection) -> list[OutgoingDicom]:
-    """After the images that it speaks of, where these wait for the same peer."""
+    """After the images that it speaks of, where these wait for the same peer; never back to who sent it."""
     return [
         enqueue(
             OutgoingKind.REJECTION_NOTE,
@@ -91,6 +91,7 @@ def plan_rejection_note(rejection: ImageRejection) -> list[OutgoingDicom]:
             accession_number=rejection.study.accession_number,
         )
         for peer in peers_that(receives_rejections=True)
+        if peer.ae_title != rejection.received_from
     ]
 
 

@@ -1,25 +1,32 @@
-"""Rejection notes (IHE IOCM, RAD-66): a Key Object Selection that tells archives which instances are out of use."""
+"""Rejection notes (IHE IOCM, RAD-66): Key Object Selections that tell which instances are out of use; both ways."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
+from typing import NamedTuple
 from uuid import uuid5
 
+import structlog
 from django.utils import timezone
 from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from interop.dicom.availability import uid_of
+from interop.dicom.elements import Malformed
 from interop.dicom.sr_content import code_item
 from interop.dicom.store import IncomingFile
+from interop.dicomweb.objects import opened
+from interop.dicomweb.transcoding import header_of
 from ris.core.actor import Actor
 from ris.core.concepts import Code
 from ris.tenants.context import require_facility
 from worklist.data import StoredInstance
 from worklist.models import ImageRejection, ImagingInstance, RejectionReason
-from worklist.services import keep_rejection_note
+from worklist.services import keep_rejection_note, obey_rejection_note
+
+log = structlog.get_logger("interop.dicom")
 
 KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -102,6 +109,52 @@ def rejection_note(rejection: ImageRejection) -> Dataset:
         for uid, group in groupby(zip(rows, acquired, strict=True), key=lambda pair: pair[1])
     ]
     return note
+
+
+# --- notes of others
+
+
+class ToldNote(NamedTuple):
+    """What a note says: its title, the instances, and why in words."""
+
+    code: str
+    instances: frozenset[str]
+    reason: str
+
+
+def read_note(document: Dataset) -> ToldNote | None:
+    """None for a key object selection that rejects nothing."""
+    title = next(iter(document.get("ConceptNameCodeSequence") or ()), Dataset())
+    code = str(title.get("CodeValue", ""))
+    if title.get("CodingSchemeDesignator") != "DCM" or code not in TITLES:
+        return None
+    named = frozenset(
+        str(reference.get("ReferencedSOPInstanceUID", ""))
+        for study in document.get("CurrentRequestedProcedureEvidenceSequence") or ()
+        for series in study.get("ReferencedSeriesSequence") or ()
+        for reference in series.get("ReferencedSOPSequence") or ()
+    )
+    texts = (item.get("TextValue") for item in document.get("ContentSequence") or () if item.get("ValueType") == "TEXT")
+    return ToldNote(code, named - {""}, str(next(texts, None) or ""))
+
+
+def obey(sop_instance_uid: str) -> None:
+    """Take a stored note at its word. What is none, or cannot be read, is left as any other object."""
+    row = ImagingInstance.objects.select_related("series").get(sop_instance_uid=sop_instance_uid)
+    actor = Actor("storage", ae_title=row.received_from)
+    try:
+        with opened(row) as stored:
+            document = header_of(stored)
+            document.decode()
+        told = read_note(document)
+    except (Malformed, LookupError, ValueError) as error:
+        log.warning("key_objects_unreadable", instance=row.pk, error=type(error).__name__)
+        return
+    if told is not None:
+        obey_rejection_note(row, code=told.code, instances=told.instances, reason=told.reason, actor=actor)
+
+
+# --- our own notes in detail
 
 
 def _add_content(note: Dataset, rejection: ImageRejection, rows: Iterable[ImagingInstance]) -> None:

@@ -8,5 +8,6 @@ from interop.imaging import views
 
 urlpatterns = [
     path("images/studies/<uuid:study>/", views.study_images, name="study_images"),
+    path("images/rejections/<uuid:rejection>/restore/", views.rejection_restore, name="rejection_restore"),
     path("images/<str:uid>/frames/<int:frame>.png", views.instance_image, name="instance_image"),
 ]

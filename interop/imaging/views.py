@@ -6,10 +6,14 @@ import contextlib
 import os
 import uuid
 
+from django import forms
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
 
 from interop.dicom.store import instance_path
 from interop.imaging.panels import viewer_context
@@ -18,7 +22,9 @@ from interop.imaging.selectors import note_view, visible_instance
 from ris.accounts.web import ActorRequest, page
 from ris.core.errors import NotKnown
 from worklist.models import ImagingInstance, ImagingStudy
-from worklist.permissions import VIEW_STUDY
+from worklist.permissions import REJECT_IMAGES, VIEW_STUDY
+from worklist.selectors.rejections import rejections
+from worklist.services import restore_images
 
 THUMBNAIL, LARGEST = 128, 4096
 
@@ -68,5 +74,29 @@ def study_images(request: HttpRequest, study: uuid.UUID) -> HttpResponse:
         raise NotKnown(_("There is no such study."))
     procedure = found.procedures.select_related("order__patient").order_by("pk").first()
     patient = procedure.order.patient if procedure else None
-    context = {**(viewer_context([found], actor) or {}), "study": found, "patient": patient, "image_is_alone": True}
+    context = {
+        **(viewer_context([found], actor) or {}),
+        "study": found,
+        "patient": patient,
+        "image_is_alone": True,
+        "rejections": list(rejections(actor=actor).filter(study=found)),
+        "may_restore": actor.may(REJECT_IMAGES),
+        "restore_form": RestoreForm(),
+    }
     return render(request, "interop/images.html", context)
+
+
+class RestoreForm(forms.Form):
+    reason = forms.CharField(label=gettext_lazy("Why are they in use again?"), max_length=200)
+
+
+@require_POST
+@page(REJECT_IMAGES)
+def rejection_restore(request: ActorRequest, rejection: uuid.UUID) -> HttpResponse:
+    """Images that a person or a rejection note took out of use are shown and counted again."""
+    row = rejections(actor=request.actor).filter(uuid=rejection).first()
+    if row is None:
+        raise NotKnown(_("There is no such rejection."))
+    restore_images(row, reason=request.POST.get("reason", ""), actor=request.actor)
+    messages.success(request, _("The images are in use again."))
+    return redirect("study_images", row.study.uuid)

@@ -83,7 +83,7 @@ def commitment(
     )
     line.close()
     expect(status == 0, f"The request was answered {status:#06x}")
-    away = 600 if scale >= 10 else 20
+    away = 600 if scale >= 1 else 20
     gone = threading.Event()
     gone.wait(away / 2)
     for name in ("dicom", "dispatcher"):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from orders import selectors as orders
 from ris.accounts.api.base import FacilityViewSet, ListMixin, RetrieveMixin
+from ris.core.errors import NotKnown
 from worklist import permissions as perms
 from worklist import selectors, services
 from worklist.api import filters
@@ -94,11 +97,13 @@ class ExceptionViewSet(CandidatesMixin, ListMixin, RetrieveMixin, FacilityViewSe
         "resolve": shapes.ResolutionSerializer,
         "read_limited": shapes.ResolutionSerializer,
         "link": shapes.LinkToExamSerializer,
+        "order": shapes.OrderFromExceptionSerializer,
         "search": CandidateSearchSerializer,
     }
     filterset_class = filters.ExceptionFilter
     permission_codes = dict.fromkeys(
-        ("list", "retrieve", "resolve", "read_limited", "link", "candidates", "search"), perms.RESOLVE_EXCEPTION
+        ("list", "retrieve", "resolve", "read_limited", "link", "order", "candidates", "search"),
+        perms.RESOLVE_EXCEPTION,
     )
 
     def get_queryset(self) -> QuerySet[ExceptionItem]:
@@ -125,3 +130,20 @@ class ExceptionViewSet(CandidatesMixin, ListMixin, RetrieveMixin, FacilityViewSe
         procedure: Any = procedure_named(data["procedure"], self)
         services.link_exception(item, procedure=procedure, reason=data["reason"], actor=self.actor)
         return self.answer(self.get_queryset().get(pk=item.pk))
+
+    @extend_schema(request=shapes.OrderFromExceptionSerializer, responses={201: shapes.ExceptionSerializer})
+    @action(detail=True, methods=["post"])
+    def order(self, request: Request, uuid: str | None = None) -> Response:
+        """Order what was done without an order, for a known patient or a new one, and link it; all or nothing."""
+        item, data = self.get_object(), self.validated()
+        if "patient" in data:
+            data["patient"] = _patient_named(data["patient"], self)
+        services.order_from_exception(item, **data, actor=self.actor)
+        return self.answer(self.get_queryset().get(pk=item.pk), 201)
+
+
+def _patient_named(uuid: Any, view: FacilityViewSet) -> Any:
+    patient = orders.patients(actor=view.actor).filter(uuid=uuid).first()
+    if patient is None:
+        raise NotKnown(_("There is no such patient."))
+    return patient

@@ -36,6 +36,7 @@ class RejectionSerializer(serializers.ModelSerializer):
             "reason",
             "instances",
             "rejected_at",
+            "received_from",
             "note_sop_instance_uid",
             "restored_at",
             "restored_reason",

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from orders.api.serializers import PatientCreateSerializer
 from orders.models import Laterality, Modality, Priority, Sex
 from ris.core.concepts import DISCONTINUATION_REASONS
 from worklist.codes import IDENTIFIED_BY, NOTE_CHIPS, REJECT_REASONS, TIME_OUT_CHECKS
@@ -417,6 +418,16 @@ class InstanceSerializer(serializers.ModelSerializer):
 
 class LinkToExamSerializer(serializers.Serializer):
     procedure = serializers.UUIDField()
+    reason = serializers.CharField(max_length=200)
+
+
+class OrderFromExceptionSerializer(serializers.Serializer):
+    patient = serializers.UUIDField(required=False, help_text="Who is known; or else new_patient.")
+    new_patient = PatientCreateSerializer(required=False, help_text="Registered with the order.")
+    code = serializers.CharField(max_length=16, help_text="Of the catalogue.")
+    laterality = serializers.ChoiceField(choices=Laterality.choices, required=False, allow_blank=True, default="")
+    indication = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+    priority = serializers.ChoiceField(choices=Priority.choices, default=Priority.ROUTINE)
     reason = serializers.CharField(max_length=200)
 
 

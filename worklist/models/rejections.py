@@ -34,6 +34,9 @@ class ImageRejection(Recorded):
     rejected_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    received_from = models.CharField(
+        _("sent by"), max_length=16, blank=True, help_text=_("The AE title that sent the rejection note; empty: ours.")
+    )
     is_hidden = models.BooleanField(
         default=True, help_text=_("No: only archives are told; here the images were put under the right exam.")
     )

@@ -13,4 +13,5 @@ def rejections(*, actor: Actor) -> QuerySet[ImageRejection]:
     if not actor.may(perms.VIEW_STUDY):
         return ImageRejection.objects.none()
     visible = ImagingStudy.objects.visible_to(actor).values("pk")
-    return ImageRejection.objects.filter(study__in=visible).select_related("study", "rejected_by").order_by("-pk")
+    rows = ImageRejection.objects.filter(study__in=visible)
+    return rows.select_related("study", "rejected_by", "restored_by").order_by("-pk")

@@ -35,7 +35,7 @@ def reject_images(
     if code not in RejectionReason.values:
         words = _("One of: %(codes)s.") % {"codes": ", ".join(RejectionReason.values)}
         raise InvalidData(words, errors={"code": words})
-    study, procedures = _locked(study)
+    study, procedures = locked_study(study)
     wanted = sorted({uid.strip() for uid in instances if uid.strip()})
     if not wanted:
         words = _("Name the images.")
@@ -47,7 +47,7 @@ def reject_images(
     if not fresh:
         raise Conflict(_("These images are rejected already."), todo=_("Nothing more is to be done."))
     if is_hidden:
-        _hide(study, fresh, True)
+        hide(study, fresh, True)
     rejection = ImageRejection(
         is_hidden=is_hidden,
         study=study,
@@ -78,7 +78,7 @@ def reject_images(
 def restore_images(rejection: ImageRejection, *, reason: str, actor: Actor) -> ImageRejection:
     """Undo a rejection: its images are shown and counted again. Raises Conflict when that was done already."""
     reason = _reason(reason)
-    study, procedures = _locked(rejection.study)
+    study, procedures = locked_study(rejection.study)
     rejection = ImageRejection.locked(rejection.pk)
     if rejection.restored_at is not None:
         raise Conflict(
@@ -89,7 +89,7 @@ def restore_images(rejection: ImageRejection, *, reason: str, actor: Actor) -> I
     chosen = Q(sop_instance_uid__in=rejection.instances, series__study=study, is_rejected=True)
     rows = list(ImagingInstance.objects.filter(chosen).select_for_update(of=("self",)).order_by("pk"))
     rows = rows if rejection.is_hidden else []
-    _hide(study, rows, False)
+    hide(study, rows, False)
     rejection.restored_at, rejection.restored_by, rejection.restored_reason = now(), actor.user, reason
     rejection.save_as(actor, f"Restored: {reason}")
     study.save_as(actor, f"{len(rows)} restored: {reason}")
@@ -110,7 +110,7 @@ def restore_images(rejection: ImageRejection, *, reason: str, actor: Actor) -> I
 @service(perms.STORE_STUDY)
 def keep_rejection_note(rejection: ImageRejection, *, note: StoredInstance, actor: Actor) -> ImageRejection:
     """Index the note's file with the study, hidden as what it rejects is. Said again it does nothing."""
-    study, _procedures = _locked(rejection.study)
+    study, _procedures = locked_study(rejection.study)
     rejection = ImageRejection.locked(rejection.pk)
     if rejection.note_sop_instance_uid:
         return rejection
@@ -146,8 +146,8 @@ def _reason(reason: str) -> str:
     return reason[:200]
 
 
-def _locked(study: ImagingStudy) -> tuple[ImagingStudy, list[RequestedProcedure]]:
-    """Procedures, series, then the study: in the order in which an arriving image takes its locks."""
+def locked_study(study: ImagingStudy) -> tuple[ImagingStudy, list[RequestedProcedure]]:
+    """Procedures, series, then the study, locked: in the order in which an arriving image takes its locks."""
     procedures = lock_procedures(study.procedures.values_list("pk", flat=True))
     list(ImagingSeries.objects.select_for_update(of=("self",)).filter(study=study).order_by("pk").values_list("pk"))
     return ImagingStudy.locked(study.pk), procedures
@@ -157,7 +157,7 @@ def _accession_number(procedures: list[RequestedProcedure]) -> str:
     return procedures[0].accession_number if procedures else ""
 
 
-def _hide(study: ImagingStudy, rows: list[ImagingInstance], is_hidden: bool) -> None:
+def hide(study: ImagingStudy, rows: list[ImagingInstance], is_hidden: bool) -> None:
     """Flags, and the counts that follow from them; ``study`` is to be saved."""
     if not rows:
         return

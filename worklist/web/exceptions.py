@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 
 from orders import selectors as orders
 from orders.models import ProcedureStatus, RequestedProcedure
+from orders.permissions import CREATE_ORDER
 from ris.accounts.web import page
 from ris.audit.service import flush_refusals, record_read
 from ris.core.errors import DomainError, NotKnown
@@ -25,6 +26,7 @@ from worklist import selectors, services
 from worklist.data import Candidate
 from worklist.models import ExceptionItem, ExceptionKind
 from worklist.services import reconciliation_plan as plan
+from worklist.services.exception_orders import may_be_ordered
 from worklist.services.exceptions import evidence_of_item
 from worklist.services.reconciliation_scoring import Said, candidates, facts_about, plain_name, score, search
 from worklist.web import forms
@@ -132,6 +134,7 @@ def _page(
         and procedure is not None
         and procedure.status == ProcedureStatus.DISCONTINUED
         and procedure.studies.filter(instance_count__gt=0).exists(),
+        "may_order": may_link and actor.may(CREATE_ORDER) and may_be_ordered(item),
         "refusal": refusal,
         "resolve_form": resolve_form or forms.ResolveForm(),
     }

@@ -1,0 +1,133 @@
+"""Rejection notes that others send (IHE IOCM): obeyed, told on the study's page, undone by a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from interop.dicom.importing import import_file
+from interop.dicom.rejection_notes import KEY_OBJECTS, read_note, rejection_note
+from interop.dicom.store import instance_path
+from ris.audit.models import AuditEvent
+from ris.core.actor import SYSTEM, Actor
+from ris.core.ids import new_uid
+from ris.events.dispatcher import drain
+from tests.factories.accounts import user_with_roles
+from tests.factories.orders import make_procedure
+from tests.interop.dicomweb.conftest import file_of
+from worklist.models import ImageRejection, ImagingInstance, ImagingStudy, RejectionReason
+from worklist.services import link_study, restore_images
+
+from .test_forwarding import complete
+from .test_query import ask
+from .test_retrieve import keep_series
+
+STORAGE = Actor("storage", ae_title="MR7")
+
+
+def note_of(study: ImagingStudy, uids: list[str], code: str, reason: str = "Motion") -> Dataset:
+    """Written by the same hand as our own, under UIDs of its own."""
+    told = ImageRejection(study=study, code=code, reason=reason, instances=uids)
+    note = rejection_note(told)
+    note.SOPInstanceUID, note.SeriesInstanceUID = new_uid(), new_uid()
+    note.file_meta = FileMetaDataset()
+    note.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return note
+
+
+def send(note: Dataset, folder: Path) -> str:
+    path = folder / "note.dcm"
+    path.write_bytes(file_of(note))
+    assert import_file(path, actor=STORAGE).result == "stored"
+    drain("alpha")
+    return str(note.SOPInstanceUID)
+
+
+@pytest.mark.parametrize("code", RejectionReason.values)
+def test_a_note_hides_what_it_names_everywhere_and_itself(alpha, tmp_path, code):
+    study = keep_series(tmp_path, 3)
+    first, second, third = ImagingInstance.objects.order_by("number")
+    uids = [first.sop_instance_uid, second.sop_instance_uid]
+    uid = send(note_of(study, uids, code), tmp_path)
+    assert [str(row.SOPInstanceUID) for row in _instances(study)] == [third.sop_instance_uid]
+    study.refresh_from_db()
+    assert (study.instance_count, study.series_count, study.modalities) == (1, 1, "CT")
+    rejection = ImageRejection.objects.get()
+    assert (rejection.code, rejection.reason, rejection.received_from) == (code, "Motion", "MR7")
+    assert (rejection.note_sop_instance_uid, sorted(rejection.instances)) == (uid, sorted(uids))
+    assert ImagingInstance.objects.filter(is_rejected=True).count() == 3
+    assert all(instance_path(row.path).exists() for row in ImagingInstance.objects.all())
+    event = AuditEvent.objects.filter(event_type="worklist.store_study", ae_title="MR7").last()
+    assert event is not None
+
+    restore_images(rejection, reason="It can be read", actor=SYSTEM)
+    assert len(_instances(study)) == 3
+    study.refresh_from_db()
+    assert study.instance_count == 3
+
+
+def _instances(study: ImagingStudy) -> list[Dataset]:
+    uid = study.series.filter(modality="CT").first().series_instance_uid
+    keys = {"StudyInstanceUID": study.study_instance_uid, "SeriesInstanceUID": uid, "SOPInstanceUID": ""}
+    return ask("IMAGE", **keys)
+
+
+def test_images_that_come_after_the_note_are_hidden_unless_it_was_their_age(alpha, tmp_path):
+    study = keep_series(tmp_path, 2)
+    late = {code: new_uid() for code in ("113001", "113039")}
+    for code, uid in late.items():
+        note = note_of(study, list(study.series.values_list("instances__sop_instance_uid", flat=True))[:1], code)
+        [evidence] = note.CurrentRequestedProcedureEvidenceSequence
+        [series] = evidence.ReferencedSeriesSequence
+        series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = uid
+        send(note, tmp_path)
+    study.refresh_from_db()
+    assert study.instance_count == 2
+    slice_ = dcmread(tmp_path / "slice1.dcm")
+    for uid in late.values():
+        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = uid
+        slice_.save_as(tmp_path / "late.dcm")
+        assert import_file(tmp_path / "late.dcm", actor=STORAGE).result == "stored"
+    complete(study)
+    hidden = ImagingInstance.objects.filter(sop_instance_uid__in=late.values(), is_rejected=True)
+    assert [row.sop_instance_uid for row in hidden] == [late["113001"]]
+    study.refresh_from_db()
+    assert study.instance_count == 3
+
+
+def test_other_key_objects_and_broken_ones_reject_nothing(alpha, tmp_path):
+    study = keep_series(tmp_path, 1)
+    uid = ImagingInstance.objects.get().sop_instance_uid
+    note = note_of(study, [uid], "113001")
+    note.ConceptNameCodeSequence[0].CodeValue = "113000"
+    assert read_note(note) is None
+    send(note, tmp_path)
+    empty = Dataset()
+    empty.ConceptNameCodeSequence = []
+    assert read_note(empty) is None
+    assert not ImageRejection.objects.exists()
+    assert ImagingInstance.objects.filter(is_rejected=False).count() == 2
+    assert ImagingInstance.objects.filter(sop_class_uid=KEY_OBJECTS).exists()
+
+
+def test_it_stands_on_the_studys_page_and_a_person_undoes_it(alpha, tmp_path, client):
+    study = keep_series(tmp_path, 1)
+    link_study(study, procedure=make_procedure(), actor=SYSTEM, reason="Hers")
+    uid = ImagingInstance.objects.get().sop_instance_uid
+    send(note_of(study, [uid], "113037", "Wrong side marker"), tmp_path)
+    rejection = ImageRejection.objects.get()
+    page, back = f"/images/studies/{study.uuid}/", f"/images/rejections/{rejection.uuid}/restore/"
+    client.force_login(user_with_roles("clerk", "clerk"))
+    assert client.post(back, {"reason": "x"}, headers={"host": "alpha.test"}).status_code == 403
+    client.force_login(user_with_roles("reader", "radiologist"))
+    words = client.get(page, headers={"host": "alpha.test"}).content.decode()
+    assert "Wrong side marker" in words and "Rejection note from MR7" in words
+    assert client.post(back, {"reason": " "}, headers={"host": "alpha.test"}).status_code in (400, 422)
+    answer = client.post(back, {"reason": "Marker checked"}, headers={"host": "alpha.test"})
+    assert (answer.status_code, answer["Location"]) == (302, page)
+    assert not ImagingInstance.objects.get(sop_instance_uid=uid).is_rejected
+    assert "In use again" in client.get(page, headers={"host": "alpha.test"}).content.decode()
