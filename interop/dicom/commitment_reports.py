@@ -41,7 +41,7 @@ COMMITMENT = Actor("commitment")
 PROCESSING_FAILURE, NO_SUCH_INSTANCE, CLASS_CONFLICT = 0x0110, 0x0112, 0x0119
 ALL_COMMITTED, SOME_FAILED = 1, 2
 CLAIM_FOR = timedelta(seconds=120)
-LONGEST_WAIT = timedelta(minutes=10)
+LONGEST_WAIT = timedelta(minutes=1)
 #: After so long a person has to look why nobody takes the report.
 PARKED_AFTER = timedelta(days=7)
 #: A silent requester holds up one pair of hands for so long at most.
