@@ -72,9 +72,10 @@
   var list = $("#cr-list");
   if (!list) return;
   var clock = $("[data-clock]"), sound = $("[data-sound]"), audio = null, known = {}, late = {};
+  var parts = clock.dataset.clock.split(":").map(Number), began = performance.now();   /* the house's clock, not the screen's */
   function tick() {
-    var now = new Date();
-    clock.textContent = ("0" + now.getHours()).slice(-2) + ":" + ("0" + now.getMinutes()).slice(-2);
+    var seconds = parts[0] * 3600 + parts[1] * 60 + parts[2] + Math.floor((performance.now() - began) / 1000);
+    clock.textContent = ("0" + Math.floor(seconds / 3600) % 24).slice(-2) + ":" + ("0" + Math.floor(seconds / 60) % 60).slice(-2);
   }
   setInterval(tick, 5000);
   function wanted() { try { return localStorage.getItem("picha:wall-sound") === "on"; } catch (_none) { return false; } }
