@@ -2,6 +2,7 @@ from rest_framework.routers import BaseRouter
 
 from interop.api.archive import ArchiveViewSet
 from interop.api.commitments import CommitmentViewSet
+from interop.api.network import ReadinessViewSet, WorklistPreviewViewSet
 from interop.api.outgoing import OutgoingViewSet
 from interop.api.report_versions import ReportVersionViewSet
 from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSet
@@ -11,6 +12,8 @@ def register(router: BaseRouter) -> None:
     router.register("storage-commitments", CommitmentViewSet, basename="storage-commitment")
     router.register("archive", ArchiveViewSet, basename="archive")
     router.register("outgoing-dicom", OutgoingViewSet, basename="outgoing-dicom")
+    router.register("worklist-preview", WorklistPreviewViewSet, basename="worklist-preview")
+    router.register("dicom-readiness", ReadinessViewSet, basename="dicom-readiness")
     router.register("reports", ReportVersionViewSet, basename="report-version")
     router.register("messages", MessageViewSet, basename="message")
     router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")
