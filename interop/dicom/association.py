@@ -23,6 +23,7 @@ from interop.dicom.doorkeeper import Admitted, Decision
 from interop.dicom.intake import MOST_QUEUED, Budget, DiscardSink, MemorySink, StoreIntake, Storing
 from interop.dicom.logbook import LEAVES_NOTHING, settle
 from interop.dicom.messages import RESPONSE, Command, Field, Message, MessageReader, Sink, encode_response
+from interop.dicom.receiving import Receiver
 from interop.dicom.requests import Running, chunks_of
 from interop.dicom.statements import Statement, StatementFailed
 from interop.dicom.work import Lane
@@ -76,6 +77,8 @@ class Association(Connection):
         self.reader = MessageReader(self._open_sink)
         self.token = ""
         self.running: Running | None = None
+        #: While it reads in a thread.
+        self.receiver: Receiver | None = None
         self._wants_release = self._is_working = self._is_draining = False
         self._queued = 0
         self._outgoing: Iterator[tuple[bytes, bool]] | None = None
@@ -110,6 +113,8 @@ class Association(Connection):
     def lost(self) -> None:
         if self.running is not None:
             self.running.lost()
+        if self.receiver is not None:
+            self.receiver.lost()
         self._outgoing = None
         if not self._is_working:
             self._wind_up()
@@ -131,7 +136,7 @@ class Association(Connection):
         """Answered when what handlers leave for the end of an association is done."""
         self.tally.outcome = "released"
         if self.tally.counts.keys() <= LEAVES_NOTHING:
-            self._settled()
+            self.settled()
             return
         self.is_busy = self._is_working = True
 
@@ -139,11 +144,11 @@ class Association(Connection):
             try:
                 settle(self.caller, self.tally)
             finally:
-                self.loop.call_soon_threadsafe(self._settled)
+                self.loop.call_soon_threadsafe(self.settled)
 
         self.lane.put(work)
 
-    def _settled(self) -> None:
+    def settled(self) -> None:
         self.is_busy = self._is_working = False
         self.gone = self.gone or "released"
         if self.is_disconnected:
@@ -156,14 +161,17 @@ class Association(Connection):
     def take(self, context_id: int, control: int, content: memoryview) -> None:
         if self.gone:
             return
-        if context_id not in self.terms.contexts:
-            raise pdu.ProtocolError(pdu.Abort.UNEXPECTED_PARAMETER, "A presentation context was not accepted.")
+        self.check_context(context_id)
         if self.is_busy:
             self._take_aside(context_id, control, content)
             return
         message = self.reader.take(context_id, control, content)
         if message is not None:
             self._answer(message)
+
+    def check_context(self, context_id: int) -> None:
+        if context_id not in self.terms.contexts:
+            raise pdu.ProtocolError(pdu.Abort.UNEXPECTED_PARAMETER, "A presentation context was not accepted.")
 
     def _take_aside(self, context_id: int, control: int, content: memoryview) -> None:
         """What comes while a request runs."""
@@ -183,7 +191,9 @@ class Association(Connection):
         handler, refusal = self._handler(context_id, command)
         if handler is None:
             return DiscardSink(refusal)
-        if not self.hub.doorkeeper.is_fresh(self.admitted):
+        if self.receiver is not None:
+            self.receiver.look_again()
+        elif not self.hub.doorkeeper.is_fresh(self.admitted):
             self.hub.doorkeeper.ask(self.knock, self.request, self._refreshed)
         return StoreIntake(self, Storing(handler, self._request(context_id, command)))
 
@@ -226,7 +236,8 @@ class Association(Connection):
         if isinstance(message.sink, DiscardSink):
             self._respond(message, message.sink.answer)
         elif isinstance(message.sink, StoreIntake):
-            self._finish_storing(message, message.sink)
+            self._is_working = True
+            self.loop.call_soon(self._leave, message)
         elif self.hub.doorkeeper.is_fresh(self.admitted):
             self._perform(message)
         else:
@@ -308,7 +319,79 @@ class Association(Connection):
         self._is_working = True
         self.hub.lines.run(Statement(question.sql, question.parameters), then)
 
+    def look_again(self, then: Callable[[], None]) -> None:
+        """Ask for the peer's rights; ``then`` is called when they are known."""
+
+        def decided(decision: Decision) -> None:
+            self._refreshed(decision)
+            then()
+
+        self.hub.doorkeeper.ask(self.knock, self.request, decided)
+
     # --- a C-STORE on its way
+
+    def buffer_updated(self, count: int) -> None:
+        super().buffer_updated(count)
+        if not self.is_busy and not self.gone and isinstance(self.reader.waiting_sink, StoreIntake):
+            self._leave(None)
+
+    def _leave(self, message: Message | None) -> None:
+        """Into a thread, where one is free: with a data set that has begun, or a message that is whole."""
+        if self.gone or self._later or self.knock.is_tls or self.hub.receiving >= self.hub.settings.receivers:
+            if message is not None:
+                self._finish_storing(message)
+            return
+        intake = self.reader.waiting_sink if message is None else message.sink
+        assert isinstance(intake, StoreIntake)
+        try:
+            receiver = Receiver(self)
+        except OSError:  # out of descriptors: the loop needs none
+            if message is not None:
+                self._finish_storing(message)
+            return
+        pieces, size = intake.taken()
+        self.budget.held -= size
+        self.hold(True)
+        self.receiver, self.running = receiver, None
+        self.is_busy = self._is_working = True
+        self.hub.receiving += 1
+
+        def work() -> None:
+            intake.storing.take(pieces)
+            receiver.run(message)
+
+        self.lane.put(work, self.hub.store_pool)
+
+    def came_back(self, then: Callable[[], None]) -> None:
+        """From the thread: go on here."""
+        self.hub.receiving -= 1
+        self.receiver = None
+        self.is_busy = self._is_working = False
+        if self.gone:
+            if self.is_disconnected:
+                self._wind_up()
+            return
+        then()
+        if self.hub.is_stopping and not self.is_busy:
+            self.abort("stopped")
+        if not self.gone:
+            self.read_on()
+        if not self.is_disconnected:
+            self.hold(False)
+
+    def go_on(self, message: Message | None, units: Iterable[tuple[int, int, memoryview]]) -> None:
+        """With what the thread has read and is no C-STORE."""
+        try:
+            if message is not None:
+                self._answer(message)
+            for unit in units:
+                self.take(*unit)
+        except pdu.ProtocolError as wrong:
+            self.broken(wrong)
+
+    def hold(self, hold: bool) -> None:
+        if self.receiver is None:
+            super().hold(hold)
 
     def hand_over(self, job: Callable[[], None], size: int) -> None:
 
@@ -329,18 +412,17 @@ class Association(Connection):
         if self._queued <= MOST_QUEUED // 2 and not self.gone:
             self.hold(False)
 
-    def _finish_storing(self, message: Message, intake: StoreIntake) -> None:
+    def _finish_storing(self, message: Message) -> None:
+        intake = message.sink
+        assert isinstance(intake, StoreIntake)
         pieces, size = intake.taken()
         storing, self._is_working = intake.storing, True
 
         def work() -> None:
             storing.take(pieces)
             answer, stored = storing.finish()
-            try:
-                if stored is not None:
-                    self.tally.note_stored(stored)
-            except Exception as error:
-                answer = dimse.answer_to(error, Field.C_STORE, storing.request)
+            if stored is not None:
+                self.tally.stored[stored.series_id] += 1
             self.loop.call_soon_threadsafe(self._stored, message, answer, size)
 
         self._queued += size

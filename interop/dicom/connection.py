@@ -18,7 +18,7 @@ from django.db.utils import DatabaseError, InterfaceError
 from interop.dicom import admission, pdu
 from interop.dicom.doorkeeper import Admitted, Decision, Knock
 from interop.dicom.logbook import Tally
-from interop.dicom.upper_layer import Aborted, Data, Requested, State, UpperLayer
+from interop.dicom.upper_layer import Aborted, Data, Event, Requested, State, UpperLayer
 
 if TYPE_CHECKING:
     from interop.dicom.server import Hub
@@ -103,7 +103,7 @@ class Connection(asyncio.BufferedProtocol, ABC):
         if self.layer.state is State.CLOSED:
             return
         self.layer.received(count)
-        self._read_on()
+        self.read_on()
 
     def eof_received(self) -> bool:
         return False
@@ -155,19 +155,22 @@ class Connection(asyncio.BufferedProtocol, ABC):
             elif not self.transport.is_closing():
                 self.transport.resume_reading()
 
-    def _read_on(self) -> None:
+    def heard(self, event: Event) -> None:
+        if isinstance(event, Data):
+            for unit in pdu.pdvs(event.body):
+                self.take(*unit)
+        elif isinstance(event, Requested):
+            self._decide(event.request)
+        elif isinstance(event, Aborted):
+            self.hang_up("aborted")
+        else:
+            self.release_requested()
+
+    def read_on(self) -> None:
         try:
             while not self.is_held and (event := self.layer.next_event()) is not None:
                 self.since = self.loop.time()
-                if isinstance(event, Data):
-                    for unit in pdu.pdvs(event.body):
-                        self.take(*unit)
-                elif isinstance(event, Requested):
-                    self._decide(event.request)
-                elif isinstance(event, Aborted):
-                    self.hang_up("aborted")
-                else:
-                    self.release_requested()
+                self.heard(event)
         except pdu.ProtocolError as wrong:
             self.broken(wrong)
             return
@@ -215,7 +218,7 @@ class Connection(asyncio.BufferedProtocol, ABC):
         else:
             self._accept(decision)
             if was_paused:
-                self._read_on()
+                self.read_on()
 
     def _accept(self, admitted: Admitted) -> None:
         self.admitted = admitted

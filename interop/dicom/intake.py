@@ -11,6 +11,8 @@ from interop.dicom.messages import Field
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from interop.dicom.receiving import Receiver
+
 #: Bytes of an object that go to its thread at once, and so many may wait there.
 HAND_OVER, MOST_QUEUED = 1 << 20, 4 << 20
 
@@ -82,8 +84,20 @@ class Storing:
                 for piece in pieces:
                     sink.write(memoryview(piece))
         except Exception as error:
-            self.drop()
-            self._failure = dimse.answer_to(error, Field.C_STORE, self.request)
+            self._fail(error)
+
+    def write(self, chunk: memoryview) -> None:
+        """A piece at once, without another stop."""
+        try:
+            sink = self._sink or self._opened()
+            if sink is not None:
+                sink.write(chunk)
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self.drop()
+        self._failure = dimse.answer_to(error, Field.C_STORE, self.request)
 
     def _opened(self) -> dimse.StoreSink | None:
         if self._sink is None and self._failure is None:
@@ -115,12 +129,14 @@ class Taker(Protocol):
     """The association that an intake works for."""
 
     budget: Budget
+    #: while it reads in a thread
+    receiver: Receiver | None
 
     def hand_over(self, job: Callable[[], None], size: int) -> None: ...
 
 
 class StoreIntake:
-    """A C-STORE's data set on its way to its thread, in pieces of a mebibyte."""
+    """A C-STORE's data set on its way to its thread, in pieces of a mebibyte; where it is read, when read there."""
 
     def __init__(self, taker: Taker, storing: Storing) -> None:
         self._taker, self.storing = taker, storing
@@ -128,6 +144,9 @@ class StoreIntake:
         self._size = 0
 
     def write(self, chunk: memoryview) -> None:
+        if self._taker.receiver is not None:
+            self.storing.write(chunk)
+            return
         self._pieces.append(bytes(chunk))
         self._size += len(chunk)
         budget = self._taker.budget

@@ -59,6 +59,8 @@ class ServerSettings:
     #: threads for requests, threads for retrieves (they last), connections for worklist queries
     workers: int = 8
     retrievers: int = 4
+    #: threads for associations that store; of more, the event loop reads
+    receivers: int = 8
     lines: int = 4
     #: bytes of data sets that have come and are not in a file yet
     max_held: int = 128 * 1024 * 1024
@@ -86,6 +88,9 @@ class Hub:
     def __init__(self, loop: asyncio.AbstractEventLoop, chosen: ServerSettings) -> None:
         self.loop, self.settings = loop, chosen
         self.pool, self.long_pool = Pool(chosen.workers, "dicom"), Pool(chosen.retrievers, "dicom-retrieve")
+        self.store_pool = Pool(chosen.receivers, "dicom-store")
+        #: associations that read in threads
+        self.receiving = 0
         self.lines = Lines(loop, self.pool.put, chosen.lines)
         self.doorkeeper = Doorkeeper(loop, self.pool, self.lines)
         self.logbook = Logbook(loop, self.lines)
@@ -315,10 +320,11 @@ class Server:
         self._hub.is_quiet.wait(left())
         with contextlib.suppress(TimeoutError):
             self._on_loop(self._end(), left())
-        self._hub.pool.stop()
-        self._hub.long_pool.stop()
-        self._hub.pool.join(left)
-        self._hub.long_pool.join(left)
+        pools = (self._hub.pool, self._hub.long_pool, self._hub.store_pool)
+        for pool in pools:
+            pool.stop()
+        for pool in pools:
+            pool.join(left)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(left())
 

@@ -75,7 +75,7 @@ class UpperLayer:
         """Where the next bytes go; at least one byte long."""
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._start:
+        elif self._start + self._needed > len(self._buffer):
             rest = self._buffer[self._start : self._end]
             self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
@@ -85,6 +85,14 @@ class UpperLayer:
 
     def received(self, count: int) -> None:
         self._end += count
+
+    def use(self, buffer: bytearray | None) -> None:
+        """Receive into that one from now on, or into a small one of its own; what is left moves along."""
+        rest = self._buffer[self._start : self._end]
+        if buffer is None or len(buffer) < len(rest):
+            buffer = bytearray(max(FIRST_ROOM, len(rest)))
+        buffer[: len(rest)] = rest
+        self._buffer, self._start, self._end = buffer, 0, len(rest)
 
     def next_event(self) -> Event | None:
         """The next whole PDU as an event, or None when more bytes are needed. Raises ProtocolError."""

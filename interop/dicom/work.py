@@ -75,6 +75,12 @@ class Pool:
             thread.join(max(0.0, seconds()))
 
 
+def clean_up() -> None:
+    """After a failure in the middle of a long job, as after a job."""
+    _flush_refusals()
+    close_old_connections()
+
+
 def _flush_refusals() -> None:
     try:
         flush_refusals()
