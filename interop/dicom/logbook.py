@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import orjson
 import structlog
@@ -21,6 +22,7 @@ from interop.dicom.statements import Lines, Statement
 from interop.models import AssociationLog
 from ris.audit.models import Action
 from ris.audit.service import record
+from worklist.models import ImagingSeries, ImagingStudy
 from worklist.permissions import STORE_STUDY
 
 log = structlog.get_logger("interop.dicom")
@@ -50,19 +52,13 @@ class Tally:
         self.began, self.ended = time.time(), 0.0
         self.counts: defaultdict[str, int] = defaultdict(int)
         self.refused: defaultdict[str, int] = defaultdict(int)
-        #: by key of the series: its study, and how many objects came
-        self.stored: dict[int, list[Any]] = {}
+        #: by key of the series: how many objects came
+        self.stored: defaultdict[int, int] = defaultdict(int)
         self.outcome = "lost"
 
     def note(self, status: int) -> None:
         if status not in (Status.SUCCESS, Status.PENDING, Status.PENDING_WARNING):
             self.refused[f"{status:04X}"] += 1
-
-    def note_stored(self, instance: Any) -> None:
-        kept = self.stored.get(instance.series_id)
-        if kept is None:
-            kept = self.stored[instance.series_id] = [instance.series.study, 0]
-        kept[1] += 1
 
 
 #: One that has ended.
@@ -147,11 +143,28 @@ def settle(caller: Caller, tally: Tally) -> None:
     """
     try:
         dimse.ended(caller)
-        counts: Counter = Counter()
-        stored, tally.stored = tally.stored, {}
-        for study, count in stored.values():
-            counts[study] += count
-        for study, count in counts.items():
-            record(caller.actor("storage"), STORE_STUDY, Action.CREATE, entity=study, detail={"instances": count})
+        stored = dict(tally.stored)
+        if stored:
+            _note_studies(caller, stored)
+        tally.stored.clear()
     except (DatabaseError, InterfaceError) as error:
         log.warning("association_not_written_down", error=type(error).__name__)
+
+
+def _note_studies(caller: Caller, stored: dict[int, int]) -> None:
+    """One query for all that the rows say: the peer waits for them."""
+    told = ImagingSeries.objects.filter(pk__in=stored).order_by("pk", "study__procedures")
+    counts: dict[UUID, int] = defaultdict(int)
+    studies: dict[UUID, tuple[ImagingStudy, list[UUID]]] = {}
+    seen: set[int] = set()
+    for series, uuid, accession_number, patient in told.values_list(
+        "pk", "study__uuid", "study__accession_number", "study__procedures__order__patient__uuid"
+    ):
+        if series not in seen:
+            seen.add(series)
+            counts[uuid] += stored[series]
+            study = ImagingStudy(uuid=uuid, accession_number=accession_number)
+            studies.setdefault(uuid, (study, [patient] if patient else []))
+    for uuid, (study, patients) in studies.items():
+        detail = {"instances": counts[uuid]}
+        record(caller.actor("storage"), STORE_STUDY, Action.CREATE, entity=study, patients=patients, detail=detail)
