@@ -13,6 +13,7 @@ from urllib.parse import quote
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from orders.querysets import VIEW_PATIENT
 from reporting.models import ExternalViewer
 from reporting.permissions import MANAGE_VIEWERS
 from reporting.services.locks import person
@@ -40,8 +41,8 @@ class Launch:
     study_instance_uid: str
     expires_at: datetime
 
-    #: A token reaches no further than this right, whatever its person holds besides.
-    scopes = (VIEW_STUDY,)
+    #: A token reaches no further than these rights, whatever its person holds besides.
+    scopes = (VIEW_STUDY, VIEW_PATIENT)
 
 
 @dataclass(frozen=True)

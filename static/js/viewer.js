@@ -194,8 +194,9 @@
           button.dataset.compare = study.uid;
           head.append(button);
         } else if (!study.stacks.length) head.append(make("span", "muted", words("noPictures")));
-        group.append(head);
-        (study.stacks || []).forEach((stack, at) => group.append(this.thumb(study, stack, at)));
+        const thumbs = make("div", "vw-thumbs");
+        thumbs.append(...(study.stacks || []).map((stack, at) => this.thumb(study, stack, at)));
+        group.append(head, thumbs);
         strip.append(group);
       }
       this.refresh();

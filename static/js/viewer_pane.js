@@ -40,6 +40,7 @@
       this.shownId = "";
       this.isAuto = true;
       this.way = 1;
+      this.isPlaced = false;
       this.spread = 0;
     }
 
@@ -134,10 +135,6 @@
       this.trouble.hidden = true;
       const fact = facts.get(imageId);
       if (this.isAuto && fact && fact.windows.length && !image.voiLUT) this.viewport.setProperties({ voiRange: toRange(fact.windows[0]) }, true);
-      if (!this.isPlaced) {
-        this.isPlaced = true;
-        this.hang(fact);
-      }
       this.ahead.start(this.ids, this.index, this.way, image.sizeInBytes);
       this.viewer.shown(this);
     }
@@ -146,10 +143,19 @@
     hang(fact) {
       if (!fact || fact.modality !== "MG" || fact.orientation.length < 1) return;
       const wanted = fact.side === "R" ? "P" : fact.side === "L" ? "A" : "";
-      if (wanted && fact.orientation[0].startsWith(opposite(wanted))) this.flip(true);
+      if (!wanted) return;
+      if (fact.orientation[0].startsWith(opposite(wanted))) this.flip(true);
+      const spacing = fact.spacing || { across: 1 }, [left] = this.viewport.worldToCanvas([0, 0, 0]), [right] = this.viewport.worldToCanvas([fact.columns * spacing.across, 0, 0]);
+      const free = (this.element.clientWidth - Math.abs(right - left)) / 2;
+      if (free > 0) this.viewport.setPan([fact.side === "R" ? free : -free, 0]);
     }
 
     onRendered() {
+      if (!this.isPlaced && this.shownId) {
+        this.isPlaced = true;
+        this.hang(facts.get(this.shownId));
+        this.viewport.render();
+      }
       this.draw();
       this.node.dataset.rendered = this.shownId.split("/").slice(-2).join("/");
       this.viewer.rendered(this);
@@ -217,7 +223,7 @@
       const fact = facts.get(this.shownId), show = (corner, ...lines) => this.corners[corner].replaceChildren(...lines.filter(Boolean).map((line) => make("span", "", line)));
       if (!this.stack) { Object.keys(this.corners).forEach((corner) => show(corner)); return; }
       const isPrior = this.viewer.isPrior(this.study);
-      show("tl", `${isPrior ? words("prior") + ": " : ""}${this.stack.title}`, this.study.date, fact && fact.view ? `${fact.side} ${fact.view}` : "");
+      show("tl", `${isPrior ? words("prior") + ": " : ""}${this.stack.title}`, this.study.date, fact && fact.view && !this.stack.title.endsWith(fact.view) ? `${fact.side} ${fact.view}` : "");
       show("tr", this.study.name, this.study.mrn, this.study.accession);
       show("br", `${words("image")} ${this.index + 1}/${this.ids.length}`, fact && fact.location !== undefined && this.stack.frames === 1 ? `${fact.location.toFixed(1)} mm` : "");
       const window = fact && this.isGrey ? this.window() : null;
