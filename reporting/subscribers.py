@@ -9,7 +9,7 @@ from orders.models import Order, RequestedProcedure
 from reporting import escalation, reading_clock, releasing
 from reporting.events import ReportAmended, ReportFinalized, ReportPreliminary
 from reporting.models import CriticalResult, Report, VersionKind
-from reporting.services.critical import note_report_changed, note_unreached
+from reporting.services.critical import BEAT, note_report_changed, note_unreached
 from reporting.services.critical_alarm import ESCALATED, RAISED
 from reporting.services.notify import tell_images_moved
 from reporting.services.reading import follow_order, follow_procedure
@@ -35,7 +35,7 @@ def message_failed(event: MessageFailed) -> None:
     if event.template in (RAISED, ESCALATED):
         critical = CriticalResult.objects.filter(uuid=event.about).first()
         if critical is not None:
-            note_unreached(critical)
+            note_unreached(critical, actor=BEAT)
 
 
 @subscribe(ReportAmended, name="reporting.tell_changed")
@@ -48,7 +48,7 @@ def report_changed(event: ReportAmended) -> None:
         return
     of_report = Q(report=report) | Q(procedure__in=report.procedures.all())
     for critical in CriticalResult.objects.filter(of_report).distinct().order_by("pk"):
-        note_report_changed(critical, version=event.version or 0)
+        note_report_changed(critical, version=event.version or 0, actor=BEAT)
 
 
 # --- the reading list follows in the same commit

@@ -16,6 +16,7 @@ from reporting.services.critical import (
     reopen_critical,
     withdraw_critical,
 )
+from reporting.services.critical_setup import save_category
 from reporting.services.deliveries import (
     acknowledge_result,
     mark_delivery_acknowledged,
@@ -72,9 +73,9 @@ __all__ = [
     "escalate",
     "export_template",
     "fill_form",
-    "import_template",
     "follow_order",
     "follow_procedure",
+    "import_template",
     "log_contact",
     "mark_changes_seen",
     "mark_delivery_acknowledged",
@@ -97,6 +98,7 @@ __all__ = [
     "remove_procedure",
     "reopen_critical",
     "retract_report",
+    "save_category",
     "save_list",
     "save_macro",
     "save_report",

@@ -318,7 +318,7 @@ def _wind_again(critical: CriticalResult, now: datetime, actor: Actor) -> Critic
 
 
 @service(perms.COMMUNICATE_CRITICAL, action=Action.UPDATE)
-def note_unreached(critical: CriticalResult, *, actor: Actor = BEAT) -> CriticalResult:
+def note_unreached(critical: CriticalResult, *, actor: Actor) -> CriticalResult:
     """A message of it failed: where no way out of the house works, the next level is due at once and the desk hears."""
     critical = CriticalResult.locked(critical.pk)
     if note_failure(critical):
@@ -327,7 +327,7 @@ def note_unreached(critical: CriticalResult, *, actor: Actor = BEAT) -> Critical
 
 
 @service(perms.COMMUNICATE_CRITICAL, action=Action.UPDATE)
-def note_report_changed(critical: CriticalResult, *, version: int, actor: Actor = BEAT) -> CriticalResult:
+def note_report_changed(critical: CriticalResult, *, version: int, actor: Actor) -> CriticalResult:
     """Its report was corrected or retracted: who was told is told again. A repeat does nothing."""
     critical = CriticalResult.locked(critical.pk)
     if critical.status == C.WITHDRAWN or (critical.retell_version or 0) >= version:

@@ -22,7 +22,7 @@ from reporting.services.critical_chain import contacts_at, limit_of
 from reporting.services.critical_report import add_sentence, is_told_in, report_for, sentence_of, write_sentence
 from reporting.web.critical_wall import critical_wall
 from reporting.web.forms import ContactForm
-from reporting.web.report import proof
+from reporting.web.proof import proof
 from ris.accounts.selectors import facility_settings
 from ris.accounts.web import ActorRequest, page
 from ris.audit.models import Action
