@@ -6,6 +6,7 @@ from django.db import connection
 from psycopg import sql
 
 from reporting.services.critical_chain import ensure_categories
+from reporting.services.reading import ensure_sla_targets
 from reporting.services.search import index_missing
 from reporting.services.templates import ensure_templates
 from ris.tenants.models import Facility
@@ -36,6 +37,11 @@ def provision_guards(facility: Facility) -> None:
 @provisions("reporting.templates")
 def provision_templates(facility: Facility) -> None:
     ensure_templates()
+
+
+@provisions("reporting.report_times")
+def provision_report_times(facility: Facility) -> None:
+    ensure_sla_targets()
 
 
 def ensure_guards(schema: str) -> None:

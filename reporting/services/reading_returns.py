@@ -60,7 +60,7 @@ def send_back(procedure: RequestedProcedure, *, reason: str, text: str, actor: A
     tell(
         technologists_of(procedure),
         "reporting.exam_sent_back",
-        url=f"/console/exams/{procedure.uuid}/",
+        url=f"/console/{procedure.uuid}/",
         subject=str(procedure.uuid),
         context={"accession_number": procedure.accession_number, "reason": reason},
     )
