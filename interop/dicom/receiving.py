@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from interop.dicom import dimse, pdu
+from interop.dicom import pdu
 from interop.dicom.doorkeeper import REMEMBERED_SECONDS
 from interop.dicom.intake import DiscardSink, StoreIntake
 from interop.dicom.logbook import settle
@@ -149,10 +149,7 @@ class Receiver:
         if isinstance(sink, StoreIntake):
             answer, stored = sink.storing.finish()
             if stored is not None:
-                try:
-                    association.tally.note_stored(stored)
-                except Exception as error:
-                    answer = dimse.answer_to(error, Field.C_STORE, sink.storing.request)
+                association.tally.stored[stored.series_id] += 1
         else:
             assert isinstance(sink, DiscardSink)
             answer = sink.answer
