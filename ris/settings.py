@@ -381,7 +381,8 @@ RIS_INSTANCE_FOLDER = env.path(
 RIS_INSTANCE_STORAGE = env.text(
     "RIS_INSTANCE_STORAGE",
     "ris.tenants.storage.FacilityFileSystemStorage",
-    "The Django storage class that keeps instances; another than this one gets no folder, but its own settings.",
+    "The Django storage class that keeps instances; another than this one gets no folder, but its own settings. "
+    "For S3: `storages.backends.s3.S3Storage`, after `pip install django-storages[s3]`, which is no requirement.",
 )
 RIS_INSTANCE_STORAGE_OPTIONS = env.text(
     "RIS_INSTANCE_STORAGE_OPTIONS", "", "Its options as JSON, for example a bucket's name and an endpoint's address."
@@ -460,6 +461,17 @@ EMAIL_HOST_PASSWORD = RIS_MAIL_PASSWORD = env.text("RIS_MAIL_PASSWORD", "", "Its
 EMAIL_USE_TLS = RIS_MAIL_TLS = env.flag("RIS_MAIL_TLS", True, "STARTTLS.")
 EMAIL_TIMEOUT = 10
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+
+# --- Dictation --------------------------------------------------------------------------------------------------------
+
+env.section = "Dictation"
+RIS_SPEECH_URL = env.text(
+    "RIS_SPEECH_URL",
+    "",
+    "A speech server that turns dictated audio into text; empty: no dictation. Its host must be among the hosts that the"
+    " facility may connect to.",
+)
+RIS_SPEECH_TOKEN = env.text("RIS_SPEECH_TOKEN", "", "Bearer token that the speech server asks for.")
 
 # --- Language and time -----------------------------------------------------------------------------------------------
 
