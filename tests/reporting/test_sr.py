@@ -61,7 +61,7 @@ def test_the_document_says_what_was_signed(people: Any, tmp_path: Path) -> None:
     read = dcmread(io.BytesIO(body))
     exam = version.identity["procedures"][0]
     assert (read.SOPClassUID, read.CompletionFlag, read.VerificationFlag) == (BASIC_TEXT_SR, "COMPLETE", "VERIFIED")
-    assert (str(read.PatientName), read.StudyInstanceUID) == ("NYSTRÖM^Ζωή", exam["study_instance_uid"])
+    assert (str(read.PatientName), read.StudyInstanceUID) == ("Nyström^Ζωή", exam["study_instance_uid"])
     assert read.PatientID == version.identity["patient"]["identifier"]
     assert read.ReferencedRequestSequence[0].AccessionNumber == exam["accession_number"]
     said = spoken(read)
@@ -73,7 +73,8 @@ def test_the_document_says_what_was_signed(people: Any, tmp_path: Path) -> None:
         file = tmp_path / "report.dcm"
         file.write_bytes(body)
         answer = subprocess.run(["dsrdump", str(file)], capture_output=True, timeout=30, check=False)
-        assert (answer.returncode, answer.stderr) == (0, b""), answer.stderr.decode()
+        said_of_it = [line for line in answer.stderr.decode().splitlines() if "VR checker does not support" not in line]
+        assert (answer.returncode, said_of_it) == (0, [])
         assert "Ζωή" in answer.stdout.decode()
 
 
