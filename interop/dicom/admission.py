@@ -8,12 +8,12 @@ Stations have no rights of their own: a scanner calls under a DicomPeer row.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
-from interop.dicom.dimse import Caller, served, syntaxes_of
+from interop.dicom import extensions
+from interop.dicom.dimse import Caller, handler_for, served, syntaxes_of
 from interop.dicom.messages import Field
 from interop.dicom.pdu import (
     APPLICATION_CONTEXT,
@@ -93,9 +93,28 @@ def _may_come_from(peer: DicomPeer, address: str) -> bool:
         return False
 
 
-def negotiate(contexts: Iterable[ProposedContext]) -> list[ContextAnswer]:
+def negotiate(request: AssociateRequest) -> list[ContextAnswer]:
     """Of each context the first transfer syntax that we take, in the requestor's order."""
-    return [_answer(context) for context in contexts]
+    return [_answer(context, served_as(request, context.abstract_syntax)) for context in request.contexts]
+
+
+def served_as(request: AssociateRequest, sop_class_uid: str) -> str:
+    """The class itself; for one that nobody serves here, the storage class that its requestor says it is a kind of."""
+    if syntaxes_of(sop_class_uid):
+        return sop_class_uid
+    return extensions.general_class(request.common, sop_class_uid, is_stored) or sop_class_uid
+
+
+def is_stored(sop_class_uid: str) -> bool:
+    return handler_for(Field.C_STORE, sop_class_uid) is not None
+
+
+def extended(request: AssociateRequest) -> dict[str, bytes]:
+    """What is agreed upon of the extensions that were asked for, by SOP class."""
+    return {
+        uid: extensions.agreed(uid, asked, is_stored=is_stored(served_as(request, uid)))
+        for uid, asked in request.extended.items()
+    }
 
 
 @lru_cache(1)
@@ -108,8 +127,8 @@ def sent_back() -> frozenset[str]:
     return frozenset().union(*stored)
 
 
-def _answer(context: ProposedContext) -> ContextAnswer:
-    known = syntaxes_of(context.abstract_syntax)
+def _answer(context: ProposedContext, served_as: str) -> ContextAnswer:
+    known = syntaxes_of(served_as)
     if not known:
         return ContextAnswer(context.id, ABSTRACT_SYNTAX_UNKNOWN, context.abstract_syntax)
     for syntax in context.transfer_syntaxes:

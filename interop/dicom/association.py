@@ -52,16 +52,20 @@ class Terms:
     contexts: dict[int, pdu.ContextAnswer]
     taken_back: frozenset[str]
     accept: bytes
+    #: by SOP class of a context that was accepted: the class whose handlers serve it
+    served_as: dict[str, str]
 
 
 @lru_cache(256)
 def terms_for(request: pdu.AssociateRequest, max_length: int, _registered: int) -> Terms:
-    answers = admission.negotiate(request.contexts)
-    sent_back = admission.sent_back()
+    answers = admission.negotiate(request)
+    sent_back, extended = admission.sent_back(), admission.extended(request)
+    contexts = {answer.id: answer for answer in answers if answer.result == 0}
     return Terms(
-        {answer.id: answer for answer in answers if answer.result == 0},
+        contexts,
         frozenset(uid for uid, (_scu, scp) in request.roles.items() if scp and uid in sent_back),
-        pdu.associate_accept(request, answers, max_length=max_length, scp_of=sent_back),
+        pdu.associate_accept(request, answers, max_length=max_length, scp_of=sent_back, extended=extended),
+        {one.abstract_syntax: admission.served_as(request, one.abstract_syntax) for one in contexts.values()},
     )
 
 
@@ -200,7 +204,7 @@ class Association(Connection):
     def _handler(self, context_id: int, command: Command) -> tuple[Handler | None, Answer]:
         """The handler of a command on a context, or None and why not."""
         abstract = self.terms.contexts[context_id].abstract_syntax
-        handler = dimse.handler_for(command.field, abstract)
+        handler = dimse.handler_for(command.field, self.terms.served_as[abstract])
         if handler is None:
             return None, Answer(Status.UNRECOGNIZED_OPERATION, comment="The context has no such operation.")
         if command.sop_class_uid != abstract:

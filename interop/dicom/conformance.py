@@ -32,6 +32,8 @@ from interop.dicom import mpps as mpps_scp
 from interop.dicom.conformance_texts import (
     ADMISSION,
     CHARACTER_SET_TEXT,
+    COMMON_EXTENDED,
+    EXTENDED,
     INTRODUCTION,
     MPPS_TEXT,
     RETURN_TYPES,
@@ -159,9 +161,11 @@ def _networking() -> list[str]:
         ("Implementation Class UID", f"`{IMPLEMENTATION_CLASS_UID}`"),
         ("Implementation Version Name", f"`{IMPLEMENTATION_VERSION}`"),
         ("Application context", f"`{APPLICATION_CONTEXT}`"),
-        ("Asynchronous operations", "not negotiated: one operation at a time"),
+        ("Asynchronous operations", "answered with (1, 1): one operation at a time"),
         ("Role selection", "the requestor's SCU role; its SCP role for storage classes when it asks with C-GET"),
-        ("Extended negotiation, user identity", "read and not answered; nobody is let in by an identity"),
+        ("SOP class extended negotiation", EXTENDED),
+        ("SOP class common extended negotiation", COMMON_EXTENDED),
+        ("User identity", "read and not answered; nobody is let in by an identity"),
     ]
     peer = [
         (str(field.verbose_name), str(field.help_text or "–"))

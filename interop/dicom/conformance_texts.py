@@ -20,6 +20,15 @@ ADMISSION = """### 4.1 Who is let in
 Every rejection is counted and shown on `/integrations/`, with a link that adds the title as a peer; every
 association leaves one row in the administration."""
 
+EXTENDED = (
+    "Query/Retrieve: combined matching of date and time is agreed upon (it is always done), relational queries, fuzzy "
+    "matching, time zone and conversion are not. Storage: level 2, signature level 1, elements may be coerced when an "
+    "object is sent on"
+)
+COMMON_EXTENDED = (
+    "a class that is not in the tables below is stored when its requestor says that it belongs to the Storage service"
+)
+
 WORKLIST_TEXT = """Keys match as PS3.4 C.2.2.2 has it. Ranges of date and time together are one interval; a name
 is matched without case, by component and group, and a pattern without `=` looks at the alphabetic group. An
 empty stored value matches no value. Only requested keys come back, in a sequence asked for as a whole all of

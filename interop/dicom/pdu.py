@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import lru_cache
+from types import MappingProxyType
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 IMPLEMENTATION_CLASS_UID = "2.25.4436736400483569772642953817288065649"
@@ -15,6 +16,7 @@ HEADER = struct.Struct(">BxL")
 PDV_HEADER = struct.Struct(">LBB")
 MAX_ASSOCIATE_LENGTH = 128 * 1024
 REMEMBERED_LENGTH = 16 * 1024
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
 MAX_CONTEXTS = 128
 MAX_TRANSFER_SYNTAXES = 64
 
@@ -87,10 +89,12 @@ class AssociateRequest:
     max_length: int = 0
     implementation_version: str = ""
     roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
-    #: (invoked, performed) as proposed; not answered, which makes it (1, 1) (PS3.7 D.3.3.3)
-    operations_window: tuple[int, int] = (1, 1)
-    #: service class application information by SOP class; not answered, so no extension is agreed upon (D.3.3.5)
+    #: (invoked, performed) as proposed (PS3.7 D.3.3.3), None when it was not; what is agreed upon is one at a time
+    operations_window: tuple[int, int] | None = None
+    #: service class application information by SOP class (D.3.3.5)
     extended: Mapping[str, bytes] = field(default_factory=dict)
+    #: service class and related general classes by SOP class (D.3.3.6); the standard has no answer to it
+    common: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     user_identity: UserIdentity | None = None
 
 
@@ -171,7 +175,7 @@ def _parse_request(body: bytes) -> AssociateRequest:
 
 
 def _user_information(body: bytes, start: int, end: int) -> dict:
-    found: dict = {"roles": {}, "extended": {}}
+    found: dict = {"roles": {}, "extended": {}, "common": {}}
     for kind, first, last in _items(body, start, end):
         if kind == 0x51 and last - first == 4:
             found["max_length"] = struct.unpack_from(">L", body, first)[0]
@@ -185,11 +189,28 @@ def _user_information(body: bytes, start: int, end: int) -> dict:
                 found["roles"][uid] = (rest[0] == 1, rest[1] == 1)
             else:
                 raise ProtocolError(Abort.INVALID_PARAMETER, "A role selection is cut off.")
+        elif kind == 0x57:
+            uid, *told = _common(body, first, last)
+            found["common"][uid] = tuple(told)
         elif kind == 0x58 and last - first >= 2:
             found["user_identity"] = UserIdentity(body[first], body[first + 1] == 1)
         elif kind == 0x55:
             found["implementation_version"] = _text(body[first:last])[:16]
     return found
+
+
+def _common(body: bytes, first: int, last: int) -> tuple[str, str, tuple[str, ...]]:
+    """SOP class, service class, related general SOP classes (PS3.7 Table D.3-12)."""
+    uid, rest = _uid_and_rest(body, first, last)
+    service, rest = _uid_and_rest(rest, 0, len(rest))
+    end = 2 + struct.unpack_from(">H", rest)[0] if len(rest) >= 2 else 2
+    if end > len(rest):
+        raise ProtocolError(Abort.INVALID_PARAMETER, "Related SOP classes are cut off in a negotiation item.")
+    related, rest = [], rest[2:end]
+    while rest:
+        general, rest = _uid_and_rest(rest, 0, len(rest))
+        related.append(general)
+    return uid, service, tuple(related)
 
 
 def _uid_and_rest(body: bytes, first: int, last: int) -> tuple[str, bytes]:
@@ -204,9 +225,17 @@ def _item(kind: int, content: bytes) -> bytes:
 
 
 def associate_accept(
-    request: AssociateRequest, answers: list[ContextAnswer], *, max_length: int, scp_of: Collection[str] = ()
+    request: AssociateRequest,
+    answers: list[ContextAnswer],
+    *,
+    max_length: int,
+    scp_of: Collection[str] = (),
+    extended: Mapping[str, bytes] = NOTHING,
 ) -> bytes:
-    """A-ASSOCIATE-AC. Of proposed roles the requestor's SCU role is taken, and its SCP role for ``scp_of`` (C-GET)."""
+    """A-ASSOCIATE-AC. Of proposed roles the requestor's SCU role is taken, and its SCP role for ``scp_of`` (C-GET).
+
+    ``extended``: application information by SOP class, as agreed upon. One operation at a time, if it was asked.
+    """
     called, calling = (
         title.encode("latin-1")[:16].ljust(16) for title in (request.called_ae_title, request.calling_ae_title)
     )
@@ -216,10 +245,15 @@ def associate_accept(
         items.append(_item(0x21, bytes([answer.id, 0, answer.result, 0]) + syntax))
     accepted = {answer.abstract_syntax for answer in answers if answer.result == 0}
     user = [_item(0x51, struct.pack(">L", max_length)), _item(0x52, IMPLEMENTATION_CLASS_UID.encode())]
+    if request.operations_window is not None:
+        user.append(_item(0x53, struct.pack(">HH", 1, 1)))
     for uid, (scu, scp) in request.roles.items():
         if uid in accepted:
             user.append(_item(0x54, struct.pack(">H", len(uid)) + uid.encode() + bytes([scu, scp and uid in scp_of])))
     user.append(_item(0x55, IMPLEMENTATION_VERSION.encode()))
+    for uid, information in extended.items():
+        if uid in accepted and information:
+            user.append(_item(0x56, struct.pack(">H", len(uid)) + uid.encode() + information))
     items.append(_item(0x50, b"".join(user)))
     body = struct.pack(">HH", 1, 0) + called + calling + bytes(32) + b"".join(items)
     return HEADER.pack(Kind.ASSOCIATE_AC, len(body)) + body
