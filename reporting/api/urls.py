@@ -3,11 +3,12 @@ from rest_framework.routers import BaseRouter
 
 from reporting.api.analytics import AnalyticsView
 from reporting.api.critical_setup import CategoryViewSet, WallDisplayViewSet
+from reporting.api.editor import MacroViewSet, ReportTemplateViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
+from reporting.api.search import SavedSearchViewSet
 from reporting.api.views import (
     CriticalResultViewSet,
     DeliveryViewSet,
-    ReportTemplateViewSet,
     ReportViewSet,
 )
 
@@ -17,9 +18,11 @@ urlpatterns = [path("analytics/", AnalyticsView.as_view(), name="analytics")]
 def register(router: BaseRouter) -> None:
     router.register("reports", ReportViewSet, basename="report")
     router.register("report-templates", ReportTemplateViewSet, basename="report-template")
+    router.register("report-macros", MacroViewSet, basename="report-macro")
     router.register("critical-results", CriticalResultViewSet, basename="critical-result")
     router.register("critical-categories", CategoryViewSet, basename="critical-category")
     router.register("wall-displays", WallDisplayViewSet, basename="wall-display")
+    router.register("report-searches", SavedSearchViewSet, basename="report-search")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
     router.register("reading-list", ReadingListViewSet, basename="reading-list")
     router.register("reading-lists", SavedListViewSet, basename="reading-lists")

@@ -166,3 +166,25 @@ def test_the_page_costs_a_fixed_number_of_queries(people, reports, client_of):
     for _ in range(6):
         signed(make_procedure(), actor=people.radiologist, impression="A nodule.")
     assert cost() == few
+
+
+def test_programs_search_by_post_and_keep_searches(people, reports, api):
+    api.force_authenticate(people.radiologist.user)
+    found = api.post("/api/v1/report-searches/find/", {"words": "nodule", "modality": ["CT"]}, format="json")
+    assert (found.status_code, found.json()["count"]) == (200, 2)
+    assert {row["uuid"] for row in found.json()["results"]} == {
+        str(reports["nodule"].uuid),
+        str(reports["clear"].uuid),
+    }
+    made = api.post("/api/v1/report-searches/", {"name": "Nodules", "query": {"words": "nodule"}}, format="json")
+    assert made.status_code == 201
+    address = f"/api/v1/report-searches/{made.json()['uuid']}/"
+    assert api.get(f"{address}found/").json()["count"] == 2
+    assert api.post(f"{address}share/", {"is_shared": True}, format="json").json()["is_shared"] is True
+    refused = api.post("/api/v1/report-searches/", {"name": "Nothing", "query": {}}, format="json")
+    assert refused.status_code == 400
+    api.force_authenticate(people.other.user)
+    assert [row["name"] for row in api.get("/api/v1/report-searches/").json()["results"]] == ["Nodules"]
+    assert api.delete(address).status_code == 403
+    api.force_authenticate(people.radiologist.user)
+    assert api.delete(address).status_code == 204
