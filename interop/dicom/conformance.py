@@ -25,6 +25,7 @@ from interop.dicom import (
     mpps_messages,
     query_keys,
     rejection_notes,
+    report_document,
     server,  # noqa: F401  every handler is registered by it
     sop_classes,
 )
@@ -70,6 +71,7 @@ SENT: dict[str, tuple[str, ...]] = {
     OutgoingKind.AVAILABILITY: (availability.AVAILABILITY,),
     OutgoingKind.REJECTION_NOTE: (rejection_notes.KEY_OBJECTS,),
     OutgoingKind.IMAGES: sop_classes.STORAGE_CLASSES,
+    OutgoingKind.REPORT: (report_document.BASIC_TEXT_SR,),
     OutgoingKind.FETCH: (query_keys.STUDY_ROOT_FIND, query_keys.STUDY_ROOT_GET, query_keys.STUDY_ROOT_MOVE),
 }
 #: SOP classes are named one by one up to here
