@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -17,20 +17,20 @@ from orders.models import RequestedProcedure
 from reporting import (
     admin_critical,  # noqa: F401  registers itself
     admin_reading,  # noqa: F401  registers itself
+    admin_templates,  # noqa: F401  registers itself
     services,
 )
 from reporting import permissions as perms
+from reporting.admin_sections import SECTION_FIELDS, SectionsFormMixin, section_fields, sections_of
 from reporting.models import (
     SECTIONS,
     DeliveryChannel,
     DeliveryRule,
     ExternalViewer,
-    Macro,
     ReadingLock,
     Report,
     ReportDelivery,
     ReportStatus,
-    ReportTemplate,
     ReportVersion,
 )
 from reporting.services.writing import READABLE
@@ -46,8 +46,6 @@ from ris.accounts.admin_base import (
 from ris.accounts.services.sign_in import require_recent_authentication
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
-
-SECTION_FIELDS = {key: f"section_{key}" for key in SECTIONS}
 
 
 class ProofForm(forms.Form):
@@ -111,41 +109,11 @@ def signing_action(
     return action
 
 
-def _section_fields(rows: int = 3) -> dict[str, forms.Field]:
-    return {
-        name: forms.CharField(
-            label=SECTIONS[key][1],
-            required=False,
-            strip=False,
-            widget=forms.Textarea(attrs={"rows": rows * 2 if key == "findings" else rows, "cols": 90}),
-        )
-        for key, name in SECTION_FIELDS.items()
-    }
-
-
-class SectionsFormMixin(forms.ModelForm):
-    """A model form whose ``sections`` are one field each."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        stored = self.instance.sections or {}
-        for key, name in SECTION_FIELDS.items():
-            if name in self.fields:
-                self.fields[name].initial = stored.get(key, "")
-        if "revision" in self.fields:
-            self.fields["revision"].initial = getattr(self.instance, "revision", 0)
-
-
-def sections_of(cleaned: dict[str, Any], *, filled_only: bool = False) -> dict[str, str]:
-    found = {key: cleaned.pop(name, "") for key, name in SECTION_FIELDS.items()}
-    return {key: words for key, words in found.items() if words.strip() or not filled_only}
-
-
 ReportWriteForm = type(
     "ReportWriteForm",
     (SectionsFormMixin,),
     {
-        **_section_fields(),
+        **section_fields(),
         "revision": forms.IntegerField(widget=forms.HiddenInput, required=False),
         "Meta": type("Meta", (), {"model": Report, "fields": ()}),
     },
@@ -153,25 +121,8 @@ ReportWriteForm = type(
 ReportOpenForm = type(
     "ReportOpenForm",
     (SectionsFormMixin,),
-    {**_section_fields(), "Meta": type("Meta", (), {"model": Report, "fields": ("procedures",)})},
+    {**section_fields(), "Meta": type("Meta", (), {"model": Report, "fields": ("procedures",)})},
 )
-TemplateForm = type(
-    "TemplateForm",
-    (SectionsFormMixin,),
-    {
-        **_section_fields(),
-        "Meta": type(
-            "Meta",
-            (),
-            {
-                "model": ReportTemplate,
-                "fields": ("name", "language", "modality", "body_region", "catalogue", "is_default", "is_active"),
-            },
-        ),
-    },
-)
-
-
 class ExamsField(forms.ModelMultipleChoiceField):
     """Exams named with their patient: two identifiers before anything is done."""
 
@@ -302,42 +253,6 @@ class ReportVersionAdmin(ReadOnlyAdmin):
     @admin.display(description=_("content check"), boolean=True)
     def is_intact(self, version: ReportVersion) -> bool:
         return version.compute_hash() == version.content_hash
-
-
-@admin.register(ReportTemplate)
-class ReportTemplateAdmin(FacilityModelAdmin):
-    view_code, add_code, change_code = perms.VIEW_TEMPLATE, perms.MANAGE_TEMPLATES, perms.MANAGE_TEMPLATES
-    form = TemplateForm
-    list_display = ("name", "language", "modality", "body_region", "is_default", "is_active")
-    list_filter = ("language", "modality", "is_active")
-    search_fields = ("name",)
-    filter_horizontal = ("catalogue",)
-    fieldsets = (
-        (None, {"fields": ("name", "language", "modality", "body_region", "catalogue", "is_default", "is_active")}),
-        (_("Text"), {"fields": tuple(SECTION_FIELDS.values())}),
-    )
-
-    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> ReportTemplate:
-        data = dict(cleaned)
-        return services.save_template(sections=sections_of(data, filled_only=True), **data, actor=actor)
-
-    def service_change(self, template: ReportTemplate, cleaned: dict[str, Any], actor: Actor) -> ReportTemplate:
-        data = dict(cleaned)
-        return services.save_template(template, sections=sections_of(data, filled_only=True), **data, actor=actor)
-
-
-@admin.register(Macro)
-class MacroAdmin(FacilityModelAdmin):
-    """One's own short codes, and the shared ones."""
-
-    view_code, add_code, change_code = perms.WRITE_REPORT, perms.MANAGE_TEMPLATES, perms.MANAGE_TEMPLATES
-    list_display = ("code", "owner", "language", "is_active")
-    list_filter = ("language", "is_active")
-    list_select_related = ("owner",)
-    search_fields = ("code",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Macro]:
-        return super().get_queryset(request).filter(Q(owner=request.user) | Q(owner__isnull=True))
 
 
 @admin.register(ReportDelivery)

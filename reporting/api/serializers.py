@@ -16,9 +16,9 @@ from reporting.models import (
     EscalationStep,
     Report,
     ReportDelivery,
-    ReportTemplate,
     ReportVersion,
 )
+from reporting.parts import part_key
 from reporting.permissions import WRITE_REPORT
 from reporting.selectors.reading import minutes_left
 from reporting.services.critical import CHANNELS, OUTCOMES
@@ -28,7 +28,8 @@ from reporting.services.critical_report import acknowledger, sentence_of
 class SectionsField(serializers.DictField):
     """``{section: text}``.
 
-    Sections: clinical_information, technique, comparison, findings, impression, recommendation.
+    Sections: clinical_information, technique, comparison, findings, impression, recommendation. Of several exams also
+    ``findings:<id of the procedure>``, which ``findings`` is made of.
     """
 
     child = serializers.CharField(allow_blank=True, trim_whitespace=False)
@@ -85,6 +86,7 @@ class ReportSerializer(serializers.ModelSerializer):
     procedures = serializers.SerializerMethodField()
     exams = ExamSerializer(source="procedures", many=True, read_only=True)
     sections = serializers.SerializerMethodField()
+    findings = serializers.SerializerMethodField()
     versions = serializers.SerializerMethodField()
     author = serializers.SerializerMethodField()
     preliminary_by = serializers.SerializerMethodField()
@@ -93,7 +95,7 @@ class ReportSerializer(serializers.ModelSerializer):
     class Meta:
         model = Report
         fields = (
-            "id", "patient", "procedures", "exams", "status", "sections", "revision", "language", "author",
+            "id", "patient", "procedures", "exams", "status", "sections", "findings", "revision", "language", "author",
             "preliminary_by", "preliminary_at", "signed_by", "signed_at", "held_until", "created_at", "updated_at",
             "versions",
         )  # fmt: skip
@@ -107,14 +109,27 @@ class ReportSerializer(serializers.ModelSerializer):
     def get_procedures(self, report: Report) -> list[str]:
         return [str(row.uuid) for row in sorted(report.procedures.all(), key=lambda row: row.pk)]
 
+    def _text(self, report: Report) -> dict[str, str]:
+        """What this caller may read: the draft, or what stands signed."""
+        user = getattr(self.context.get("request"), "user", None)
+        if user is not None and user.is_authenticated and not user.may(WRITE_REPORT):
+            versions = report.standing_versions
+            return versions[-1].sections if versions else {}
+        return report.sections
+
     @extend_schema_field(SectionsField())
     def get_sections(self, report: Report) -> dict[str, str]:
-        request = self.context.get("request")
-        user = getattr(request, "user", None)
-        versions = report.standing_versions
-        if user is not None and user.is_authenticated and not user.may(WRITE_REPORT):
-            return dict(versions[-1].sections) if versions else {}
-        return {key: report.sections.get(key, "") for key in SECTIONS if key in report.sections}
+        text = self._text(report)
+        return {key: text[key] for key in SECTIONS if key in text}
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_findings(self, report: Report) -> dict[str, str]:
+        """{id of the procedure: its findings}"""
+        text = self._text(report)
+        rows = sorted(report.procedures.all(), key=lambda row: row.pk)
+        if len(rows) == 1:
+            return {str(rows[0].uuid): text.get("findings", "")}
+        return {str(row.uuid): text.get(part_key(row), "") for row in rows}
 
     @extend_schema_field(VersionSerializer(many=True))
     def get_versions(self, report: Report) -> Any:
@@ -203,31 +218,6 @@ class CheckSerializer(serializers.Serializer):
     title = serializers.CharField()
     detail = serializers.CharField()
     target = serializers.CharField()
-
-
-class TemplateSerializer(serializers.ModelSerializer):
-    id = serializers.UUIDField(source="uuid", read_only=True)
-    sections = SectionsField()
-    catalogue = serializers.SlugRelatedField(slug_field="code", many=True, read_only=True)
-
-    class Meta:
-        model = ReportTemplate
-        fields = (
-            "id", "name", "language", "modality", "body_region", "catalogue", "sections", "is_default", "is_active",
-            "created_at", "updated_at",
-        )  # fmt: skip
-
-
-class TemplateInputSerializer(serializers.ModelSerializer):
-    """``catalogue``: codes of exams that the template is made for."""
-
-    sections = SectionsField()
-    catalogue = serializers.ListField(child=serializers.CharField(max_length=16), required=False)
-
-    class Meta:
-        model = ReportTemplate
-        fields = ("name", "language", "modality", "body_region", "catalogue", "sections", "is_default", "is_active")
-        validators: list[Any] = []
 
 
 class AttemptSerializer(serializers.ModelSerializer):

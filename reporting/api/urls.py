@@ -6,6 +6,7 @@ from reporting.api.critical_setup import CategoryViewSet, WallDisplayViewSet
 from reporting.api.editor import MacroViewSet, ReportTemplateViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
 from reporting.api.search import SavedSearchViewSet
+from reporting.api.signing import ScaleViewSet, SigningCheckViewSet, SigningViewSet
 from reporting.api.views import (
     CriticalResultViewSet,
     DeliveryViewSet,
@@ -16,7 +17,10 @@ urlpatterns = [path("analytics/", AnalyticsView.as_view(), name="analytics")]
 
 
 def register(router: BaseRouter) -> None:
+    router.register("reports", SigningViewSet, basename="report-signing")  # its fixed names go before any number
     router.register("reports", ReportViewSet, basename="report")
+    router.register("assessment-scales", ScaleViewSet, basename="assessment-scale")
+    router.register("signing-checks", SigningCheckViewSet, basename="signing-check")
     router.register("report-templates", ReportTemplateViewSet, basename="report-template")
     router.register("report-macros", MacroViewSet, basename="report-macro")
     router.register("critical-results", CriticalResultViewSet, basename="critical-result")

@@ -17,10 +17,11 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from orders.models import CatalogueProcedure, RequestedProcedure
+from orders.models import RequestedProcedure
 from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.api import serializers as shapes
+from reporting.api.editor import EDITOR_CODES, EditorActions
 from reporting.models import (
     CriticalCategory,
     CriticalResult,
@@ -30,7 +31,6 @@ from reporting.models import (
     Report,
     ReportDelivery,
     ReportStatus,
-    ReportTemplate,
     ReportVersion,
 )
 from reporting.pdf import render_report_pdf
@@ -80,7 +80,7 @@ class ReportFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
+class ReportViewSet(EditorActions, ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
     """Reports. A signed version never changes: it is amended by ``addendum`` or ``correct``."""
 
     queryset = Report.objects.none()
@@ -101,6 +101,7 @@ class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
     }
     filterset_class = ReportFilter
     permission_codes = {
+        **EDITOR_CODES,
         "list": perms.VIEW_REPORT,
         "retrieve": perms.VIEW_REPORT,
         "versions": perms.VIEW_REPORT,
@@ -267,54 +268,6 @@ class ReportViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
     def pdf(self, request: Request, uuid: str | None = None) -> HttpResponse:
         """A signed version on paper (A4)."""
         return self._paper(version_of(self.get_object(), request.query_params.get("version", ""), actor=self.actor))
-
-
-class TemplateFilter(filters.FilterSet):
-    class Meta:
-        model = ReportTemplate
-        fields = ("language", "modality", "is_active", "is_default")
-
-
-class ReportTemplateViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
-    """Text that reports begin with. Templates are switched off, never deleted."""
-
-    queryset = ReportTemplate.objects.none()
-    http_method_names = ["get", "post", "patch", "head", "options"]
-    serializer_class = shapes.TemplateSerializer
-    serializer_classes = {"create": shapes.TemplateInputSerializer, "partial_update": shapes.TemplateInputSerializer}
-    filterset_class = TemplateFilter
-    permission_codes = {
-        "list": perms.VIEW_TEMPLATE,
-        "retrieve": perms.VIEW_TEMPLATE,
-        "create": perms.MANAGE_TEMPLATES,
-        "partial_update": perms.MANAGE_TEMPLATES,
-    }
-
-    def get_queryset(self) -> QuerySet[ReportTemplate]:
-        return ReportTemplate.objects.prefetch_related("catalogue").order_by("-pk")
-
-    @staticmethod
-    def _exams(data: dict[str, Any]) -> dict[str, Any]:
-        if "catalogue" in data:
-            wanted = set(data["catalogue"])
-            data["catalogue"] = list(CatalogueProcedure.objects.filter(code__in=wanted))
-            if len(data["catalogue"]) != len(wanted):
-                raise InvalidData("An exam is not known.", errors={"catalogue": ["There is no such code."]})
-        return data
-
-    def service_create(self, data: dict[str, Any]) -> ReportTemplate:
-        return services.save_template(**self._exams(data), actor=self.actor)
-
-    def service_change(self, template: ReportTemplate, data: dict[str, Any]) -> ReportTemplate:
-        return services.save_template(template, **self._exams(data), actor=self.actor)
-
-    @extend_schema(request=shapes.TemplateInputSerializer, responses={201: shapes.TemplateSerializer})
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().create(request, *args, **kwargs)
-
-    @extend_schema(request=shapes.TemplateInputSerializer, responses=shapes.TemplateSerializer)
-    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().partial_update(request, *args, **kwargs)
 
 
 class CriticalFilter(filters.FilterSet):

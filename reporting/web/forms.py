@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from reporting.models import SECTIONS
+from reporting.parts import is_part
 
 CHANNELS = [
     ("phone", _("Phone")),
@@ -33,7 +34,8 @@ class ReasonForm(forms.Form):
 
 def posted_sections(data: Any) -> dict[str, str]:
     """The sections that a form sent; those it did not send stay as they are."""
-    return {key: data[f"section-{key}"] for key in SECTIONS if f"section-{key}" in data}
+    names = (name.removeprefix("section-") for name in data if name.startswith("section-"))
+    return {key: data[f"section-{key}"] for key in names if key in SECTIONS or is_part(key)}
 
 
 def posted_revision(data: Any) -> int | None:
