@@ -17,6 +17,7 @@ from orders.models import RequestedProcedure
 from reporting import (
     admin_critical,  # noqa: F401  registers itself
     admin_reading,  # noqa: F401  registers itself
+    admin_signing,  # noqa: F401  registers itself
     admin_templates,  # noqa: F401  registers itself
     services,
 )
@@ -158,6 +159,9 @@ class ReportAdmin(FacilityModelAdmin):
         signing_action(_("Add an addendum"), services.add_addendum, form=AddendumForm),
         signing_action(_("Correct a section"), correct_section, form=CorrectForm),
         signing_action(_("Entered in error"), services.retract_report, form=RetractForm),
+        service_action(_("Recall before delivery"), services.recall_report, form=ReasonForm),
+        service_action(_("Deliver now"), services.release_now),
+        signing_action(_("Co-sign"), services.co_sign),
         service_action(_("Release"), services.release_report),
         service_action(_("Take over"), services.take_over, form=ReasonForm),
         service_action(_("Discard the draft"), services.discard_report, form=ReasonForm),
@@ -228,7 +232,7 @@ class ReportAdmin(FacilityModelAdmin):
 
     @admin.display(description=_("paper"))
     def paper(self, report: Report) -> str:
-        if not report.versions.all():
+        if not report.standing_versions:
             return "–"
         return format_html('<a href="{}">PDF</a>', reverse("report_pdf", args=[report.uuid]))
 

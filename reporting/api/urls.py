@@ -4,6 +4,7 @@ from rest_framework.routers import BaseRouter
 from reporting.api.analytics import AnalyticsView
 from reporting.api.critical_setup import CategoryViewSet, WallDisplayViewSet
 from reporting.api.editor import MacroViewSet, ReportTemplateViewSet
+from reporting.api.followups import FollowUpViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
 from reporting.api.search import SavedSearchViewSet
 from reporting.api.signing import ScaleViewSet, SigningCheckViewSet, SigningViewSet
@@ -27,6 +28,7 @@ def register(router: BaseRouter) -> None:
     router.register("critical-categories", CategoryViewSet, basename="critical-category")
     router.register("wall-displays", WallDisplayViewSet, basename="wall-display")
     router.register("report-searches", SavedSearchViewSet, basename="report-search")
+    router.register("follow-ups", FollowUpViewSet, basename="follow-up")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
     router.register("reading-list", ReadingListViewSet, basename="reading-list")
     router.register("reading-lists", SavedListViewSet, basename="reading-lists")
