@@ -47,6 +47,12 @@ class House:
             page.goto(path)
         return page
 
+    def stranger(self) -> Any:
+        """A window that nobody is signed in at."""
+        page = self._open()
+        self._windows[f"stranger {len(self._windows)}"] = page
+        return page
+
     def _open(self) -> Any:
         context = self.browser.new_context(base_url=self.base_url, viewport={"width": 1440, "height": 900})
         page = context.new_page()
