@@ -7,6 +7,7 @@ others, and whatever is unusual about one, take the long way, where the index ma
 from __future__ import annotations
 
 from django.conf import settings
+from django.db import close_old_connections
 
 from interop.dicom.dimse import Caller, DimseError, Request, Status, association_end, c_store
 from interop.dicom.elements import Malformed
@@ -106,6 +107,7 @@ class ObjectSink:
             fingerprint=stored.fingerprint,
             received_from=incoming.source[:16],
         )
+        close_old_connections()  # the line may have been cut since the last object
         return index_instance(instance, actor=self._actor)
 
     def discard(self) -> None:
