@@ -40,10 +40,6 @@ from worklist.models import ImagingStudy
 
 ROWS = {"findings": 6, "impression": 3}
 MOST_AUDIO = 8 * 1024 * 1024
-#: Partials of signing; where one is not there, nothing stands in its place
-SIGN = ["reporting/_sign.html", "reporting/_nothing.html"]
-ASSESSMENTS = ["reporting/_assessments.html", "reporting/_nothing.html"]
-PRIORS = ["reporting/_priors.html", "reporting/_editor_priors.html"]
 
 
 @require_GET
@@ -76,9 +72,6 @@ def _editor(request: ActorRequest, report: Report) -> HttpResponse:
         "may_dictate": is_offered(),
         "together": _together(request, procedures) if report.is_draft else [],
         **_form_context(report, procedures),
-        "sign_partials": SIGN,
-        "assessment_partials": ASSESSMENTS,
-        "prior_partials": PRIORS,
         "viewer_pane": True,
         "has_images": ImagingStudy.objects.filter(procedures__in=procedures, instance_count__gt=0).exists(),
         **pages.surroundings(request, procedures),
