@@ -14,8 +14,10 @@ from pydicom import dcmread
 from ris.accounts.services.keys import create_api_key
 from ris.core.actor import SYSTEM
 from tests.factories.accounts import user_with_roles
+from tests.factories.orders import make_procedure
 from tests.interop.dicomweb.conftest import body_of, keep, parts_of, path_of, shipped, slices
 from worklist.models import ImagingInstance, ImagingStudy
+from worklist.services import link_study
 
 #: As @ohif/viewers 3 asks, through dicomweb-client-js and the cornerstone image loader.
 OHIF_FRAMES = "multipart/related; type=application/octet-stream; transfer-syntax=*"
@@ -72,6 +74,16 @@ def test_dicomweb_client_gets_compressed_frames_and_decoded_objects(client_of):
     assert plain == dataset.PixelData
     explicit = client.retrieve_instance(*uids, media_types=(("application/dicom", "1.2.840.10008.1.2.1"),))
     assert np.array_equal(explicit.pixel_array, dataset.pixel_array)
+
+
+def test_a_viewers_key_opens_a_study_that_is_linked(api, alpha, tmp_path):
+    """With the scopes that docs/dicomweb.md names, and not with fewer."""
+    (row,) = keep(slices(1), tmp_path / "files")
+    link_study(row.series.study, procedure=make_procedure(), actor=SYSTEM, reason="It is hers")
+    person = user_with_roles("viewer", "radiologist")
+    for scopes, status in ((["worklist.view_study", "orders.view_patient"], 200), (["worklist.view_study"], 404)):
+        key = create_api_key(person, label="viewer", scopes=scopes, actor=SYSTEM).secret
+        assert api.get(path_of(row, "study"), HTTP_AUTHORIZATION=f"Api-Key {key}").status_code == status
 
 
 def test_the_way_ohif_opens_a_study(web, tmp_path):

@@ -232,6 +232,27 @@ def test_compressed_frames_come_as_stored_or_decoded(web, name):
     assert len(whole) == len(plain.PixelData) // row.frames
 
 
+def test_frames_of_colour_loops_are_what_a_viewer_relies_on(web):
+    """Decoded: red, green, blue, by pixel. As stored: the metadata's photometric interpretation."""
+    row, plain = stored("examples_ybr_color.dcm"), original("examples_ybr_color.dcm")
+    last = row.frames
+    assert last == 30
+    several = get(web, f"{path_of(row)}/frames/1,{last}", 'multipart/related; type="application/octet-stream"')
+    decoded = [content for _headers, content in parts_of(several)]
+    assert decoded == [plain.pixel_array[at].tobytes() for at in (0, last - 1)]
+    alone = get(web, f"{path_of(row)}/frames/{last}", "image/jpeg")
+    assert (alone["Content-Type"].partition(";")[0], body_of(alone)[:2]) == ("image/jpeg", b"\xff\xd8")
+    compressed = get(web, f"{path_of(row)}/frames/1,{last}", 'multipart/related; type="image/jpeg"')
+    assert parts_of(compressed)[1][1] == body_of(get(web, f"{path_of(row)}/frames/{last}", "image/jpeg"))
+    drawn = picture(get(web, f"{path_of(row)}/frames/{last}/rendered", window="60,80,linear"))
+    assert (drawn.size, drawn.mode) == ((row.columns, row.rows), "RGB")
+    native, whole = stored("SC_ybr_full_422_uncompressed.dcm"), original("SC_ybr_full_422_uncompressed.dcm")
+    (model,) = json_of(web.get(f"{path_of(native)}/metadata"))
+    assert model["00280004"]["Value"] == ["YBR_FULL_422"]
+    assert body_of(get(web, f"{path_of(native)}/frames/1", "application/octet-stream")) == whole.PixelData
+    assert picture(web.get(f"{path_of(native)}/frames/1/rendered")).mode == "RGB"
+
+
 def test_frames_of_single_bits_begin_inside_of_bytes(web, tmp_path):
     (dataset,) = slices(1)
     bits = np.random.default_rng(1).integers(0, 2, (3, 5, 5), dtype=np.uint8)
