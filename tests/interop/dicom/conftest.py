@@ -101,3 +101,17 @@ def schedule(station: str = "CT1", *, hour: int = 0, **fields: Any) -> Any:
     book_appointment(procedure, station=make_station(station), starts_at=starts_at, actor=SYSTEM)
     procedure.refresh_from_db()
     return procedure
+
+
+def plain_image(sop_class_uid: str, sop_instance_uid: str = "1.2.3.1") -> Any:
+    """The least that is stored, in implicit VR."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ImplicitVRLittleEndian
+
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    image.SOPClassUID, image.SOPInstanceUID = sop_class_uid, sop_instance_uid
+    image.StudyInstanceUID, image.SeriesInstanceUID = "1.2.3", "1.2.3.4"
+    image.PatientName, image.PatientID, image.Modality = "PLAIN^IMAGE", "P1", "OT"
+    return image

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, build_role
 from pynetdicom.pdu_primitives import (
@@ -17,6 +16,8 @@ from pynetdicom.pdu_primitives import (
 
 from interop.dicom import pdu
 from worklist.models import ImagingInstance
+
+from .conftest import plain_image
 
 CT_IMAGE, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
 STUDY_FIND, STUDY_MOVE, STUDY_GET = (f"1.2.840.10008.5.1.4.1.2.2.{kind}" for kind in (1, 2, 3))
@@ -83,13 +84,7 @@ def test_an_extension_of_a_class_that_was_not_accepted_is_not_answered(scp):
 @pytest.mark.parametrize("related", [(CT_IMAGE,), (), (OTHER_CLASS,)])
 def test_an_unknown_class_of_the_storage_service_is_stored(scp, related):
     line = called(scp, [OWN_CLASS], common(OWN_CLASS, STORAGE_SERVICE, *related))
-    image = Dataset()
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    image.SOPClassUID, image.SOPInstanceUID = OWN_CLASS, "1.2.3.1"
-    image.StudyInstanceUID, image.SeriesInstanceUID = "1.2.3", "1.2.3.4"
-    image.PatientName, image.PatientID, image.Modality = "OWN^CLASS", "P1", "OT"
-    answer = line.send_c_store(image)
+    answer = line.send_c_store(plain_image(OWN_CLASS))
     line.release()
     assert answer.Status == 0
     stored = ImagingInstance.objects.get()

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.slow
 
 
-def start(port: int, tmp_path: Path) -> subprocess.Popen[bytes]:
+def start(port: int, tmp_path: Path, *options: str) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "ris.settings",
@@ -40,7 +40,7 @@ def start(port: int, tmp_path: Path) -> subprocess.Popen[bytes]:
         "RIS_INSTANCE_FOLDER": str(tmp_path / "instances"),
     }
     environment.pop("RIS_OWNER_DATABASE_URL", None)
-    command = [sys.executable, str(ROOT / "manage.py"), "run_mwl", "--port", str(port)]
+    command = [sys.executable, str(ROOT / "manage.py"), "run_mwl", "--port", str(port), *options]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -141,6 +141,32 @@ def test_what_was_acknowledged_survives_kill_9(peers, tmp_path):
     finally:
         start_again.kill()
         start_again.wait()
+
+
+def listeners(port: int) -> int:
+    """Sockets that listen on a port of this machine; 0A is LISTEN."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+def test_several_processes_share_a_port_and_one_may_die(peers, tmp_path):
+    port = free_port()
+    processes = [start(port, tmp_path, "--reuse-port") for _number in range(2)]
+    try:
+        end = time.monotonic() + 120
+        while listeners(port) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert listeners(port) == 2
+        assert [scanner(port).echo() for _number in range(12)] == [0] * 12
+        processes[0].kill()
+        processes[0].wait()
+        assert listeners(port) == 1
+        assert [scanner(port).echo() for _number in range(6)] == [0] * 6
+        assert processes[1].poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def test_five_hundred_silent_connections_stand_in_nobodys_way(peers, tmp_path):
