@@ -11,14 +11,17 @@ from django.utils.translation import gettext_lazy as _
 from orders.timeline import SLOT
 from reporting import permissions as perms
 from reporting import selectors
-from reporting.models import CriticalResult, ReadingReturn, Report
+from reporting.models import CriticalResult, FollowUp, ReadingReturn, Report
 from reporting.selectors import reading_home
+from reporting.selectors.followups import beside_report
 from reporting.selectors.reading import ReadingFilter, built_in_lists, dress
 from reporting.selectors.reading_filters import running_shifts
 from ris.accounts.actors import actor_of
 from ris.core.actor import SYSTEM
 from ris.core.panels import NavItem, Panel, register_nav, register_panel
 from ris.core.permissions import READERS, REFERRER
+from worklist.models import ImagingStudy
+from worklist.permissions import VIEW_STUDY
 
 
 def _unread(request: HttpRequest) -> int | None:
@@ -34,6 +37,10 @@ def _unread_results(request: HttpRequest) -> int | None:
     if not request.user.has_role(REFERRER):
         return None
     return selectors.inbox_counts(actor=actor_of(request))["unread"] or None
+
+
+def _late_follow_ups(request: HttpRequest) -> int | None:
+    return FollowUp.objects.visible_to(actor_of(request)).late().count() or None
 
 
 register_nav(
@@ -61,6 +68,16 @@ register_nav(
         _unread_results,
         mobile=True,
         order=70,
+    ),
+    NavItem(
+        "follow-ups",
+        _("Recommended exams"),
+        "follow_up_list",
+        "calendar-event",
+        "work",
+        perms.VIEW_FOLLOW_UP,
+        _late_follow_ups,
+        order=72,
     ),
     NavItem(
         "report-search", _("Search reports"), "report_search", "file-search", "work", perms.VIEW_REPORT, order=75
@@ -144,11 +161,26 @@ def _report_of_exam(procedure: Any, *, request: HttpRequest) -> dict[str, Any] |
     return {"report": report} if report is not None else None
 
 
+def _follow_ups(report: Report, *, request: HttpRequest) -> dict[str, Any]:
+    return {"report": report, **beside_report(report, actor=actor_of(request))}
+
+
 def _sent_back(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     """On the technologist's card: what a reader wants done first."""
     rows = ReadingReturn.objects.visible_to(actor_of(request)).open().filter(procedure=procedure)
     row = rows.select_related("sent_by").first()
     return {"returned": row} if row is not None else None
+
+
+def _images_of_exam(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """A way from an exam to its images."""
+    patient = procedure.order.patient_id
+    known: dict[int, dict[int, int]] = request.__dict__.setdefault("images_of_patients", {})
+    if patient not in known:  # one query for all exams of a patient's page
+        rows = ImagingStudy.objects.visible_to(actor_of(request)).filter(procedures__order__patient=patient)
+        known[patient] = dict(rows.filter(instance_count__gt=0).values_list("procedures__pk", "instance_count"))
+    count = known[patient].get(procedure.pk)
+    return {"exam_uuid": procedure.uuid, "image_count": count} if count else None
 
 
 register_panel(
@@ -158,9 +190,11 @@ register_panel(
     Panel("home.stats", _reading_stats, "reporting/_home_reading_stats.html", perms.VIEW_READING_LIST, order=10),
     Panel("home.main", _due_first, "reporting/_home_due_first.html", perms.VIEW_READING_LIST, order=10),
     Panel("home.side", _reading_side, "reporting/_home_reading_side.html", perms.VIEW_READING_LIST, order=20),
+    Panel("report.follow_ups", _follow_ups, "reporting/_follow_ups.html", perms.VIEW_FOLLOW_UP),
     Panel("console.top", _sent_back, "reporting/_console_returned.html"),
     Panel("home.stats", _result_stats, "reporting/_home_result_stats.html", perms.VIEW_RESULT, order=11),
     Panel("home.main", _results, "reporting/_home_results.html", perms.VIEW_RESULT, order=11),
     Panel("procedure.actions", _report_of_exam, "reporting/_to_report.html", perms.VIEW_REPORT, order=30),
     Panel("patient.exam", _report_of_exam, "reporting/_exam_report.html", perms.VIEW_REPORT, order=30),
+    Panel("patient.exam", _images_of_exam, "reporting/_exam_images.html", VIEW_STUDY, key="viewer", order=31),
 )

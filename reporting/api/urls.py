@@ -8,6 +8,7 @@ from reporting.api.followups import FollowUpViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
 from reporting.api.search import SavedSearchViewSet
 from reporting.api.signing import ScaleViewSet, SigningCheckViewSet, SigningViewSet
+from reporting.api.viewer import ViewerLinkViewSet
 from reporting.api.views import (
     CriticalResultViewSet,
     DeliveryViewSet,
@@ -30,6 +31,7 @@ def register(router: BaseRouter) -> None:
     router.register("report-searches", SavedSearchViewSet, basename="report-search")
     router.register("follow-ups", FollowUpViewSet, basename="follow-up")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
+    router.register("viewer-links", ViewerLinkViewSet, basename="viewer-link")
     router.register("reading-list", ReadingListViewSet, basename="reading-list")
     router.register("reading-lists", SavedListViewSet, basename="reading-lists")
     router.register("report-times", SlaTargetViewSet, basename="report-time")

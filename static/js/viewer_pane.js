@@ -145,9 +145,11 @@
       const wanted = fact.side === "R" ? "P" : fact.side === "L" ? "A" : "";
       if (!wanted) return;
       if (fact.orientation[0].startsWith(opposite(wanted))) this.flip(true);
-      const spacing = fact.spacing || { across: 1 }, [left] = this.viewport.worldToCanvas([0, 0, 0]), [right] = this.viewport.worldToCanvas([fact.columns * spacing.across, 0, 0]);
-      const free = (this.element.clientWidth - Math.abs(right - left)) / 2;
-      if (free > 0) this.viewport.setPan([fact.side === "R" ? free : -free, 0]);
+      const edges = () => [0, fact.columns].map((x) => this.viewport.worldToCanvas([x * (fact.spacing ? fact.spacing.across : 1), 0, 0])[0]);
+      const place = edges(), free = (this.element.clientWidth - Math.abs(place[1] - place[0])) / 2;
+      const view = this.viewport._cpuFallbackEnabledElement.viewport;
+      if (free <= 0) return;
+      view.translation.x = (fact.side === "R" ? free : -free) / view.scale;
     }
 
     onRendered() {

@@ -241,3 +241,25 @@ def test_the_viewer_tells_what_it_shows_and_only_what_may_be_seen(exam, people, 
     assert ViewerContext.objects.get(user=people.radiologist.user).study_instance_uid == ""
     with pytest.raises(InvalidData):
         tell_viewer_study(uid, actor=people.referrer.actor)
+
+
+def test_rest_keeps_links_and_launches(api, exam, people, beta):
+    api.force_authenticate(actor_with_roles("it_admin").user)
+    made = api.post("/api/v1/viewer-links/", {"name": "Weasis", "url_template": "weasis://?r={study_uid}&t={token}"})
+    assert made.status_code == 201 and "pcl_sample" in made.json()["sample"]
+    assert api.post("/api/v1/viewer-links/", {"name": "x", "url_template": "https://v/"}).status_code == 400
+    path = f"/api/v1/viewer-links/{made.json()['id']}/"
+    assert api.patch(path, {"minutes": 5}).json()["minutes"] == 5
+    assert api.post(f"{path}launch/", {"study": str(exam.study.uuid)}).status_code == 403
+    api.force_authenticate(people.radiologist.user)
+    launched = api.post(f"{path}launch/", {"study": str(exam.study.uuid)})
+    assert launched.status_code == 201 and launched.json()["url"].startswith("weasis://?r=2.25.")
+    assert api.patch(path, {"minutes": 9}).status_code == 403
+    api.force_authenticate(people.referrer.actor.user)
+    assert api.post(f"{path}launch/", {"study": str(exam.study.uuid)}).status_code == 404
+
+
+def test_the_reading_list_and_the_patient_lead_to_the_images(tclient, exam, people):
+    tclient.force_login(people.radiologist.user)
+    assert f"/viewer/exams/{exam.procedure.uuid}/" in tclient.get("/reading/").content.decode()
+    assert f"/viewer/exams/{exam.procedure.uuid}/" in tclient.get(f"/patients/{exam.patient.uuid}/").content.decode()
