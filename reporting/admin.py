@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from orders.models import RequestedProcedure
 from reporting import (
     admin_critical,  # noqa: F401  registers itself
+    admin_followups,  # noqa: F401  registers itself
     admin_reading,  # noqa: F401  registers itself
     admin_signing,  # noqa: F401  registers itself
     admin_templates,  # noqa: F401  registers itself
@@ -188,10 +189,10 @@ class ReportAdmin(FacilityModelAdmin):
             return ((None, {"fields": ("procedures",)}), (_("Report"), {"fields": names}))
         if self.has_change_permission(request, obj):
             return ((None, {"fields": self.shown}), (_("Report"), {"fields": (*names, "revision")}))
-        return ((None, {"fields": self.shown}), (_("Report"), {"fields": ("text",)}))
+        return ((None, {"fields": self.shown}), (_("Report"), {"fields": ("whole_text",)}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return () if obj is None else (*self.shown, "text")
+        return () if obj is None else (*self.shown, "whole_text")
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj is not None else ()
@@ -224,7 +225,7 @@ class ReportAdmin(FacilityModelAdmin):
         return report.patient.display_name if report.procedures.all() else ""
 
     @admin.display(description=_("text"))
-    def text(self, report: Report) -> str:
+    def whole_text(self, report: Report) -> str:
         words = [
             f"{label}\n{report.sections[key]}" for key, (_l, label) in SECTIONS.items() if report.sections.get(key)
         ]
