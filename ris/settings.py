@@ -428,7 +428,7 @@ else:
 env.section = "DICOM"
 RIS_DICOM_ASSOCIATIONS = env.number("RIS_DICOM_ASSOCIATIONS", 400, "Associations open at once, per process.", low=1)
 RIS_DICOM_ASSOCIATIONS_PER_ADDRESS = env.number(
-    "RIS_DICOM_ASSOCIATIONS_PER_ADDRESS", 200, "Of these, from one address.", low=1
+    "RIS_DICOM_ASSOCIATIONS_PER_ADDRESS", 200, "Of these, from one address or AE title.", low=1
 )
 RIS_DICOM_MAX_PDU = env.number(
     "RIS_DICOM_MAX_PDU", 131072, "Bytes of the longest PDU that is taken.", low=4096, high=4 * 1024 * 1024

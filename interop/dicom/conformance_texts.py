@@ -66,7 +66,9 @@ SECURITY = """## 7. Security
 
 TLS 1.2 and 1.3 on a port of its own when `RIS_TLS_CERTIFICATE` is set; client certificates are checked when
 `RIS_TLS_CLIENT_CA` is set (PS3.15 B.12). A called AE title may be bound to addresses, to certificates, and to
-TLS. Queries and images that are read leave an audit record (PS3.15 A.5) with the peer's AE title and address.
+TLS; one that is registered by its SHA-256 fingerprint is let in from any address, one of an authority that is not
+believed ends the handshake (BCP 195; neither older versions nor ciphers without forward secrecy are spoken).
+Queries and images that are read leave an audit record (PS3.15 A.5) with the peer's AE title and address.
 No name of a patient is logged."""
 
 #: PS3.4 Table K.6-1, by keyword; keys that are not in it are Type 3.
