@@ -108,3 +108,28 @@ class CriticalResultClosed(Event):
 @dataclass(frozen=True)
 class CriticalResultReopened(Event):
     name: ClassVar[str] = "reporting.critical_result_reopened"
+
+
+@dataclass(frozen=True)
+class FollowUpRecommended(Event):
+    """A signed report recommends an exam; ``subject`` is the recommendation's UUID."""
+
+    name: ClassVar[str] = "reporting.follow_up_recommended"
+
+    due_on: str = ""
+
+
+@dataclass(frozen=True)
+class FollowUpClosed(Event):
+    """``outcome``: done or cancelled."""
+
+    name: ClassVar[str] = "reporting.follow_up_closed"
+
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class FollowUpLate(Event):
+    """The recommended exam has not happened in time; who asked for the first one was told."""
+
+    name: ClassVar[str] = "reporting.follow_up_late"

@@ -58,4 +58,9 @@ ACKNOWLEDGE_RESULT = declare("reporting.acknowledge_result", _("Acknowledge resu
 MANAGE_DELIVERY = declare("reporting.manage_delivery", _("Send results again"), CLERK, RADIOLOGIST)
 MANAGE_DELIVERY_RULES = declare("reporting.manage_delivery_rules", _("Manage delivery rules"), IT_ADMIN, clinical=False)
 MANAGE_VIEWERS = declare("reporting.manage_viewers", _("Manage links to other viewers"), IT_ADMIN, clinical=False)
+VIEW_FOLLOW_UP = declare("reporting.view_follow_up", _("See recommended exams"), *CLINICAL, QA_LEAD, REFERRER)
+RECOMMEND = declare("reporting.recommend", _("Recommend exams, and take that back"), *READERS)
+CLOSE_FOLLOW_UP = declare(
+    "reporting.close_follow_up", _("Note what became of a recommended exam"), *READERS, CLERK, REFERRER
+)
 VIEW_ANALYTICS = declare("reporting.view_analytics", _("See analytics"), RADIOLOGIST, QA_LEAD, IT_ADMIN, clinical=False)

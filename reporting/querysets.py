@@ -173,3 +173,11 @@ class SavedSearchQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """One's own, and those shared."""
         return self if actor.user is None else self.filter(Q(owner=actor.user) | Q(is_shared=True))
+
+
+class FollowUpQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(procedure__in=_procedures(actor))
+
+    def late(self) -> Self:
+        return self.filter(status="due", due_on__lt=timezone.localdate())

@@ -6,11 +6,12 @@ from django.db.models import Q
 
 from orders.events import OrderChanged, ProcedureChanged, ProcedureStatusChanged
 from orders.models import Order, RequestedProcedure
-from reporting import escalation, reading_clock, releasing
+from reporting import escalation, follow_up_clock, reading_clock, releasing
 from reporting.events import ReportAmended, ReportFinalized, ReportPreliminary
 from reporting.models import CriticalResult, Report, VersionKind
 from reporting.services.critical import BEAT, note_report_changed, note_unreached
 from reporting.services.critical_alarm import ESCALATED, RAISED
+from reporting.services.followups import follow_exam, follow_report
 from reporting.services.notify import tell_images_moved
 from reporting.services.reading import follow_order, follow_procedure
 from reporting.services.search import index_report
@@ -19,7 +20,7 @@ from ris.events.bus import subscribe
 from ris.notifications.events import MessageFailed
 from worklist.events import EvidenceMoved
 
-__all__ = ["escalation", "reading_clock", "releasing"]
+__all__ = ["escalation", "follow_up_clock", "reading_clock", "releasing"]
 
 
 @subscribe(EvidenceMoved, name="reporting.tell_images_moved")
@@ -56,9 +57,10 @@ def report_changed(event: ReportAmended) -> None:
 
 @subscribe(ProcedureStatusChanged, name="reporting.place_on_list", in_transaction=True)
 def status_changed(event: ProcedureStatusChanged) -> None:
-    procedure = RequestedProcedure.objects.filter(uuid=event.subject).first()
+    procedure = RequestedProcedure.objects.filter(uuid=event.subject).select_related("order").first()
     if procedure is not None:
         follow_procedure(procedure, actor=SYSTEM)
+        follow_exam(procedure)
 
 
 @subscribe(OrderChanged, name="reporting.follow_order", in_transaction=True)
@@ -75,13 +77,14 @@ def exam_changed(event: ProcedureChanged) -> None:
         follow_order(procedure.order, actor=SYSTEM)
 
 
-# --- what was signed is found in the same commit
+# --- what was signed is found in the same commit, and what it recommends is due
 
 
 def _words(event: ReportPreliminary | ReportFinalized | ReportAmended) -> None:
     report = Report.objects.filter(uuid=event.subject).first()
     if report is not None:
         index_report(report)
+        follow_report(report)
 
 
 @subscribe(ReportPreliminary, name="reporting.words_of_preliminary", in_transaction=True)

@@ -3,6 +3,7 @@ from reporting.models.critical import ContactAttempt, CriticalCategory, Critical
 from reporting.models.critical_setup import REQUESTER, AlertCategory, EscalationRule, FindingChoice
 from reporting.models.critical_steps import AnswerLink, EscalationStep, StepCause, StepProblem, WallDisplay
 from reporting.models.delivery import DeliveryChannel, DeliveryRule, DeliveryStatus, ReportDelivery
+from reporting.models.followups import FollowUp, FollowUpStatus
 from reporting.models.lists import ReadingLock, SavedList
 from reporting.models.reading import (
     Assigns,
@@ -41,6 +42,8 @@ __all__ = [
     "ExternalViewer",
     "FilledForm",
     "FindingChoice",
+    "FollowUp",
+    "FollowUpStatus",
     "Macro",
     "ReaderProfile",
     "ReadingGroup",

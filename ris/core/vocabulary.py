@@ -85,6 +85,7 @@ STATUS: dict[str, Look] = {
     "explained": Look("green", "o", "message", _("Explained")),
     "arbitration": Look("violet", "", "users-group", _("Third reader")),
     # charges
+    "due": Look("amber", "o", "calendar-event", _("Due")),
     "planned": Look("slate", "o", "circle-dashed", _("Planned")),
     "billable": Look("blue", "o", "receipt", _("To bill")),
     "billed": Look("green", "", "check", _("Billed")),
