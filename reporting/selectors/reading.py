@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -81,6 +82,19 @@ def reading_list(*, actor: Actor, filters: ReadingFilter | None = None) -> Query
         )
         .order_by(*SORTS[filters.sort])
     )
+
+
+def reading_keys(*, actor: Actor, filters: ReadingFilter) -> QuerySet[Any]:
+    """The same rows in the same order, their keys alone: a page is cut from these, and only its rows are dressed."""
+    rows = unread(actor).filter(filters.condition(actor)).order_by(*SORTS[filters.sort])
+    return rows.values_list("pk", flat=True)
+
+
+def rows_of_keys(keys: Iterable[int], *, actor: Actor) -> list[Any]:
+    """The rows of a page, in the order of its keys."""
+    wanted = list(keys)
+    rows = {row.pk: row for row in reading_list(actor=actor).filter(pk__in=wanted).order_by()}
+    return [rows[key] for key in wanted if key in rows]
 
 
 def dress(rows: Any, *, user: Any) -> None:

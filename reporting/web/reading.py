@@ -21,7 +21,7 @@ from orders.models import Priority, RequestedProcedure
 from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.models import ReaderProfile, ReadingGroup, Report
-from reporting.selectors.reading import ListEntry, dress
+from reporting.selectors.reading import ListEntry, dress, reading_keys, rows_of_keys
 from reporting.selectors.reading_filters import ReadingFilter, filter_choices, running_shifts
 from ris.accounts.models import Site
 from ris.accounts.selectors import users_with_role
@@ -79,9 +79,9 @@ def _counts(request: ActorRequest, filters: ReadingFilter) -> dict[str, Any]:
 
 
 def _rows(request: ActorRequest, filters: ReadingFilter, total: int) -> Any:
-    rows = selectors.reading_list(actor=request.actor, filters=filters)
-    shown = CountedPages(rows, ROWS_ON_A_PAGE, total).get_page(request.GET.get("page"))
-    shown.object_list = list(shown.object_list)
+    keys = reading_keys(actor=request.actor, filters=filters)
+    shown = CountedPages(keys, ROWS_ON_A_PAGE, total).get_page(request.GET.get("page"))
+    shown.object_list = rows_of_keys(shown.object_list, actor=request.actor)
     dress(shown.object_list, user=request.user)
     _note_read(request, shown.object_list)
     return shown

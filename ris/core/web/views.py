@@ -73,6 +73,8 @@ def shortcut_groups() -> list[tuple[str, list[tuple[str, str]]]]:
                 (".", _("Menu of the row")),
                 ("n", _("Next best, or register")),
                 ("a", _("Assign")),
+                ("c", _("Claim")),
+                ("x", _("Choose for a batch")),
                 ("v", _("View only")),
                 ("r", _("Show what is new")),
             ],
