@@ -316,40 +316,52 @@
     Cornerstone.metaData.addProvider(provide, 100);
     Cornerstone.imageLoader.registerImageLoader("picha", (id, options) => {
       const control = new AbortController();
-      return { promise: pictureOf(id, control.signal, options && options.isAhead ? "low" : "high"), cancelFn: () => control.abort() };
+      const picture = pictureOf(id, control.signal, options && options.isAhead ? "low" : "high");
+      // What was cancelled is nobody's any more: it neither comes nor fails.
+      const promise = picture.catch((error) => (error.name === "AbortError" ? new Promise(() => undefined) : Promise.reject(error)));
+      return { promise, cancelFn: () => control.abort() };
     });
+    // The engine's cache passes each failure on a second time, to nobody; the pane has told it.
+    addEventListener("unhandledrejection", (event) => { if (event.reason instanceof Trouble) event.preventDefault(); });
   }
 
-  /* Fetch around ``at`` while it is near, three at a time, first the way that the reader goes; stop() ends it. */
+  /* Fetch around ``at``, three at a time, first the way that the reader goes. stop() cancels what no pane waits for. */
   class Ahead {
-    constructor(limitBytes) { this.limit = limitBytes; this.run = 0; this.open = new Map(); }
+    constructor(limitBytes, isWanted) { this.limit = limitBytes; this.isWanted = isWanted; this.run = 0; this.queue = []; this.open = new Map(); }
     stop() {
       this.run++;
-      this.open.forEach((cancel) => cancel());
+      this.queue = [];
+      this.open.forEach((cancel, id) => {
+        if (this.isWanted(id)) return;
+        cancel();
+        Cornerstone.cache.removeImageLoadObject(id);
+      });
       this.open.clear();
     }
     start(ids, at, way, frameBytes) {
-      this.stop();
-      const run = this.run, most = Math.max(4, Math.floor(this.limit / Math.max(1, frameBytes)));
-      const order = [];
+      const most = Math.max(4, Math.floor(this.limit / Math.max(1, frameBytes))), order = [];
       for (let step = 1; step < ids.length && order.length < most; step++) {
-        const near = [at + step * way], back = at - Math.ceil(step / 3) * way;
-        if (step % 3 === 0) near.push(back);
+        const near = [at + step * way];
+        if (step % 3 === 0) near.push(at - (step / 3) * way);
         near.forEach((index) => { if (index >= 0 && index < ids.length) order.push(index); });
       }
       for (let index = 0; index < ids.length && order.length < most; index++) order.push(index);
-      const queue = [...new Set(order)].filter((index) => index !== at && !Cornerstone.cache.getImageLoadObject(ids[index]));
-      for (let lane = 0; lane < 3; lane++) this.lane(queue, ids, run);
+      this.queue = [...new Set(order)].filter((index) => index !== at).map((index) => ids[index]);
+      while (this.open.size < 3 && this.next(this.run));
     }
-    async lane(queue, ids, run) {
-      while (queue.length && run === this.run) {
-        const id = ids[queue.shift()];
-        if (Cornerstone.cache.getImageLoadObject(id)) continue;
-        const promise = Cornerstone.imageLoader.loadAndCacheImage(id, { isAhead: true });
-        const entry = Cornerstone.cache.getImageLoadObject(id);
-        if (entry && entry.cancelFn) this.open.set(id, entry.cancelFn);
-        try { await promise; } catch { /* its own turn says what is wrong */ } finally { this.open.delete(id); }
-      }
+    next(run) {
+      let id;
+      do { id = this.queue.shift(); } while (id && Cornerstone.cache.getImageLoadObject(id));
+      if (!id) return false;
+      const done = () => {
+        if (run !== this.run) return;
+        this.open.delete(id);
+        this.next(run);
+      };
+      Cornerstone.imageLoader.loadAndCacheImage(id, { isAhead: true }).then(done, done);
+      const entry = Cornerstone.cache.getImageLoadObject(id);
+      this.open.set(id, (entry && entry.cancelFn) || (() => undefined));
+      return true;
     }
   }
 

@@ -28,7 +28,7 @@
       this.viewer = viewer;
       this.id = `pane-${number}`;
       this.number = number;
-      this.ahead = new P.Ahead(viewer.cacheBytes * 0.5);
+      this.ahead = new P.Ahead(viewer.cacheBytes * 0.5, (id) => viewer.panes.some((pane) => pane.ids[pane.index] === id));
       this.clear();
       this.build();
     }
@@ -94,8 +94,8 @@
 
     /* Resolves when the first picture is there, or it is said why not. */
     async show(study, stack, index) {
-      this.ahead.stop();
       this.clear();
+      this.ahead.stop();
       this.study = study;
       this.stack = stack;
       this.ids = stack.frames > 1

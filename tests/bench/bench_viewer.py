@@ -21,8 +21,8 @@ import pytest
 SLICES, RUNS = 300, 5
 TARGET_MS = 1000.0
 CALIBRATION_MS = 60.0
-WAIT_FIRST = "document.querySelector('[data-viewer-root]').dataset.firstImageMs"
-ALL_THERE = "PichaViewer.viewer.panes[0].ids.every((id) => Cornerstone.cache.getImage(id))"
+WAIT_FIRST = "() => document.querySelector('[data-viewer-root]').dataset.firstImageMs"
+ALL_THERE = "() => PichaViewer.viewer.panes[0].ids.every((id) => Cornerstone.cache.getImage(id))"
 
 
 def calibration() -> float:

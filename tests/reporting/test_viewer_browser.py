@@ -152,7 +152,7 @@ def test_ct_is_scrolled_windowed_measured_and_compared(house, store):
     screen.ready(place=3)
     assert screen.at(40, 24).rgb == [shown_by((40, 400), 80)] * 3
     page.keyboard.press("2")  # bone
-    page.wait_for_function("document.querySelector('.vw-bl').innerText.includes('W 1800')")
+    page.wait_for_function("() => document.querySelector('.vw-bl').innerText.includes('W 1800')")
     assert screen.at(40, 24).rgb == [shown_by((400, 1800), 80)] * 3
     page.keyboard.press("i")
     page.wait_for_timeout(100)
@@ -170,8 +170,8 @@ def test_ct_is_scrolled_windowed_measured_and_compared(house, store):
     page.keyboard.press("Delete")
     page.focus("[data-pane='1']")
     page.keyboard.press("e")
-    screen.drag(screen.at(36, 20), screen.at(44, 28))
-    page.wait_for_function("[...document.querySelectorAll('svg text')].some(t => t.textContent.includes('HU'))")
+    screen.drag(screen.at(40, 24), screen.at(44, 28))
+    page.wait_for_function("() => [...document.querySelectorAll('svg text')].some(t => t.textContent.includes('HU'))")
     assert "Mean 80.0 HU" in " ".join(page.locator("svg text").all_text_contents())
 
     page.click(f"[data-compare='{prior.study_instance_uid}']")
@@ -217,7 +217,7 @@ def test_cine_mammograms_colour_and_a_broken_object(house, store):
         x, y = calm_spot(frames[number])
         assert np.abs(np.array(screen.at(x, y).rgb) - frames[number][y, x]).max() <= 6
     page.keyboard.press(" ")
-    page.wait_for_function("!document.querySelector('.vw-br').innerText.startsWith('Im 8/')")
+    page.wait_for_function("() => !document.querySelector('.vw-br').innerText.startsWith('Im 8/')")
     page.keyboard.press(" ")
     page.wait_for_selector("[data-viewer-act=cine][aria-pressed=false]")
 
