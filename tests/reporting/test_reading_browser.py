@@ -89,7 +89,7 @@ def test_the_list_is_worked_with_the_keyboard_alone(house: House) -> None:
 
     # next opens the most urgent of this list; back in the list the others have not moved
     page.keyboard.press("n")
-    page.wait_for_selector("[data-report]")
+    page.wait_for_url("**/reports/**")
     assert "KIPLAGAT" in text_of(page, ".pi-patient")
     assert ReadingLock.objects.get().procedure == exams["KIPLAGAT"]
     page.goto("/reading/?modality=CT")
