@@ -192,6 +192,6 @@ class WallDisplayAdmin(FacilityModelAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
         display, code = prepare_display(label=form.cleaned_data["label"], actor=actor_of(request))
         obj.__dict__.update(display.__dict__)
-        request.saved_by_service = True  # type: ignore[attr-defined]
+        request.saved_by_service = True
         words = _t("Type %(code)s on the screen at /critical/pair/, within 15 minutes.") % {"code": code}
         self.message_user(request, words, messages.SUCCESS)

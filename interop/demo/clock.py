@@ -9,10 +9,14 @@ from typing import Any
 
 from django.utils import timezone
 
+from ris.core import clock as house_clock
+
 
 @contextmanager
 def at(moment: real.datetime) -> Iterator[None]:
-    """``timezone.now()`` answers ``moment`` and goes on from there. For seeding only: one thread, no server.
+    """``timezone.now()``, and what stands for the database's clock, answer ``moment`` and go on from there.
+
+    For seeding only: one thread, no server.
 
     Defaults hold a reference to ``timezone.now`` itself, so it is the clock beneath that function that is replaced.
     """
@@ -24,9 +28,9 @@ def at(moment: real.datetime) -> Iterator[None]:
             gone = real.datetime.now(tz=real.UTC) - started
             return (moment + gone).astimezone(tz) if tz else (moment + gone).replace(tzinfo=None)
 
-    before = timezone.datetime
-    timezone.datetime = Clock
+    before, database = timezone.datetime, house_clock.source
+    timezone.datetime, house_clock.source = Clock, timezone.now
     try:
         yield
     finally:
-        timezone.datetime = before
+        timezone.datetime, house_clock.source = before, database

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from interop.demo import clock, furniture, house, money, pictures
+from interop.demo import clock, criticals, furniture, house, money, pictures
 from interop.demo.cast import PATIENTS, Person
 from interop.demo.plan import UNSCHEDULED, PlannedExam, planned_exams
 from orders import services as orders
@@ -224,23 +224,6 @@ def _safe_answer(question: Question) -> str:
     return "-"
 
 
-def raise_criticals(radiologist: Actor) -> None:
-    """Two findings that somebody must be told of: one fresh, one nearly due."""
-    read = RequestedProcedure.objects.filter(status__in=("preliminary", "final", "amended", "distributed"))
-    findings = (
-        ("MRLSPINE", 1, "Cauda equina compression at L4/5", 8),
-        ("CTKUB", 2, "Obstructing ureteric stone with fever", 200),
-    )
-    for code, category, finding, minutes in findings:
-        procedure = read.filter(code=code).order_by("-performed_at").first()
-        if procedure is None:
-            continue
-        with clock.at(timezone.now() - timedelta(minutes=minutes)):
-            reporting.raise_critical_result(
-                procedure, category=category, finding=finding, report=procedure.reports.first(), actor=radiologist
-            )
-
-
 def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> None:
     radiologist, resident = stage.actor("radiologist"), stage.actor("resident")
     if plan.number % 4 == 0:
@@ -308,7 +291,8 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     for plan in plans:
         seed_exam(plan, stage)
     money.seed_invoices(stage)
-    raise_criticals(stage.actor("radiologist"))
+    criticals.seed_rota(stage.people)
+    criticals.seed_criticals(stage.people)
     furniture.ensure_destination()
     furniture.ensure_review_round(stage.people)
     return {"patients": len(stage.patients), "exams": len(plans)}

@@ -146,7 +146,7 @@ class WallDisplayViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     def create(self, request: Request) -> Response:
         """Prepare one: the answer holds the code that is typed on the screen within a quarter of an hour."""
         display, code = prepare_display(**self.validated(), actor=self.actor)
-        display.code = code  # type: ignore[attr-defined]  # shown once, never stored
+        display.code = code  # shown once, never stored
         return Response(PreparedDisplaySerializer(display).data, status.HTTP_201_CREATED)
 
     @extend_schema(request=None, responses=DisplaySerializer)

@@ -114,7 +114,7 @@ def answer_raised(request: HttpRequest, critical: CriticalResult, *, back: str, 
             status=201,
         )
     if sentence:
-        write_sentence(critical, actor=request.actor)  # type: ignore[attr-defined]  # set by ``page``
+        write_sentence(critical, actor=request.actor)
     messages.success(request, _("The alert is raised; its clock runs. Log your call on the board."))
     return HttpResponseRedirect(back)
 

@@ -36,7 +36,7 @@ def critical_wall(request: HttpRequest) -> HttpResponse:
             return answer
     rows = wall_rows()
     if display is None:
-        rows = rows.visible_to(request.actor)  # type: ignore[attr-defined]  # set by ``admit``
+        rows = rows.visible_to(request.actor)
     etag = f'"{fingerprint(rows)}"'
     if request.headers.get("If-None-Match") == etag:
         return HttpResponse(status=304, headers={"ETag": etag})
