@@ -7,7 +7,7 @@ others, and whatever is unusual about one, take the long way, where the index ma
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 from interop.dicom.dimse import Caller, DimseError, Request, Status, association_end, c_store
 from interop.dicom.elements import Malformed
@@ -107,7 +107,8 @@ class ObjectSink:
             fingerprint=stored.fingerprint,
             received_from=incoming.source[:16],
         )
-        close_old_connections()  # the line may have been cut since the last object
+        if self._is_further and not connection.in_atomic_block:
+            close_old_connections()  # the line may have been cut since the last object
         return index_instance(instance, actor=self._actor)
 
     def discard(self) -> None:

@@ -14,6 +14,7 @@ path; nobody else joins paths.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, storages
 from django.utils._os import safe_join
@@ -71,7 +73,19 @@ def open_instance(name: str) -> BinaryIO:
     """
     if is_local():
         return instance_path(name).open("rb")
-    return cast(BinaryIO, storages["instances"].open(name, "rb"))
+    with told_as_oserror():
+        return cast(BinaryIO, storages["instances"].open(name, "rb"))
+
+
+@contextlib.contextmanager
+def told_as_oserror() -> Iterator[None]:
+    """A remote storage raises what its library does; to us it is a disk that does not work."""
+    try:
+        yield
+    except (OSError, SuspiciousFileOperation):
+        raise
+    except Exception as error:
+        raise OSError(errno.EIO, f"The storage of instances: {type(error).__name__}") from error
 
 
 @contextlib.contextmanager
@@ -88,7 +102,8 @@ def local_path(name: str) -> Iterator[Path]:
     try:
         with copy.open("xb") as target, open_instance(name) as source:
             fcntl.flock(target, fcntl.LOCK_EX)
-            shutil.copyfileobj(source, target, 1024 * 1024)
+            with told_as_oserror():
+                shutil.copyfileobj(source, target, 1024 * 1024)
             target.flush()
             yield copy
     finally:
@@ -199,10 +214,11 @@ class IncomingFile:
         The facility's name is a part of the object's there.
         """
         storage, name = storages["instances"], f"{require_schema()}/{name}"
-        if not storage.exists(name):
-            with open(self._path, "rb") as source:
-                name = storage.save(name, File(source))
-            self._kept = name
+        with told_as_oserror():
+            if not storage.exists(name):
+                with open(self._path, "rb") as source:
+                    name = storage.save(name, File(source))
+                self._kept = name
         os.unlink(self._path)
         return name
 
@@ -221,7 +237,8 @@ class IncomingFile:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(kept)
         else:
-            storages["instances"].delete(kept)
+            with told_as_oserror():
+                storages["instances"].delete(kept)
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -18,7 +18,7 @@ from interop.dicom.coercion import BEHIND_HEAD, Current, coerced
 from interop.dicom.elements import UNDEFINED, Element, Malformed, element_at, walk_until
 from interop.dicom.headers import read_file_start
 from interop.dicom.sop_classes import encoding_of, is_deflated
-from interop.dicom.store import is_local, local_path, open_instance
+from interop.dicom.store import is_local, local_path, open_instance, told_as_oserror
 from interop.dicomweb.model import MAX_ELEMENTS, PIXELS, WIDTHS, Address, Model, Reader, little_endian
 from ris.core.errors import DomainError, NotKnown
 from worklist.models import ImagingInstance
@@ -257,7 +257,7 @@ def file_missing(row: ImagingInstance) -> FileMissing:
 def stored_bytes(row: ImagingInstance) -> Iterator[bytes]:
     """The file as it lies in the store, in pieces. Raises FileMissing."""
     try:
-        with open_instance(row.path) as source:
+        with open_instance(row.path) as source, told_as_oserror():
             while piece := source.read(PIECE):
                 yield piece
     except OSError as error:
@@ -273,7 +273,7 @@ def opened(row: ImagingInstance, *, header_only: bool = False) -> Iterator[Store
     with contextlib.ExitStack() as stack:
         try:
             if header_only and not is_local():
-                with open_instance(row.path) as source:
+                with open_instance(row.path) as source, told_as_oserror():
                     head = source.read(HEAD)
                 found = _header_within(memoryview(head))
                 if found is not None:

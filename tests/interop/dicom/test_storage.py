@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import storages
+from django.core.files.storage import InMemoryStorage, storages
 from django.db import connection
 from pydicom import Dataset, dcmread
 from pydicom.data.data_manager import DATA_ROOT
@@ -307,4 +307,23 @@ def test_any_storage_class_of_django_keeps_instances(scp, settings):
     folder = f"alpha/{row.path.split('/')[1]}/{made.StudyInstanceUID}"
     assert len(storages["instances"].listdir(folder)[1]) == 2
     with pytest.raises(FileNotFoundError), local_path("alpha/nothing.dcm"):
+        pass
+
+
+class Unreachable(InMemoryStorage):
+    """As a remote storage is whose library has errors of its own."""
+
+    def exists(self, name: str) -> bool:
+        raise LookupError("no route")
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        raise LookupError("no route")
+
+
+def test_a_storage_that_cannot_be_reached_is_a_disk_that_does_not_work(scp, settings):
+    settings.STORAGES = {**settings.STORAGES, "instances": {"BACKEND": f"{__name__}.Unreachable"}}
+    with line_to(scp, scu.contexts_for([CT])) as line:
+        assert send(line, image()) == 0xA700
+    assert stored_files() == [] and not ImagingInstance.objects.exists()
+    with pytest.raises(OSError, match="LookupError"), local_path("alpha/any.dcm"):
         pass
