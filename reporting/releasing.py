@@ -13,11 +13,11 @@ from ris.events.dispatcher import register_work
 #: A second dispatcher tries again after that, should the first one die; releasing twice does nothing.
 AGAIN_AFTER = timedelta(seconds=30)
 CLAIM = """
-update reporting_report set held_claimed_until = now() + %(again)s
+update reporting_report set held_claimed_until = clock_timestamp() + %(again)s
 where id in (
     select id from reporting_report
-    where held_until is not null and held_until <= now()
-      and (held_claimed_until is null or held_claimed_until < now())
+    where held_until is not null and held_until <= clock_timestamp()
+      and (held_claimed_until is null or held_claimed_until < clock_timestamp())
     order by held_until limit %(limit)s for update skip locked)
 returning id
 """
