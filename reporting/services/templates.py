@@ -172,6 +172,7 @@ def apply_template(
     if not report.is_draft:
         raise already_signed(report)
     claim(procedures, user)
+    untouched = _untouched(report, procedures)
     chosen = procedure or (procedures[0] if len(procedures) == 1 else None)
     if procedure is not None and procedure.pk not in {row.pk for row in procedures}:
         raise InvalidData(_("This exam is not in the report."), errors={"procedure": _("Not in this report.")})
@@ -181,12 +182,20 @@ def apply_template(
             report.template = template
     else:
         report.template, report.language = template, template.language
-        sections = filled_sections(template, procedures)
+        sections = {**dict.fromkeys(untouched, ""), **filled_sections(template, procedures)}
         if len(procedures) > 1:
             sections = {key: words for key, words in sections.items() if key != "findings"}
     write_sections(report, sections, actor)
     report.save_as(actor, f"Template {template.name}")
     return report
+
+
+def _untouched(report: Report, procedures: Sequence[RequestedProcedure]) -> list[str]:
+    """Sections that still say what the template before put there."""
+    if report.template is None:
+        return []
+    begun = filled_sections(report.template, procedures)
+    return [key for key, words in begun.items() if words.strip() and report.sections.get(key) == words]
 
 
 def check_words(words: Mapping[str, str]) -> None:

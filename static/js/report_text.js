@@ -75,6 +75,7 @@
     });
     pop.lastChild.appendChild(make("span", { "class": "kbd ms-a" }, words.tab));
     area.parentNode.appendChild(pop);
+    pop.scrollIntoView({ block: "nearest" });
     mark();
   }
   function mark() {

@@ -220,8 +220,10 @@ def test_a_report_over_two_exams_and_a_form(house: Any) -> None:
     page.wait_for_selector("#mrrt-form")
     page.fill("[name=f-f3]", "14")
     page.fill("[name=f-f4]", "straight")
-    page.select_option("[name=f-f1]", "present")
-    page.wait_for_function("document.querySelector('[data-kind=findings]').value.includes('Diameter: 14 mm')")
+    with page.expect_response("**/form/"):
+        page.select_option("[name=f-f1]", "present")
+    page.wait_for_selector(SAVED)
+    assert "Diameter: 14 mm" in page.input_value("[data-kind=findings]")
     assert FilledForm.objects.get(report=report).answers["f1"] == "present"
 
 
