@@ -10,9 +10,10 @@ from functools import lru_cache
 from typing import Protocol
 
 from interop.dicom import pdu
-from interop.dicom.elements import IMPLICIT, Malformed, encode, walk
+from interop.dicom.elements import IMPLICIT, Malformed, encode
 
 NO_DATA_SET = 0x0101
+_ELEMENT = struct.Struct("<HHL")
 MAX_COMMAND, MAX_REMEMBERED = 16 * 1024, 128
 #: This bit of a Command Field makes it a response.
 RESPONSE = 0x8000
@@ -82,7 +83,7 @@ def _known_command(data: bytes) -> Command:
 
 def _parse_command(data: bytes) -> Command:
     try:
-        values = {element.tag: data[element.start : element.end] for element in walk(data, IMPLICIT)}
+        values = _values(data)
         field = _unsigned(values[COMMAND_FIELD])
         is_reply = field == Field.C_CANCEL or field & RESPONSE
         identifier = _unsigned(values[RESPONDED_ID] if is_reply else values[MESSAGE_ID])
@@ -104,6 +105,18 @@ def _parse_command(data: bytes) -> Command:
         action_type_id=action,
         status=status,
     )
+
+
+def _values(data: bytes) -> dict[int, bytes]:
+    """Command sets are flat and in implicit VR little endian (PS3.7 6.3.1). Raises Malformed, struct.error."""
+    values, at, end = {}, 0, len(data)
+    while at < end:
+        group, element, length = _ELEMENT.unpack_from(data, at)
+        at += 8 + length
+        if at > end:
+            raise Malformed("An element is longer than its command set.")
+        values[group << 16 | element] = data[at - length : at]
+    return values
 
 
 def _unsigned(value: bytes) -> int:

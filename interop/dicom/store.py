@@ -124,7 +124,7 @@ class IncomingFile:
     """
 
     __slots__ = (
-        "_fd", "_fingerprint", "_head", "_kept", "_meta", "_path", "_size", "kept_path",
+        "_fd", "_fingerprint", "_head", "_kept", "_meta", "_path", "_root", "_size", "kept_path",
         "sop_class_uid", "sop_instance_uid", "source", "transfer_syntax_uid",
     )  # fmt: skip
 
@@ -136,7 +136,8 @@ class IncomingFile:
         self._head = b""
         self._size = 0
         self._kept = self.kept_path = ""
-        folder = f"{_root()}/{INCOMING}"
+        self._root = _root()
+        folder = f"{self._root}/{INCOMING}"
         self._path = f"{folder}/{os.urandom(16).hex()}{SUFFIX}"
         try:
             self._fd = os.open(self._path, CREATE, 0o640)
@@ -189,7 +190,7 @@ class IncomingFile:
         file_hash = hashlib.sha256(self._meta + fingerprint.encode()).hexdigest()
         name = instance_name(study_instance_uid, self.sop_instance_uid, file_hash)
         if is_local():
-            self._rename(f"{_root()}/{name}")
+            self._rename(f"{self._root}/{name}")
         else:
             name = self._upload(name)
         return Stored(name, len(self._meta) + self._size, fingerprint)

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import Connection
 from psycopg import OperationalError as NoServer
 from psycopg.errors import InvalidSqlStatementName, error_from_result
@@ -94,7 +95,8 @@ def index_further_instance(
     For images of a study and series that stand in the index as the object says; UIDs are the caller's to check.
     """
     actor.require(perms.STORE_STUDY)
-    if connection.in_atomic_block:
+    line = connections[DEFAULT_DB_ALIAS]  # once: each look through the proxy costs as much as a field
+    if line.in_atomic_block:
         return None
     moment, schema = now(), require_schema()
     values = (
@@ -102,7 +104,7 @@ def index_further_instance(
         sop_class_uid[:64], transfer_syntax_uid[:64], instance_number, rows, columns, frames, path, size,
         fingerprint, received_from,
     )  # fmt: skip
-    found = _execute(schema, [None if value is None else str(value).encode() for value in values])
+    found = _execute(line, schema, [None if value is None else str(value).encode() for value in values])
     if found is None or found[2] is None:
         return None
     series_id, study_id, pk = (int(value) for value in found if value is not None)
@@ -131,19 +133,19 @@ def index_further_instance(
 _prepared: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
 
 
-def _execute(schema: str, values: Sequence[bytes | None]) -> list[bytes | None] | None:
+def _execute(line: BaseDatabaseWrapper, schema: str, values: Sequence[bytes | None]) -> list[bytes | None] | None:
     """The row that INSERT answers. A connection that was cut meanwhile is opened anew, once: the statement may have
     been done before the cut, and then finds what it did.
     """
     for is_last in (False, True):
-        connection.ensure_connection()
+        line.ensure_connection()
         try:
-            with connection.wrap_database_errors:
-                return _round_trip(connection.connection, schema, values)
+            with line.wrap_database_errors:
+                return _round_trip(line.connection, schema, values)
         except (OperationalError, InterfaceError):
-            if is_last or connection.is_usable():
+            if is_last or line.is_usable():
                 raise
-            connection.close()
+            line.close()
     raise AssertionError("unreachable")
 
 
