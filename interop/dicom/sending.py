@@ -60,7 +60,7 @@ def shipped(instances: QuerySet[ImagingInstance], *, as_sent: bool = False) -> l
     columns = ("pk", "sop_class_uid", "sop_instance_uid", "transfer_syntax_uid", "path", "series__study")
     rows = list(instances.order_by("series__study", "series__number", "series", "number", "pk").values_list(*columns))
     current = current_of({row[-1] for row in rows}, as_sent=as_sent)
-    return [Shipped(*row, current[row[-1]]) for row in rows]
+    return [Shipped._make((*row, current[row[-1]])) for row in rows]
 
 
 def untouched(instances: QuerySet[ImagingInstance]) -> list[Shipped]:
