@@ -108,7 +108,7 @@ def _elsewhere(procedure: RequestedProcedure) -> Reason:
         return Reason("read", _read(procedure), procedure)
     returned = ReadingReturn.objects.open().filter(procedure=procedure).select_related("sent_by").first()
     if returned is not None and procedure.status == S.PERFORMED:
-        words = _("%(who)s sent it back to the technologist, %(when)s: %(text)s. It returns when that is done.")
+        words = _("%(who)s sent it back to the technologist, %(when)s: “%(text)s” It returns when that is done.")
         values = {"who": returned.sent_by.display_name, "when": text.stamp(returned.sent_at), "text": returned.text}
         return Reason("sent_back", words % values, procedure)
     if procedure.status == S.PERFORMED and _waits_for_technologist(procedure):

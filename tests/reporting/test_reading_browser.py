@@ -67,7 +67,7 @@ def test_the_list_is_worked_with_the_keyboard_alone(house: House) -> None:
     page.keyboard.press("x")
     assert not page.locator("#batch").is_visible()
     page.keyboard.press("c")
-    page.wait_for_selector("text=for you")
+    page.wait_for_selector("text=For you")
     assert place_of(exams["HASSAN"]).assigned_to.username == "wekesa"
 
     # a filter, found and removed by the keyboard

@@ -56,7 +56,7 @@ def test_what_the_row_offers_is_done(people: Any) -> None:
     reader.post(address(procedure, "claim"), {"query": "modality=CT"})
     assert place_of(procedure).assigned_to == people.radiologist.user
     page = reader.get("/reading/").content.decode()
-    assert "for you" in page and address(procedure, "release") in page
+    assert "For you" in page and address(procedure, "release") in page
     reader.post(address(procedure, "release"))
     choice = reader.get(address(procedure, "assign")).content.decode()
     assert "Asha Chebet" in choice and "0 waiting" in choice and "OTIENO" in choice
