@@ -175,7 +175,7 @@ class ReportTemplateViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, 
             source, template=earlier, is_own=query.get("own") in ("1", "true"), actor=self.actor
         )
         template = result.template
-        template.stripped = result.stripped  # type: ignore[attr-defined]
+        template.stripped = result.stripped
         base = request.path.removesuffix("import/")
         location = request.build_absolute_uri(f"{base}{template.uuid}/")
         return self.answer(template, status.HTTP_201_CREATED, Location=location)

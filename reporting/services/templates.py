@@ -253,7 +253,7 @@ def save_template(
         setattr(template, name, value)
     require_change(template, actor)
     ages = (template.age_from, template.age_to)
-    if None not in ages and ages[0] > ages[1]:  # type: ignore[operator]
+    if None not in ages and ages[0] > ages[1]:
         raise InvalidData(_("These ages are the wrong way round."), errors={"age_to": _("Before the first age.")})
     if template.is_active:
         same = ReportTemplate.objects.filter(name=template.name, language=template.language, is_active=True)

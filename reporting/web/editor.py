@@ -149,11 +149,19 @@ def _held(field: Any, answers: dict[str, Any]) -> dict[str, Any]:
 # --- saving
 
 
+def _written(request: ActorRequest, uuid: UUID) -> Report:
+    """The report without what only its page shows: an autosave comes every few seconds."""
+    report = Report.objects.visible_to(request.actor).filter(uuid=uuid).first()
+    if report is None:
+        raise NotKnown(_("There is no such report in this facility."))
+    return report
+
+
 @require_POST
 @page(perms.WRITE_REPORT)
 def report_save(request: ActorRequest, uuid: UUID) -> HttpResponse:
     """Autosave (answers JSON) and the button of a page without scripts (goes back to it)."""
-    report = selectors.report_by_uuid(uuid, actor=request.actor)
+    report = _written(request, uuid)
     sections, revision = posted_sections(request.POST), posted_revision(request.POST)
     sections = chosen_sections(request.POST, sections, report)
     stale = revision is not None and revision != report.revision and not report.is_signed

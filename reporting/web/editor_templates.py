@@ -60,7 +60,7 @@ class TemplateForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["site"].queryset = Site.objects.filter(is_active=True)  # type: ignore[attr-defined]
+        self.fields["site"].queryset = Site.objects.filter(is_active=True)
 
     def clean_catalogue(self) -> list[CatalogueProcedure]:
         codes = {part.strip() for part in self.cleaned_data["catalogue"].split(",") if part.strip()}
@@ -208,13 +208,13 @@ def _import(request: HttpRequest) -> tuple[ReportTemplate, list[str]]:
     if (upload.size or 0) > LARGEST:
         raise NotATemplate(_("The document is too large."))
     replaced = request.POST.get("replace", "")
-    earlier = _template(request, UUID(replaced)) if replaced else None  # type: ignore[arg-type]
-    is_own = request.POST.get("is_own") == "on" or not request.actor.may(perms.MANAGE_TEMPLATES)  # type: ignore[attr-defined]
+    earlier = _template(request, UUID(replaced)) if replaced else None
+    is_own = request.POST.get("is_own") == "on" or not request.actor.may(perms.MANAGE_TEMPLATES)
     result = services.import_template(
         decoded(upload.read()),
         template=earlier,
         is_own=is_own,
-        actor=request.actor,  # type: ignore[attr-defined]
+        actor=request.actor,
     )
     return result.template, result.stripped
 
