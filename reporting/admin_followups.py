@@ -1,4 +1,4 @@
-"""Recommended exams, and kept searches, in the administration."""
+"""Recommended exams, kept searches and links for patients in the administration."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from reporting import permissions as perms
-from reporting.models import FollowUp, SavedSearch
+from reporting.models import FollowUp, SavedSearch, ShareLink
 from reporting.services import followups as services
+from reporting.services.sharing import end_share
 from ris.accounts.admin_base import ReadOnlyAdmin, ReasonForm, service_action
 
 
@@ -38,3 +39,17 @@ class SavedSearchAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SavedSearch]:
         return super().get_queryset(request).select_related("owner")
+
+
+@admin.register(ShareLink)
+class ShareLinkAdmin(ReadOnlyAdmin):
+    view_code = perms.SHARE_REPORT
+    list_display = ("accession_number", "recipient", "channel", "opens_at", "expires_at", "revoked_at", "created_by")
+    list_filter = ("expires_at", "revoked_at")
+    list_select_related = ("created_by", "report")
+    exclude = ("code_digest", "send_to")
+    search_fields = ("report__procedures__accession_number",)
+    actions = (service_action(_("End"), end_share, form=ReasonForm),)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ShareLink]:
+        return super().get_queryset(request).prefetch_related("report__procedures")

@@ -63,4 +63,7 @@ RECOMMEND = declare("reporting.recommend", _("Recommend exams, and take that bac
 CLOSE_FOLLOW_UP = declare(
     "reporting.close_follow_up", _("Note what became of a recommended exam"), *READERS, CLERK, REFERRER
 )
+SHARE_REPORT = declare(
+    "reporting.share_report", _("Give patients a link to their report, and end it"), CLERK, RADIOLOGIST, REFERRER
+)
 VIEW_ANALYTICS = declare("reporting.view_analytics", _("See analytics"), RADIOLOGIST, QA_LEAD, IT_ADMIN, clinical=False)

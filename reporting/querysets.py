@@ -181,3 +181,16 @@ class FollowUpQuerySet(models.QuerySet):
 
     def late(self) -> Self:
         return self.filter(status="due", due_on__lt=timezone.localdate())
+
+
+class ShareLinkQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(report__in=_reports(actor))
+
+    def live(self) -> Self:
+        return self.filter(revoked_at__isnull=True, expires_at__gt=timezone.now())
+
+
+class ShareAccessQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(link__report__in=_reports(actor))

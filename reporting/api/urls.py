@@ -7,6 +7,7 @@ from reporting.api.editor import MacroViewSet, ReportTemplateViewSet
 from reporting.api.followups import FollowUpViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
 from reporting.api.search import SavedSearchViewSet
+from reporting.api.sharing import ShareLinkViewSet
 from reporting.api.signing import ScaleViewSet, SigningCheckViewSet, SigningViewSet
 from reporting.api.viewer import ViewerLinkViewSet
 from reporting.api.views import (
@@ -30,6 +31,7 @@ def register(router: BaseRouter) -> None:
     router.register("wall-displays", WallDisplayViewSet, basename="wall-display")
     router.register("report-searches", SavedSearchViewSet, basename="report-search")
     router.register("follow-ups", FollowUpViewSet, basename="follow-up")
+    router.register("share-links", ShareLinkViewSet, basename="share-link")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
     router.register("viewer-links", ViewerLinkViewSet, basename="viewer-link")
     router.register("reading-list", ReadingListViewSet, basename="reading-list")

@@ -16,6 +16,7 @@ from reporting.models.reading import (
 )
 from reporting.models.reports import SECTIONS, Report, ReportStatus, ReportVersion, VersionKind
 from reporting.models.search import ReportText, SavedSearch
+from reporting.models.sharing import ShareAccess, ShareLink, ShareOutcome
 from reporting.models.signing import CheckLevel, CheckSetting, CoSignature, ReportRecall, ViewerContext
 from reporting.models.templates import FilledForm, Macro, ReportTemplate, TemplateSex
 from reporting.models.viewing import ExternalViewer
@@ -60,6 +61,9 @@ __all__ = [
     "ReturnReason",
     "SavedList",
     "SavedSearch",
+    "ShareAccess",
+    "ShareLink",
+    "ShareOutcome",
     "SlaTarget",
     "StepCause",
     "StepProblem",

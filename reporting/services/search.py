@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from django.contrib.postgres.search import SearchVector
 from django.db.models import F, Max, Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from reporting import permissions as perms
-from reporting.models import Report, ReportText, SavedSearch
+from reporting.models import Report, ReportText, ReportVersion, SavedSearch
+from reporting.parts import is_part
 from reporting.selectors.search import WORDS, ReportSearch
 from reporting.services.locks import person
 from ris.audit.models import Action
@@ -23,16 +21,10 @@ SEARCHES_OF_ONE = 100
 BATCH = 500
 
 
-def texts(value: Any) -> Iterator[str]:
-    """Every piece of text in a section, however it is nested."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from texts(part)
+def other_words(version: ReportVersion) -> list[str]:
+    """What a version says beside the impression; findings per exam stand in the findings already."""
+    named = version.sections.items()
+    return [words for name, words in named if name != "impression" and not is_part(name) and words]
 
 
 def index_report(report: Report) -> ReportText | None:
@@ -41,8 +33,13 @@ def index_report(report: Report) -> ReportText | None:
     if not versions:
         return None
     newest = versions[-1]
-    first = " ".join(texts(newest.sections.get("impression", "")))
-    rest = [text for name, section in newest.sections.items() if name != "impression" for text in texts(section)]
+    first = newest.sections.get("impression", "")
+    rest = [
+        text
+        for name, section in newest.sections.items()
+        if name != "impression" and not is_part(name)
+        for text in texts(section)
+    ]
     rest += [row.addendum for row in versions if row.addendum]
     exams = [procedure.description for procedure in report.procedures.all()]
     words = SearchVector(Value(first), config=WORDS, weight="A") + SearchVector(

@@ -22,7 +22,7 @@ from reporting.models import Report, SavedSearch
 from reporting.selectors import search as selectors
 from reporting.selectors.search import FOUND_AT_MOST, NEW_AT_MOST, ReportSearch
 from reporting.services import search as services
-from reporting.services.search import texts
+from reporting.services.search import other_words
 from ris.accounts.models import User
 from ris.accounts.web import ActorRequest, page
 from ris.audit.service import record_read
@@ -98,9 +98,9 @@ def _found(request: ActorRequest, search: ReportSearch) -> dict[str, Any]:
 def _body(report: Report) -> str:
     """The signed words, the impression first."""
     versions = sorted(report.versions.all(), key=lambda version: version.number)
-    sections = versions[-1].sections
-    ordered = [sections.get("impression", ""), *(part for name, part in sections.items() if name != "impression")]
-    return "\n".join([text for part in ordered for text in texts(part)] + [row.addendum for row in versions])
+    newest = versions[-1]
+    said = [newest.sections.get("impression", ""), *other_words(newest), *(row.addendum for row in versions)]
+    return "\n".join(words for words in said if words)
 
 
 def _regions(request: ActorRequest) -> list[str]:

@@ -248,6 +248,12 @@ class FacilitySettings(Recorded):
         default=True,
         help_text=_("Switch it off where calibrated displays are in use and the viewer has been accepted for reading."),
     )
+    share_days = models.PositiveSmallIntegerField(_("a link for a patient works for (days)"), default=14)
+    share_embargo_hours = models.PositiveSmallIntegerField(
+        _("a patient sees a report after the doctors (hours)"),
+        default=24,
+        help_text=_("Counted from the signature, so that who asked for the exam can speak first. 0: at once."),
+    )
     currency = models.CharField(_("currency"), max_length=3, default="KES")
     letterhead = models.TextField(_("letterhead"), blank=True)
     emergency_words = ArrayField(
