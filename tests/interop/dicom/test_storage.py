@@ -16,7 +16,7 @@ from pydicom import Dataset, dcmread
 from pydicom.data.data_manager import DATA_ROOT
 from pydicom.uid import UID_dictionary, generate_uid
 
-from interop.dicom import scu, store
+from interop.dicom import receiving, scu, store
 from interop.dicom.commitment_reports import is_whole
 from interop.dicom.elements import Malformed
 from interop.dicom.headers import read_core, read_file_start, read_header
@@ -199,6 +199,30 @@ def test_a_database_that_cuts_its_lines_costs_nothing_in_the_middle_of_a_series(
         assert send(line, image()) == 0
     assert ImagingInstance.objects.count() == len(stored_files()) == 4
     assert ImagingStudy.objects.get().instance_count == 4
+
+
+# --- threads that read
+
+
+@pytest.mark.parametrize("patience", [0.0, 5.0])
+def test_other_requests_between_images_find_their_way(scp, monkeypatch, patience):
+    """The association goes into a thread for its images and comes back to the loop for everything else."""
+    monkeypatch.setattr(receiving, "PATIENCE", patience)
+    with line_to(scp, scu.contexts_for([CT, "1.2.840.10008.1.1"])) as line:
+        for _turn in range(3):
+            assert [send(line, image()), send(line, image())] == [0, 0]
+            assert line.send_c_echo().Status == 0
+    assert ImagingInstance.objects.count() == len(stored_files()) == 6
+    assert ImagingStudy.objects.get().instance_count == 6
+
+
+def test_more_associations_than_threads_store_all_the_same(scp, monkeypatch):
+    hub = scp.server._hub
+    monkeypatch.setattr(hub, "receiving", hub.settings.receivers - 1)
+    with line_to(scp, scu.contexts_for([CT])) as first, line_to(scp, scu.contexts_for([CT])) as second:
+        statuses = [send(line, image()) for _turn in range(3) for line in (first, second)]
+    assert statuses == [0] * 6
+    assert ImagingInstance.objects.count() == len(stored_files()) == 6
 
 
 # --- the index
