@@ -19,13 +19,14 @@ SWITCHES = {
     "--hides-restricted": "Does not see restricted patients.",
     "--names-in-capitals": "Names in capital letters.",
     "--names-without-affixes": "Names without prefix and suffix.",
+    "--receives-as-sent": "Gets images as they came, without the patient and the numbers as they are known now.",
 }
 DAYS = {
     "--days-back": "Of queries without a date: how far back.",
     "--days-ahead": "Of queries without a date: how far ahead.",
 }
 SHOWN = ("shown_stations", "shown_modalities", "hidden_statuses", "hides_blocked", "hides_restricted", "days_back",
-         "days_ahead")  # fmt: skip
+         "days_ahead", "receives_as_sent")  # fmt: skip
 
 
 class Command(FacilityCommand):

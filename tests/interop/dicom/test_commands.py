@@ -44,6 +44,9 @@ def test_add_peer_says_what_it_is_sent(alpha):
     assert made["send"] == ["mpps", "images", "archive"]
     peer = DicomPeer.objects.get()
     assert (peer.uses_tls, peer.forward_mpps, peer.receives_rejections) == (True, True, False)
+    assert not peer.receives_as_sent
+    command("add_peer", ae_title="PACS", receives_as_sent=True)
+    assert DicomPeer.objects.get().receives_as_sent
     assert command("add_peer", ae_title="PACS", description="PACS")["send"] == made["send"]
     assert command("add_peer", ae_title="PACS", send=[])["send"] == []
     with pytest.raises(CommandError, match="faxes"):

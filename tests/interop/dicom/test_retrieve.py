@@ -24,8 +24,9 @@ from interop.dicom.store import instance_path
 from ris.audit.models import AuditEvent
 from ris.core.actor import SYSTEM, Actor
 from ris.core.ids import new_uid
+from tests.factories.orders import make_patient, make_procedure
 from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
-from worklist.services import reject_images
+from worklist.services import link_study, reject_images
 
 from .conftest import make_peer
 
@@ -243,6 +244,28 @@ def test_what_a_person_moved_to_another_study_leaves_under_that_study(scp):
     assert final.Status == 0
     assert received[0].StudyInstanceUID == study.study_instance_uid
     assert received[0].PixelData == dcmread(instance_path(wanted.path)).PixelData
+
+
+def test_what_is_linked_leaves_under_its_patient_unless_the_peer_wants_it_as_it_came(scp):
+    make_peer("WS1", may_query=True)
+    wanted = keep("CT_small.dcm")
+    procedure = make_procedure(patient=make_patient(family_name="Wanjiru", given_name="Achieng"))
+    link_study(wanted.series.study, procedure=procedure, actor=SYSTEM, reason="Hers")
+    asked = keys_of(wanted, "STUDY")
+    del asked.PatientID
+    names = []
+    for title, as_sent in (("ARCHIVE", False), ("RAW", True)):
+        with receiver(title, receives_as_sent=as_sent) as received:
+            final, _failed = move(scp, asked, to=title)[-1]
+        assert final.Status == 0
+        names.append(
+            (str(received[0].PatientName), received[0].AccessionNumber, "OriginalAttributesSequence" in received[0])
+        )
+    original = dcmread(instance_path(wanted.path))
+    assert names == [
+        ("Wanjiru^Achieng", procedure.accession_number, True),
+        (str(original.PatientName), original.AccessionNumber, False),
+    ]
 
 
 def test_rejected_images_are_not_sent(scp, tmp_path):
