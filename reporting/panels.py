@@ -149,6 +149,11 @@ def _results(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None
     return {"lines": list(selectors.inbox(actor=actor_of(request))[:8])}
 
 
+def _raise_of_exam(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """A way to raise an alert, from the moment there is something to see."""
+    return {"procedure": procedure} if procedure.performed_at or procedure.started_at else None
+
+
 def _report_of_exam(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     """A way from an exam to its report, as far as the person may see it."""
     patient = procedure.order.patient_id
@@ -195,6 +200,7 @@ register_panel(
     Panel("home.stats", _result_stats, "reporting/_home_result_stats.html", perms.VIEW_RESULT, order=11),
     Panel("home.main", _results, "reporting/_home_results.html", perms.VIEW_RESULT, order=11),
     Panel("procedure.actions", _report_of_exam, "reporting/_to_report.html", perms.VIEW_REPORT, order=30),
+    Panel("procedure.actions", _raise_of_exam, "reporting/_to_raise.html", perms.RAISE_CRITICAL, order=40),
     Panel("patient.exam", _report_of_exam, "reporting/_exam_report.html", perms.VIEW_REPORT, order=30),
     Panel("patient.exam", _images_of_exam, "reporting/_exam_images.html", VIEW_STUDY, key="viewer", order=31),
 )

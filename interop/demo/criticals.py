@@ -24,7 +24,7 @@ PHONES = {
     "desk": "ext. 2100",
 }
 #: Who holds a duty day and night; the radiologists on call take turns below.
-HOLDERS = {"ward": "referrer", "duty-doctor": "resident", "department-head": "qa", "desk": "clerk"}
+HOLDERS = {"ward": "technologist", "duty-doctor": "resident", "department-head": "qa", "desk": "clerk"}
 DAYS, GAP = 14, 5
 #: (exam, category, finding, minutes ago, what became of it)
 ALERTS = (

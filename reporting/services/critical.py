@@ -31,7 +31,7 @@ from reporting.models import (
 )
 from reporting.services.critical_alarm import alarm, note_failure, tell_changed
 from reporting.services.critical_chain import category_for, limit_of, minutes_of, next_at
-from reporting.services.critical_settle import settle_acknowledged, settle_told, stop_clock
+from reporting.services.critical_settle import hush, settle_acknowledged, settle_told, stop_clock
 from reporting.services.locks import person
 from ris.audit.models import Action
 from ris.audit.service import service
@@ -229,6 +229,7 @@ def withdraw_critical(critical: CriticalResult, *, reason: str, actor: Actor) ->
     critical.withdrawn_reason = reason.strip()[:200]
     stop_clock(critical)
     critical.save_as(actor, "Withdrawn")
+    hush(critical)
     publish(CriticalResultWithdrawn(str(critical.uuid), critical.accession_number, critical.version), actor=actor)
     return critical
 
@@ -264,6 +265,7 @@ def close_critical(critical: CriticalResult, *, actor: Actor) -> CriticalResult:
         )
     critical.move_to(C.CLOSED)
     critical.save_as(actor, "Closed")
+    hush(critical)
     publish(CriticalResultClosed(str(critical.uuid), critical.accession_number, critical.version), actor=actor)
     return critical
 

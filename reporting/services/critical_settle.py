@@ -10,11 +10,17 @@ from ris.accounts.models import User
 from ris.core.actor import Actor
 from ris.core.clock import database_now
 from ris.events.bus import publish
-from ris.notifications.services import mark_seen
+from ris.notifications.models import Channel, Notification
+from ris.notifications.services import mark_read
 
 
 def stop_clock(critical: CriticalResult) -> None:
     critical.next_escalation_at = critical.timer_set_at = critical.unreached_since = critical.claimed_until = None
+
+
+def hush(critical: CriticalResult) -> None:
+    """It needs nobody any more: no bell rings for it."""
+    mark_read(Notification.objects.filter(subject=str(critical.uuid), channel=Channel.IN_APP))
 
 
 def settle_told(critical: CriticalResult, *, at: datetime, actor: Actor) -> CriticalResult:
@@ -37,6 +43,6 @@ def settle_acknowledged(
     critical.communicated_at = critical.communicated_at or critical.acknowledged_at
     stop_clock(critical)
     critical.save_as(actor, "Acknowledged")
-    mark_seen(user, [str(critical.uuid)])
+    hush(critical)
     publish(CriticalResultAcknowledged(str(critical.uuid), critical.accession_number, critical.version), actor=actor)
     return critical

@@ -28,6 +28,7 @@ from orders.models import (
 from peerreview.models import ReviewRound
 from reporting.models import CriticalResult, DeliveryRule, ReportDelivery
 from ris.accounts.models import User
+from ris.notifications.models import RotaShift
 from ris.notifications.services import unread_count
 from tests.conftest import files_in, shared_start
 from worklist.models import ImagingInstance, OpeningHours, Station, WaitingEntry
@@ -69,9 +70,12 @@ def test_a_seeded_facility_has_one_exam_of_each_state_and_is_left_alone_the_seco
     review_round = ReviewRound.objects.get()
     assert review_round.status == "running"
     assert review_round.cases.filter(status="assigned").exists()
+    assert {"open", "acknowledged", "withdrawn"} <= set(CriticalResult.objects.values_list("status", flat=True))
+    assert CriticalResult.objects.filter(escalation_level=2).exists() and RotaShift.objects.exists()
     referrer = User.objects.get(username="referrer")
     waiting = ReportDelivery.objects.filter(recipient__user=referrer, status="sent").count()
-    open_findings = CriticalResult.objects.filter(procedure__order__requester__user=referrer, status="open").count()
+    asked = CriticalResult.objects.filter(procedure__order__requester__user=referrer)
+    open_findings = asked.filter(status__in=("open", "communicated")).count()
     assert unread_count(referrer) == waiting + open_findings
     week = seed_week()
     assert week["shifts"] > 0 and week["waiting"] == WaitingEntry.objects.count() > 0
