@@ -188,6 +188,9 @@ def test_storage(transactional_db, settings, tmp_path, capsys):
             done = load.run(port, count=3, mode="keep", warm=0)
             assert (done["n"], done["failed"], done["bad_status"]) == (3, 0, -1), f"{name}: {done}"
             check_files(name, folder, data)
+        for port, folder in found.values():
+            load.run(port, count=8, mode="keep", threads=4, warm=0)  # opens the threads' lines to the database
+            emptied(folder)
         harness.hurry_database(str(connection.settings_dict["NAME"]))
         rates: dict[tuple[str, int], list[float]] = {}
         settings.RIS_DICOM_FSYNC, settings.RIS_INSTANCE_FOLDER = "none", Path(place) / "process"
