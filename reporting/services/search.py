@@ -34,13 +34,7 @@ def index_report(report: Report) -> ReportText | None:
         return None
     newest = versions[-1]
     first = newest.sections.get("impression", "")
-    rest = [
-        text
-        for name, section in newest.sections.items()
-        if name != "impression" and not is_part(name)
-        for text in texts(section)
-    ]
-    rest += [row.addendum for row in versions if row.addendum]
+    rest = other_words(newest) + [row.addendum for row in versions if row.addendum]
     exams = [procedure.description for procedure in report.procedures.all()]
     words = SearchVector(Value(first), config=WORDS, weight="A") + SearchVector(
         Value(" ".join([*rest, *exams])), config=WORDS, weight="B"

@@ -144,9 +144,7 @@ def _shown(version: ReportVersion) -> dict[str, object]:
     return {
         "version": version,
         "identity": version.identity,
-        "sections": [
-            (label, words) for key, (_code, label) in SECTIONS.items() if (words := version.sections.get(key))
-        ],
+        "sections": [(label, words) for label, words in sections if words],
         "addenda": [row for row in earlier.order_by("number") if row.addendum],
     }
 
