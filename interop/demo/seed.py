@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from interop.demo import clock, criticals, furniture, house, money, pictures
+from interop.demo import clock, criticals, furniture, house, money, odds, pictures, reading
 from interop.demo.cast import PATIENTS, Person
 from interop.demo.plan import UNSCHEDULED, PlannedExam, planned_exams
 from orders import services as orders
@@ -292,7 +292,9 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
         seed_exam(plan, stage)
     money.seed_invoices(stage)
     criticals.seed_rota(stage.people)
+    reading.seed_reading(stage.people)
     criticals.seed_criticals(stage.people)
+    odds.seed_odds(stage.people)
     furniture.ensure_destination()
     furniture.ensure_review_round(stage.people)
     return {"patients": len(stage.patients), "exams": len(plans)}

@@ -22,6 +22,7 @@ from ris.accounts.models import Site, User
 from ris.core.actor import Actor
 from ris.core.permissions import RADIOLOGIST
 from ris.notifications.models import RotaShift
+from ris.notifications.rota import live_shifts
 
 S = ProcedureStatus
 SORTS = {
@@ -63,11 +64,12 @@ class Scope:
 
 
 def running_shifts(user: User) -> list[RotaShift]:
-    """The reading shifts of a person that run now: duty ``reading``, or ``reading-<group>``."""
+    """The reading shifts that a person holds or stands in for now: duty ``reading``, or ``reading-<group>``."""
 
     def ask() -> list[RotaShift]:
         now = timezone.now()
-        rows = user.shifts.filter(duty__startswith="reading", starts_at__lte=now, ends_at__gt=now)
+        held = Q(user=user, substitute__isnull=True) | Q(substitute=user)
+        rows = live_shifts().filter(held, duty__startswith="reading", starts_at__lte=now, ends_at__gt=now)
         return [row for row in rows.order_by("starts_at") if row.duty == "reading" or row.duty.startswith("reading-")]
 
     return remembered(f"reading shifts of user {user.pk}", ask)

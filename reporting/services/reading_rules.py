@@ -21,6 +21,7 @@ from ris.accounts.selectors import users_with_role
 from ris.core.actor import Actor
 from ris.core.permissions import READERS
 from ris.notifications.models import RotaShift
+from ris.notifications.rota import holder, live_shifts
 
 #: The duty of the rota that says somebody reads; ``reading-<code of the group>`` reads that group's exams only.
 READING_DUTY = "reading"
@@ -68,7 +69,7 @@ def fits(group: ReadingGroup, procedure: RequestedProcedure) -> bool:
 def shifts_now(at: datetime | None = None) -> list[RotaShift]:
     """Everybody's reading shifts that run at a moment."""
     at = at or timezone.now()
-    rows = RotaShift.objects.filter(duty__startswith=READING_DUTY, starts_at__lte=at, ends_at__gt=at)
+    rows = live_shifts().filter(duty__startswith=READING_DUTY, starts_at__lte=at, ends_at__gt=at)
     return [row for row in rows.order_by("ends_at") if row.duty == READING_DUTY or row.duty[7:8] == "-"]
 
 
@@ -109,7 +110,7 @@ def reader_for(group: ReadingGroup, procedure: RequestedProcedure) -> tuple[User
     """Of the group's readers on shift whoever has the least to read, and the end of their shift."""
     if group.assigns != Assigns.LEAST_LOAD:
         return None
-    ends = {row.user_id: row.ends_at for row in shifts_now() if shift_group(row) in ("", group.code)}
+    ends = {holder(row).pk: row.ends_at for row in shifts_now() if shift_group(row) in ("", group.code)}
     members = group.members.filter(pk__in=ends, is_active=True, is_service=False).prefetch_related("roles")
     people = [user for user in members if user.may(perms.CLAIM_PROCEDURE)]
     busy, caps = loads([user.pk for user in people]), caps_of(people)
@@ -137,7 +138,7 @@ def candidates(procedure: RequestedProcedure, *, group: ReadingGroup | None) -> 
     """All readers, those who fit first: eligible ones free of words, the others with the reason."""
     people = list(users_with_role(*READERS).prefetch_related("roles", "sites").order_by("family_name", "given_name"))
     busy, caps = loads([user.pk for user in people]), caps_of(people)
-    on_shift = {row.user_id for row in shifts_now()}
+    on_shift = {holder(row).pk for row in shifts_now()}
     members = set(group.members.values_list("pk", flat=True)) if group is not None else None
     site = procedure.order.site_id
     found = []

@@ -34,6 +34,7 @@ STARTERS = (
     ("department-head", gettext_noop("Head of department")),
     ("radiologist-on-call", gettext_noop("Radiologist on call")),
     (DESK, gettext_noop("Radiology desk")),
+    ("reading", gettext_noop("Reading")),
 )
 
 
