@@ -83,6 +83,9 @@ register_nav(
         "report-search", _("Search reports"), "report_search", "file-search", "work", perms.VIEW_REPORT, order=75
     ),
     NavItem("analytics", _("Analytics"), "analytics", "chart-bar", "quality", perms.VIEW_ANALYTICS, order=30),
+    NavItem(
+        "viewer-links", _("Viewer links"), "viewer_links", "external-link", "system", perms.MANAGE_VIEWERS, order=85
+    ),
 )
 
 

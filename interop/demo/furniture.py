@@ -13,7 +13,8 @@ from interop.hl7 import services as hl7
 from interop.models import Hl7Destination
 from peerreview import services as peerreview
 from peerreview.models import CaseStatus, ReviewRound, Score
-from reporting.models import DeliveryRule
+from reporting.models import DeliveryRule, ExternalViewer
+from reporting.services.launch import save_external_viewer
 from ris.accounts.models import User
 from ris.core.actor import Actor
 
@@ -37,6 +38,19 @@ def ensure_destination() -> None:
     rule = DeliveryRule.objects.get(channel="hl7", destination=destination.name)
     rule.is_mandatory = False
     rule.save_as(SEEDER, "Demo")
+
+
+def ensure_viewer_links() -> None:
+    """As a site would write them; switched off, for no other viewer runs in the demo."""
+    addresses = {
+        "OHIF": "https://viewer.example/viewer?StudyInstanceUIDs={study_uid}#token={token}",
+        "Weasis": "weasis://%24dicom%3Ars%20--url%20https%3A%2F%2Fris.example%2Fdicomweb%20-r%20studyUID%3D{study_uid}"
+        "%20-H%20Authorization%3A%20Bearer%20{token}",
+    }
+    for position, (name, address) in enumerate(addresses.items()):
+        if not ExternalViewer.objects.filter(name=name).exists():
+            link = ExternalViewer(name=name, url_template=address, position=position, is_active=False)
+            save_external_viewer(link, actor=SEEDER)
 
 
 def ensure_review_round(people: dict[str, User]) -> None:

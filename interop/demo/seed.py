@@ -296,5 +296,6 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     criticals.seed_criticals(stage.people)
     odds.seed_odds(stage.people)
     furniture.ensure_destination()
+    furniture.ensure_viewer_links()
     furniture.ensure_review_round(stage.people)
     return {"patients": len(stage.patients), "exams": len(plans)}

@@ -102,7 +102,7 @@ def viewer_launch(request: ActorRequest, uuid: UUID, link: UUID) -> HttpResponse
 def viewer_links(request: ActorRequest) -> HttpResponse:
     """Every link with the address that it would open, filled with values that open nothing."""
     rows = [(link, sample_link(link)) for link in ExternalViewer.objects.all()]
-    return render(request, "reporting/viewer_links.html", {"nav": "admin", "rows": rows})
+    return render(request, "reporting/viewer_links.html", {"nav": "viewer-links", "rows": rows})
 
 
 @require_POST
