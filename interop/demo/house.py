@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from interop.demo.cast import MACHINES, REFERRERS, SECOND_READER, STAFF, Member
+from interop.demo.ready_text import ensure_ready_text
 from interop.models import DicomPeer
 from orders.models import CatalogueProcedure, PriceItem
 from orders.services import load_starter_catalogue
@@ -120,3 +121,4 @@ def ensure_furniture() -> None:
         PriceItem(code=row.code, label=row.name, catalogue=row, amount=PRICES[row.modality]).save_as(SEEDER, "Demo")
     ensure_questionnaires()
     ensure_templates()
+    ensure_ready_text(SEEDER)

@@ -3,8 +3,8 @@
     .venv/bin/python tests/bench/bench_report_editor.py [--runs 60]
 
 The page is the whole one with forty priors, two hundred macros and the starter templates; an autosave writes one
-changed section of a report of 6,000 characters, its checks included. Both through the middleware, with session, rights, history
-and audit. A loop of arithmetic beside them says how fast the machine is.
+changed section of a report of 6,000 characters, its checks included. Both through the middleware, with session, rights,
+history and audit. A loop of arithmetic beside them says how fast the machine is.
 """
 
 from __future__ import annotations
