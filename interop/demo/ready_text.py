@@ -38,7 +38,8 @@ FORM = """<!DOCTYPE html>
 <option value="none" selected>no nodule</option><option id="cystic" value="cystic">cystic</option>
 <option id="solid" value="solid">solid</option></select></p>
 <p>Largest diameter: <input type="number" id="size" name="Diameter" min="0" max="150" data-field-units="mm"></p>
-<p><input type="checkbox" id="calcified" value="yes"><label for="calcified">Punctate echogenic foci</label></p></section>
+<p><input type="checkbox" id="calcified" value="yes"><label for="calcified">Punctate echogenic foci</label></p>
+</section>
 <p>Lymph nodes: <select id="nodes" name="Lymph nodes"><option value="none" selected>none suspicious</option>
 <option value="some">suspicious</option></select></p></section>
 <section id="impression" class="level1" data-section-name="Impression"><header class="level1">Impression</header>
