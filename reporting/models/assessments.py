@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
+from reporting.assessments import SCHEMES
 from reporting.models.reports import Report
 from reporting.querysets import AssessmentQuerySet
 from ris.core.lifecycle import Recorded
@@ -48,6 +49,7 @@ class Assessment(Recorded):
         return {
             "id": str(self.uuid),
             "scheme": self.scheme,
+            "name": SCHEMES[self.scheme].name if self.scheme in SCHEMES else self.scheme,
             "version": self.scheme_version,
             "label": self.label,
             "inputs": self.inputs,
