@@ -104,6 +104,7 @@ from orders.services.lifecycle import (
 from orders.services.links import give_after_unmerge, link_patients, move_order, move_row, unlink_patients
 from orders.services.orders import (
     ProcedureRequest,
+    add_copy,
     cancel_order,
     cancel_procedure,
     change_order,
@@ -135,6 +136,7 @@ __all__ = [
     "accept_procedures",
     "add_alert",
     "add_charge",
+    "add_copy",
     "add_coverage",
     "add_document",
     "answer_information",

@@ -329,6 +329,11 @@ class ComplianceSerializer(serializers.Serializer):
     percent_read_back = serializers.IntegerField(source="read_back", allow_null=True)
 
 
+class DelegateSerializer(serializers.Serializer):
+    to = serializers.UUIDField(help_text="A practitioner who signs in.")
+    note = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+
+
 class DeliverySerializer(serializers.ModelSerializer):
     """A line of the ledger: one version on its way to one recipient."""
 
@@ -339,15 +344,15 @@ class DeliverySerializer(serializers.ModelSerializer):
     accession_number = serializers.CharField(read_only=True)
     recipient = serializers.UUIDField(source="recipient.uuid", read_only=True, allow_null=True, default=None)
     recipient_name = serializers.CharField(source="recipient.display_name", read_only=True, default="")
+    delegated_to = serializers.UUIDField(source="delegated_to.uuid", read_only=True, allow_null=True, default=None)
     acknowledged_by = serializers.SerializerMethodField()
 
     class Meta:
         model = ReportDelivery
         fields = (
             "id", "report", "report_version", "version_number", "accession_number", "channel", "destination",
-            "recipient",
-            "recipient_name", "is_mandatory", "status", "attempts", "last_error", "sent_at", "opened_at",
-            "acknowledged_at", "acknowledged_by",
+            "recipient", "recipient_name", "delegated_to", "is_mandatory", "status", "attempts", "last_error",
+            "sent_at", "opened_at", "acknowledged_at", "acknowledged_by",
         )  # fmt: skip
         read_only_fields = fields
 

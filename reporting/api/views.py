@@ -42,6 +42,7 @@ from reporting.services.critical_report import add_sentence
 from reporting.services.critical_setup import category_by_code
 from reporting.services.writing import report_of
 from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
+from ris.accounts.models import Practitioner
 from ris.accounts.services.sign_in import require_recent_authentication
 from ris.audit.service import record_read
 from ris.core.errors import InvalidData
@@ -409,13 +410,20 @@ class DeliveryViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 
     queryset = ReportDelivery.objects.none()
     serializer_class = shapes.DeliverySerializer
-    serializer_classes = {"acknowledge": EMPTY, "send_again": EMPTY}
+    serializer_classes = {
+        "acknowledge": EMPTY,
+        "send_again": EMPTY,
+        "delegate": shapes.DelegateSerializer,
+        "take_back": EMPTY,
+    }
     filterset_class = DeliveryFilter
     permission_codes = {
         "list": perms.VIEW_RESULT,
         "retrieve": perms.VIEW_RESULT,
         "acknowledge": perms.VIEW_RESULT,
         "send_again": perms.MANAGE_DELIVERY,
+        "delegate": perms.ACKNOWLEDGE_RESULT,
+        "take_back": perms.ACKNOWLEDGE_RESULT,
     }
 
     def get_queryset(self) -> QuerySet[ReportDelivery]:
@@ -436,6 +444,25 @@ class DeliveryViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         if is_own or not self.actor.may(perms.MANAGE_DELIVERY):
             service = services.acknowledge_result
         return self.answer(self.get_queryset().get(pk=service(delivery, actor=self.actor).pk))
+
+    @extend_schema(request=shapes.DelegateSerializer, responses=shapes.DeliverySerializer)
+    @action(detail=True, methods=["post"])
+    def delegate(self, request: Request, uuid: str | None = None) -> Response:
+        """Pass one's own unread result on to a colleague."""
+        data = self.validated()
+        colleague = Practitioner.objects.filter(uuid=data["to"], is_active=True).first()
+        if colleague is None:
+            raise InvalidData("The colleague is not known.", errors={"to": ["There is no such practitioner."]})
+        line, _theirs = services.delegate_result(
+            self.get_object(), to=colleague, note=data["note"], actor=self.actor
+        )
+        return self.answer(self.get_queryset().get(pk=line.pk))
+
+    @extend_schema(request=EMPTY, responses=shapes.DeliverySerializer)
+    @action(detail=True, methods=["post"], url_path="take-back")
+    def take_back(self, request: Request, uuid: str | None = None) -> Response:
+        """One's own again, while the colleague has not read it."""
+        return self.answer(services.take_back_result(self.get_object(), actor=self.actor))
 
     @extend_schema(request=EMPTY, responses=shapes.DeliverySerializer)
     @action(detail=True, methods=["post"], url_path="send-again")

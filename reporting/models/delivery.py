@@ -87,6 +87,17 @@ class ReportDelivery(Lifecycle):
     )
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     last_error = models.CharField(max_length=300, blank=True, editable=False)
+    delegated_to = models.ForeignKey(
+        "accounts.Practitioner",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        editable=False,
+        verbose_name=_("passed on to"),
+    )
+    delegated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    delegation_note = models.CharField(max_length=200, blank=True, editable=False)
     sent_at = models.DateTimeField(null=True, blank=True, editable=False)
     opened_at = models.DateTimeField(null=True, blank=True, editable=False)
     acknowledged_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -53,7 +53,7 @@ def live_lock_of(report: Report) -> ReadingLock | None:
 def deliveries(*, actor: Actor) -> QuerySet[ReportDelivery]:
     return (
         ReportDelivery.objects.visible_to(actor)
-        .select_related("report", "report_version__report", "recipient__user", "acknowledged_by")
+        .select_related("report", "report_version__report", "recipient__user", "acknowledged_by", "delegated_to")
         .prefetch_related("report__procedures__order__patient")
     )
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
 from django.utils import timezone
 
 from reporting.models import CriticalResult, DeliveryChannel, DeliveryStatus, ReportDelivery, VersionKind
+from ris.accounts.models import Practitioner
 from ris.core.actor import Actor
+from ris.core.permissions import REFERRER
 
 D = DeliveryStatus
 UNREAD = (D.SENT, D.PENDING, D.OPENED)
 CHANGED = (VersionKind.CORRECTION, VersionKind.ADDENDUM, VersionKind.RETRACTION)
 #: After so many days without being opened a result goes onto the department's list.
 UNOPENED_AFTER = timedelta(days=2)
-BOXES = ("unread", "changed", "critical", "read")
+BOXES = ("unread", "changed", "critical", "delegated", "read")
 
 
 def _mine(actor: Actor) -> QuerySet[ReportDelivery]:
@@ -25,11 +27,12 @@ def _mine(actor: Actor) -> QuerySet[ReportDelivery]:
 
 
 def _box(name: str) -> Q:
-    unread = Q(status__in=UNREAD)
+    unread = Q(status__in=UNREAD, delegated_to__isnull=True)
     return {
         "unread": unread,
         "changed": unread & Q(report_version__kind__in=CHANGED),
         "critical": unread & Q(has_critical=True),
+        "delegated": Q(status__in=UNREAD, delegated_to__isnull=False),
         "read": Q(status=D.ACKNOWLEDGED),
     }[name]
 
@@ -39,7 +42,7 @@ def inbox(*, actor: Actor, box: str = "unread") -> QuerySet[ReportDelivery]:
     return (
         _mine(actor)
         .filter(_box(box if box in BOXES else "unread"))
-        .select_related("report_version__report", "report", "recipient")
+        .select_related("report_version__report", "report", "recipient", "delegated_to")
         .prefetch_related("report__procedures__order__patient__identifiers", "report__procedures__catalogue")
         .order_by("-has_critical", "-pk")
     )
@@ -53,6 +56,13 @@ def inbox_counts(*, actor: Actor) -> dict[str, int]:
         )
     )
     return rows.aggregate(**{name: Count("pk", filter=_box(name)) for name in BOXES})
+
+
+def colleagues(recipient: Practitioner) -> QuerySet[Practitioner]:
+    """Who can take a result over: those who sign in and get results, the own ward first."""
+    same = Case(When(organisation=recipient.organisation, then=0), default=1)
+    rows = Practitioner.objects.filter(is_active=True, user__is_active=True, user__roles__name=REFERRER)
+    return rows.exclude(pk=recipient.pk).order_by(same, "family_name", "given_name").distinct()
 
 
 def unopened_results(*, actor: Actor) -> QuerySet[ReportDelivery]:

@@ -17,6 +17,7 @@ from reporting.services.critical import (
     withdraw_critical,
 )
 from reporting.services.critical_setup import save_category
+from reporting.services.delegation import delegate_result, take_back_result
 from reporting.services.deliveries import (
     acknowledge_result,
     mark_delivery_acknowledged,
@@ -67,6 +68,7 @@ __all__ = [
     "close_critical",
     "co_sign",
     "correct_report",
+    "delegate_result",
     "discard_report",
     "ensure_sla_targets",
     "ensure_templates",
@@ -112,6 +114,7 @@ __all__ = [
     "sign_batch",
     "sign_preliminary",
     "sign_report",
+    "take_back_result",
     "take_over",
     "tell_viewer_study",
     "withdraw_critical",

@@ -42,7 +42,7 @@ class Recipient:
     practitioner: Practitioner | None = None
 
 
-def _can_acknowledge(practitioner: Practitioner | None) -> bool:
+def can_acknowledge(practitioner: Practitioner | None) -> bool:
     """Only who signs in can open and acknowledge a result in the inbox."""
     return practitioner is not None and practitioner.user is not None and practitioner.user.is_active
 
@@ -76,7 +76,7 @@ def recipients_of(version: ReportVersion, procedures: list[RequestedProcedure]) 
             must = all(rule.is_mandatory for rule in own) if own else True
             if own or not preliminary:
                 found[Recipient(DeliveryChannel.INBOX, "", practitioner)] = (
-                    must and not preliminary and _can_acknowledge(practitioner)
+                    must and not preliminary and can_acknowledge(practitioner)
                 )
         for practitioner in copies if not preliminary else []:
             found[Recipient(DeliveryChannel.INBOX, "", practitioner)] = False
@@ -108,12 +108,12 @@ def plan_deliveries(version: ReportVersion, *, actor: Actor) -> list[ReportDeliv
             if recipient in wanted and line.recipient is not None:  # the newer message rings instead
                 mark_seen(line.recipient.user, [str(line.uuid)])
     return [
-        _plan(version, recipient, must, recipient in told_before, procedures, actor)
+        plan_line(version, recipient, must, recipient in told_before, procedures, actor)
         for recipient, must in wanted.items()
     ]
 
 
-def _plan(
+def plan_line(
     version: ReportVersion,
     recipient: Recipient,
     is_mandatory: bool,
@@ -144,7 +144,7 @@ def _plan(
         report_version=str(version.uuid),
     )
     publish(event, actor=actor)
-    if recipient.channel == DeliveryChannel.INBOX and _can_acknowledge(recipient.practitioner):
+    if recipient.channel == DeliveryChannel.INBOX and can_acknowledge(recipient.practitioner):
         tell(
             [recipient.practitioner.user],
             "reporting.report_changed" if saw_earlier else "reporting.report_ready",
@@ -193,7 +193,7 @@ def mark_delivery_acknowledged(delivery: ReportDelivery, *, actor: Actor) -> Rep
 @service(perms.ACKNOWLEDGE_RESULT, action=Action.EXECUTE)
 def acknowledge_result(delivery: ReportDelivery, *, actor: Actor) -> ReportDelivery:
     """The referring physician has read it. Only one's own; a superseded version is refused, the newer one named."""
-    _refuse_other_peoples(delivery, actor)
+    refuse_other_peoples(delivery, actor)
     if delivery.status == D.SUPERSEDED:
         raise InvalidTransition(
             _("A newer version has replaced this one."),
@@ -204,7 +204,7 @@ def acknowledge_result(delivery: ReportDelivery, *, actor: Actor) -> ReportDeliv
     return _acknowledge(delivery, actor)
 
 
-def _refuse_other_peoples(delivery: ReportDelivery, actor: Actor) -> None:
+def refuse_other_peoples(delivery: ReportDelivery, actor: Actor) -> None:
     recipient = delivery.recipient
     if actor.user is None or recipient is None or recipient.user_id != actor.user.pk:
         raise NotPermitted(
@@ -244,7 +244,7 @@ def send_delivery_again(delivery: ReportDelivery, *, actor: Actor) -> ReportDeli
     """Once more to the same recipient: back to waiting, and whoever carries this channel hears of it."""
     delivery = ReportDelivery.locked(delivery.pk)
     if delivery.channel == DeliveryChannel.INBOX:
-        if delivery.status in UNSETTLED and delivery.recipient and _can_acknowledge(delivery.recipient):
+        if delivery.status in UNSETTLED and delivery.recipient and can_acknowledge(delivery.recipient):
             tell(
                 [delivery.recipient.user],
                 "reporting.report_ready",

@@ -18,16 +18,18 @@ from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.models import SECTIONS, ReportDelivery
 from reporting.pdf import render_report_pdf
+from reporting.selectors import results as result_selectors
 from reporting.selectors.results import BOXES, UNOPENED_AFTER
 from reporting.web.paper import note_printed, pdf_response
 from ris.accounts.web import ActorRequest, page
 from ris.audit.service import record_read
-from ris.core.errors import NotKnown
+from ris.core.errors import InvalidData, NotKnown
 
 TITLES = {
     "unread": (gettext_lazy("To read"), "mail"),
     "critical": (gettext_lazy("Critical"), "alert-octagon"),
     "changed": (gettext_lazy("Changed reports"), "file-diff"),
+    "delegated": (gettext_lazy("Passed on"), "users"),
     "read": (pgettext_lazy("state", "Read"), "circle-check"),
 }
 ROWS = 50
@@ -95,6 +97,8 @@ def result_detail(request: ActorRequest, uuid: UUID) -> HttpResponse:
         .exclude(status="withdrawn"),
         "is_mine": line.recipient is not None and line.recipient.user_id == request.user.pk,
     }
+    if context["is_mine"] and request.actor.may(perms.ACKNOWLEDGE_RESULT):
+        context["colleagues"] = result_selectors.colleagues(line.recipient)
     return render(request, "reporting/results.html", context)
 
 
@@ -106,6 +110,24 @@ def result_acknowledge(request: ActorRequest, uuid: UUID) -> HttpResponse:
     following = selectors.inbox(actor=request.actor, box="unread").first()
     if request.POST.get("then") == "next" and following is not None:
         return HttpResponseRedirect(reverse("result_detail", args=[following.uuid]))
+    return HttpResponseRedirect(reverse("result_detail", args=[uuid]))
+
+
+@require_POST
+@page(perms.ACKNOWLEDGE_RESULT)
+def result_delegate(request: ActorRequest, uuid: UUID) -> HttpResponse:
+    """Pass a result on to a colleague; ``take_back`` undoes it while they have not read it."""
+    line = _get(request, uuid)
+    if "take_back" in request.POST:
+        services.take_back_result(line, actor=request.actor)
+        messages.success(request, _("It is yours again."))
+    else:
+        chosen = request.POST.get("to", "")
+        colleague = next((row for row in result_selectors.colleagues(line.recipient) if str(row.uuid) == chosen), None)
+        if colleague is None:
+            raise InvalidData(_("Choose a colleague."), errors={"to": _("Needed.")})
+        services.delegate_result(line, to=colleague, note=request.POST.get("note", ""), actor=request.actor)
+        messages.success(request, _("Passed on to %(name)s.") % {"name": colleague.display_name})
     return HttpResponseRedirect(reverse("result_detail", args=[uuid]))
 
 

@@ -106,6 +106,7 @@ urlpatterns = [
     path("results/unopened/", results.results_unopened, name="results_unopened"),
     path("results/<uuid:uuid>/", results.result_detail, name="result_detail"),
     path("results/<uuid:uuid>/acknowledge/", results.result_acknowledge, name="result_acknowledge"),
+    path("results/<uuid:uuid>/delegate/", results.result_delegate, name="result_delegate"),
     path("results/<uuid:uuid>/print/", results.result_print, name="result_print"),
     path("deliveries/<uuid:uuid>/again/", results.delivery_again, name="delivery_again"),
     path("deliveries/<uuid:uuid>/told/", results.delivery_told, name="delivery_told"),

@@ -184,7 +184,7 @@ def test_a_referrer_sees_signed_reports_of_own_patients_only(people: Any) -> Non
     signed(make_procedure(requester=make_referrer().practitioner), actor=people.other)
     assert list(selectors.reports(actor=actor)) == [mine]
     assert [row.report_id for row in selectors.inbox(actor=actor)] == [mine.pk]
-    assert selectors.inbox_counts(actor=actor) == {"unread": 1, "changed": 0, "critical": 0, "read": 0}
+    assert selectors.inbox_counts(actor=actor) == {"unread": 1, "changed": 0, "critical": 0, "delegated": 0, "read": 0}
 
 
 def test_what_nobody_opened_for_two_days_is_on_the_departments_list(people: Any) -> None:
