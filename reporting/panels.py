@@ -16,6 +16,8 @@ from reporting.selectors import reading_home
 from reporting.selectors.followups import beside_report
 from reporting.selectors.reading import ReadingFilter, built_in_lists, dress
 from reporting.selectors.reading_filters import running_shifts
+from reporting.selectors.reports import changes_for
+from reporting.services.batch import own_unsigned
 from ris.accounts.actors import actor_of
 from ris.core.actor import SYSTEM
 from ris.core.panels import NavItem, Panel, register_nav, register_panel
@@ -113,6 +115,16 @@ def _next_best(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | No
     return {} if _reads(request) else None
 
 
+def _to_sign(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Own drafts that may be signed together, and own preliminaries that an attending has signed."""
+    actor = actor_of(request)
+    if not _reads(request):
+        return None
+    batch = own_unsigned(actor).count() if actor.may(perms.SIGN_REPORT) else 0
+    changed = changes_for(actor).count() if actor.may(perms.SIGN_PRELIMINARY) else 0
+    return {"batch": batch, "changed": changed} if batch or changed else None
+
+
 def _reading_stats(_obj: Any = None, *, request: HttpRequest) -> dict[str, Any] | None:
     return {"tiles": _tiles(request)} if _reads(request) else None
 
@@ -195,6 +207,7 @@ register_panel(
     Panel(SLOT, _timeline, "reporting/_nothing.html", perms.VIEW_REPORT, key="reporting"),
     Panel("home.alerts", _own_alerts, "reporting/_home_alerts.html", perms.VIEW_CRITICAL, order=10),
     Panel("home.actions", _next_best, "reporting/_home_next.html", perms.CLAIM_PROCEDURE, order=20),
+    Panel("home.actions", _to_sign, "reporting/_home_signing.html", perms.SIGN_PRELIMINARY, order=30),
     Panel("home.stats", _reading_stats, "reporting/_home_reading_stats.html", perms.VIEW_READING_LIST, order=10),
     Panel("home.main", _due_first, "reporting/_home_due_first.html", perms.VIEW_READING_LIST, order=10),
     Panel("home.side", _reading_side, "reporting/_home_reading_side.html", perms.VIEW_READING_LIST, order=20),

@@ -76,6 +76,7 @@ CHECKS: dict[str, CheckKind] = {
     "empty_impression": CheckKind(gettext_lazy("The impression is empty."), BLOCK, (BLOCK,)),
     "template_residue": CheckKind(gettext_lazy("A field is still to be filled."), BLOCK, (BLOCK, WARN)),
     "form_required": CheckKind(gettext_lazy("An answer of the form is missing."), BLOCK, (BLOCK, WARN)),
+    "form_open": CheckKind(gettext_lazy("An answer of the form is open."), WARN),
     "laterality": CheckKind(gettext_lazy("The side contradicts the order."), BLOCK, (BLOCK, WARN)),
     "critical_words": CheckKind(gettext_lazy("Critical words, no alert."), BLOCK),
     "assessment_mismatch": CheckKind(gettext_lazy("Text and assessment name different categories."), BLOCK),
@@ -129,13 +130,15 @@ def checks_before_signing(
     opened_at: datetime | None = None,
     prior_dates: Collection[date] | None = None,
     assessed: Sequence[tuple[str, str]] = (),
+    unanswered: Sequence[tuple[str, bool]] = (),
     levels: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """All findings, those that block first.
 
     ``sides``: the ordered side per section of findings of one exam. ``not_critical``: critical words that the reader
     has answered. ``prior_dates``: days of the patient's earlier exams; None leaves the comparison unread.
-    ``assessed``: (scale, category) of the report. ``levels``: what the facility has set, by code.
+    ``assessed``: (scale, category) of the report. ``unanswered``: (label of a field, whether the form prohibits to sign
+    without it). ``levels``: what the facility has set, by code.
     """
     found = [
         *_empty(sections),
@@ -146,6 +149,7 @@ def checks_before_signing(
         *_units(sections),
         *_comparison(sections, prior_dates),
         *_assessments(sections, assessed),
+        *(_check("form_required" if must else "form_open", f"“{label}”", "form") for label, must in unanswered),
     ]
     if identity_changed:
         words = _("Name, birth date or number has changed since. Open the exam again and look at the banner.")
@@ -340,5 +344,19 @@ def checks_of(report: Report, sections: Mapping[str, str] | None = None, *, view
         opened_at=report.opened_at,
         prior_dates=prior_days(procedures) if dates_in(texts.get("comparison", "")) else None,
         assessed=list(report.assessments.standing().values_list("scheme", "category")),
+        unanswered=_unanswered(report, list(procedures)),
         levels=levels_set(),
     )
+
+
+def _unanswered(report: Report, procedures: list[RequestedProcedure]) -> list[tuple[str, bool]]:
+    """Fields of the report's form (MRRT) that must not, or should not, stay open."""
+    from reporting.mrrt.answers import still_open
+    from reporting.services.forms import begun_answers, form_of_report
+
+    known = form_of_report(report)
+    if known is None:
+        return []
+    form, filled = known
+    answers = filled.answers if filled is not None else begun_answers(form, report, procedures)
+    return [(field.label or field.id, field.completion == "PROHIBIT") for field in still_open(form, answers)]

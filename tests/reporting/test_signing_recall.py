@@ -33,8 +33,8 @@ from ris.events.models import OutboxEvent
 from ris.tenants.context import use_facility
 from tests.factories.accounts import actor_with_roles
 from tests.factories.reporting import drafted, make_patient, make_procedure, signed
-from tests.reporting.test_api import client_of, url
 from tests.reporting.test_admin import door
+from tests.reporting.test_api import client_of, url
 
 pytestmark = pytest.mark.django_db
 
@@ -277,6 +277,8 @@ def test_a_comparison_with_a_day_without_an_exam_warns(people: Any) -> None:
         ({"impression": "BI-RADS 2."}, {"assessed": [("birads", "4A")]}, "assessment_mismatch"),
         ({}, {"assessed": [("birads", "4A")]}, "assessment_unsaid"),
         ({}, {"shows_other_patient": True}, "viewer_mismatch"),
+        ({}, {"unanswered": [("Side", True)]}, "form_required"),
+        ({}, {"unanswered": [("Size", False)]}, "form_open"),
     ],
 )
 def test_more_that_is_found(sections: dict[str, str], facts: dict[str, Any], code: str) -> None:
