@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from interop.demo import furniture
 from reporting.models import ExternalViewer, ViewerContext
 from reporting.models.viewing import check_template
 from reporting.services.launch import expanded, launch_study, new_launch_token, read_launch_token
@@ -263,3 +264,11 @@ def test_the_reading_list_and_the_patient_lead_to_the_images(tclient, exam, peop
     tclient.force_login(people.radiologist.user)
     assert f"/viewer/exams/{exam.procedure.uuid}/" in tclient.get("/reading/").content.decode()
     assert f"/viewer/exams/{exam.procedure.uuid}/" in tclient.get(f"/patients/{exam.patient.uuid}/").content.decode()
+
+
+def test_the_demo_shows_links_that_are_switched_off(alpha):
+    furniture.ensure_viewer_links()
+    furniture.ensure_viewer_links()
+    assert list(ExternalViewer.objects.values_list("name", "is_active")) == [("OHIF", False), ("Weasis", False)]
+    for link in ExternalViewer.objects.all():
+        check_template(link.url_template)
