@@ -13,6 +13,7 @@ from reporting.selectors.reading_filters import ReadingFilter
 from reporting.services.reading_groups import set_group
 from ris.accounts.models import User
 from ris.core.actor import SYSTEM, Actor
+from ris.notifications.models import Duty
 from ris.notifications.rota import add_shift
 
 DAYS = 14
@@ -39,6 +40,8 @@ def seed_reading(people: Mapping[str, User]) -> None:
     readers = [people["radiologist"], people["mutua"]]
     for values in GROUPS:
         set_group(None, {**values, "members": readers}, actor=house)
+    if not Duty.objects.filter(code="reading").exists():
+        Duty(code="reading", name="Reading", position=9, must_be_staffed=False).save_as(house, "Seeded")
     start = timezone.localtime().replace(hour=8, minute=0, second=0, microsecond=0)
     for day in range(DAYS):
         begin = start + timedelta(days=day)
