@@ -40,7 +40,7 @@ def _item(procedure: RequestedProcedure) -> Dataset:
     return item
 
 
-def _store(made: Dataset, station: str) -> None:
+def store(made: Dataset, station: str) -> None:
     buffer = BytesIO()
     file = DicomFileLike(buffer)
     file.is_little_endian, file.is_implicit_VR = True, False
@@ -67,7 +67,7 @@ def store_study(procedure: RequestedProcedure, plan: PlannedExam) -> None:
             size=size,
         )
         made.SeriesInstanceUID, made.FrameOfReferenceUID = series, frame_of_reference
-        _store(made, plan.station)
+        store(made, plan.station)
     if plan.modality == "CT":
         base = patient_and_study(item, started_at)
         base.update(equipment(plan.station, plan.modality))
@@ -76,4 +76,4 @@ def store_study(procedure: RequestedProcedure, plan: PlannedExam) -> None:
             Irradiation("Topogram", None, 4.2, exposure_time=3.1, tube_current=35, is_localizer=True),
             Irradiation("Chest", round(7.8 * size_of_patient, 2), round(268.4 * size_of_patient, 1)),
         ]
-        _store(ct_dose_report(base, events, started_at=started_at, device_uid=new_uid()), plan.station)
+        store(ct_dose_report(base, events, started_at=started_at, device_uid=new_uid()), plan.station)
