@@ -202,7 +202,7 @@ def document_file(version: ReportVersion) -> bytes:
     """The same as a DICOM file (PS3.10)."""
     report = report_document(version)
     file = FileDataset("", report, preamble=b"\0" * 128)
-    file.file_meta = Dataset()  # type: ignore[assignment]
+    file.file_meta = Dataset()
     file.file_meta.MediaStorageSOPClassUID = BASIC_TEXT_SR
     file.file_meta.MediaStorageSOPInstanceUID = report.SOPInstanceUID
     file.file_meta.TransferSyntaxUID = EXPLICIT

@@ -82,9 +82,9 @@ CYSTS = {"thick": "4A", "multilocular": "4A", "growing_cyst": "3", "growing_wall
 
 
 def _stable(answers: Answers) -> str:
-    before = answers.get("previous")
-    if before is None:
+    if not answers.get("previous"):
         raise NotApplicable("previous", _("What was its category at the earlier screening?"))
+    before: str = answers["previous"]
     return {"3": "2", "4A": "3"}.get(before, before)
 
 
