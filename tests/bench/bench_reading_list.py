@@ -182,6 +182,7 @@ def test_reading_list(tclient, monkeypatch, capsys):
         ask(floor_view)
     with CaptureQueriesContext(connection) as queries:
         shown = ask(reading.reading_list)
+        asked_the_database = len(queries)
     assert shown.content.count(b'<tr id="r-') == ROWS_ON_A_PAGE
     etag = tclient.get("/reading/rows/")["ETag"]
     took: dict[str, list[tuple[float, float]]] = {"page": [], "floor": [], "poll, 304": []}
@@ -200,13 +201,13 @@ def test_reading_list(tclient, monkeypatch, capsys):
         sys.stdout.write(
             f"\n{rows:,} unread exams among {rows * 11:,}; {runs} runs in turns\n"
             + "".join(f"{line}\n" for line, _p50 in lines.values())
-            + f"{len(queries)} queries (at most {MOST_QUERIES}); {len(shown.content) / 1000:.0f} kB,"
+            + f"{asked_the_database} queries (at most {MOST_QUERIES}); {len(shown.content) / 1000:.0f} kB,"
             f" {len(gzip.compress(shown.content)) / 1000:.1f} kB gzipped\n"
             f"page / floor: {page_ms / lines['floor'][1]:.1f}; targets: page {TARGET_MS:.0f} ms,"
             f" unchanged poll {TARGET_POLL_MS:.0f} ms; calibration loop {statistics.median(loops):.0f} ms, which"
             f" stretches them by {stretch:.2f}\n"
         )
-    assert len(queries) <= MOST_QUERIES
+    assert 0 < asked_the_database <= MOST_QUERIES
     assert page_ms <= TARGET_MS * stretch and poll_ms <= TARGET_POLL_MS * stretch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from decimal import Decimal
 from typing import Any
 
@@ -36,10 +37,16 @@ SOON_SHARE = 0.3
 
 
 def svg(name: str, size: str = "", label: str = "") -> SafeString:
-    css = f"i i-{size}" if size else "i"
-    href = f"{static('icons.svg')}#{name}"
     if label:
+        css, href = f"i i-{size}" if size else "i", f"{static('icons.svg')}#{name}"
         return format_html('<svg class="{}" role="img" aria-label="{}"><use href="{}"/></svg>', css, label, href)
+    return _silent_svg(name, size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _silent_svg(name: str, size: str) -> SafeString:
+    """A list of 50 rows shows hundreds: each is made once."""
+    css, href = f"i i-{size}" if size else "i", f"{static('icons.svg')}#{name}"
     return format_html('<svg class="{}" aria-hidden="true"><use href="{}"/></svg>', css, href)
 
 
