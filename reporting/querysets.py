@@ -17,6 +17,7 @@ from ris.core.actor import Actor
 #: A reading lock whose holder gave no sign for so long is free; the draft stays.
 LOCK_IDLE = timedelta(minutes=15)
 WRITE_REPORT = "reporting.write_report"
+SHARE_TEACHING = "reporting.share_teaching"
 
 
 def _procedures(actor: Actor) -> models.QuerySet:
@@ -144,6 +145,11 @@ class ReportDeliveryQuerySet(models.QuerySet):
         return self.filter(Q(status="pending") | Q(status="sent") | Q(status="opened"))
 
 
+class DeliveryAttemptQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(delivery__in=apps.get_model("reporting", "ReportDelivery").objects.visible_to(actor))
+
+
 class OwnOrSharedQuerySet(models.QuerySet):
     """Templates and macros: one's own, and those that belong to nobody."""
 
@@ -194,3 +200,25 @@ class ShareLinkQuerySet(models.QuerySet):
 class ShareAccessQuerySet(models.QuerySet):
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(link__report__in=_reports(actor))
+
+
+class TeachingCaseQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Shared ones. Others are for those who may see the report: the owner, and who shares what was offered."""
+        if actor.user is None:
+            return self
+        near = Q(owner=actor.user)
+        if actor.may(SHARE_TEACHING):
+            near |= Q(offered_at__isnull=False) | Q(shared_by__isnull=False)
+        return self.filter(Q(status="shared") | near & Q(report__in=_reports(actor)))
+
+
+class TeachingImageQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.standing().filter(case__in=apps.get_model("reporting", "TeachingCase").objects.visible_to(actor))
+
+    def standing(self) -> Self:
+        return self.filter(removed_at__isnull=True)
+
+    def shown(self) -> Self:
+        return self.standing().filter(state="copied")

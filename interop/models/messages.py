@@ -9,7 +9,25 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
+from ris.accounts.encryption import EncryptedTextField
 from ris.core.lifecycle import PublicModel, Recorded
+
+
+class FhirServer(Recorded):
+    """A FHIR R4 server that signed reports are put on. Its messages wait in the queue under ``queue``."""
+
+    base_url = models.URLField(_("base address"), max_length=300)
+    token = EncryptedTextField(_("bearer token"), blank=True, default="")
+    queue = models.OneToOneField("interop.Hl7Destination", on_delete=models.PROTECT, related_name="fhir_server")
+
+    history = HistoricalRecords(excluded_fields=["token"])
+
+    class Meta:
+        verbose_name = _("FHIR server")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.queue.name
 
 
 class Hl7Destination(Recorded):

@@ -2,7 +2,15 @@ from reporting.models.assessments import Assessment
 from reporting.models.critical import ContactAttempt, CriticalCategory, CriticalResult, CriticalStatus
 from reporting.models.critical_setup import REQUESTER, AlertCategory, EscalationRule, FindingChoice
 from reporting.models.critical_steps import AnswerLink, EscalationStep, StepCause, StepProblem, WallDisplay
-from reporting.models.delivery import DeliveryChannel, DeliveryRule, DeliveryStatus, ReportDelivery
+from reporting.models.delivery import (
+    AttemptOutcome,
+    DeliveryAttempt,
+    DeliveryChannel,
+    DeliveryRule,
+    DeliveryStatus,
+    MailForm,
+    ReportDelivery,
+)
 from reporting.models.followups import FollowUp, FollowUpStatus
 from reporting.models.lists import ReadingLock, SavedList
 from reporting.models.reading import (
@@ -18,6 +26,7 @@ from reporting.models.reports import SECTIONS, Report, ReportStatus, ReportVersi
 from reporting.models.search import ReportText, SavedSearch
 from reporting.models.sharing import ShareAccess, ShareLink, ShareOutcome
 from reporting.models.signing import CheckLevel, CheckSetting, CoSignature, ReportRecall, ViewerContext
+from reporting.models.teaching import CopyState, TeachingCase, TeachingImage, TeachingStatus
 from reporting.models.templates import FilledForm, Macro, ReportTemplate, TemplateSex
 from reporting.models.viewing import ExternalViewer
 
@@ -28,13 +37,16 @@ __all__ = [
     "AnswerLink",
     "Assessment",
     "Assigns",
+    "AttemptOutcome",
     "CheckLevel",
     "CheckSetting",
     "CoSignature",
     "ContactAttempt",
+    "CopyState",
     "CriticalCategory",
     "CriticalResult",
     "CriticalStatus",
+    "DeliveryAttempt",
     "DeliveryChannel",
     "DeliveryRule",
     "DeliveryStatus",
@@ -46,6 +58,7 @@ __all__ = [
     "FollowUp",
     "FollowUpStatus",
     "Macro",
+    "MailForm",
     "ReaderProfile",
     "ReadingGroup",
     "ReadingItem",
@@ -67,6 +80,9 @@ __all__ = [
     "SlaTarget",
     "StepCause",
     "StepProblem",
+    "TeachingCase",
+    "TeachingImage",
+    "TeachingStatus",
     "TemplateSex",
     "VersionKind",
     "ViewerContext",

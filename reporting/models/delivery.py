@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
 from reporting.models.reports import Report, ReportVersion
-from reporting.querysets import ReportDeliveryQuerySet
-from ris.core.lifecycle import Lifecycle, Recorded
+from reporting.querysets import DeliveryAttemptQuerySet, ReportDeliveryQuerySet
+from ris.accounts.encryption import EncryptedTextField
+from ris.core.lifecycle import Lifecycle, PublicModel, Recorded
 
 
 class DeliveryChannel(models.TextChoices):
@@ -19,10 +21,20 @@ class DeliveryChannel(models.TextChoices):
     FHIR = "fhir", _("FHIR")
     EMAIL = "email", _("E-mail")
     PRINT = "print", _("Print")
+    SMS = "sms", _("SMS")
+
+
+class MailForm(models.TextChoices):
+    LINK = "link", _("A link that asks who opens it")
+    PDF = "pdf", _("The PDF, locked with the agreed password")
 
 
 class DeliveryRule(Recorded):
-    """To whom results go. ``destination`` names an endpoint of the interfaces; empty for people."""
+    """To whom results go.
+
+    ``destination`` names an endpoint of the interfaces, or a practice whose ``address`` stands here; without it e-mail
+    and SMS go to each requester's own address.
+    """
 
     channel = models.CharField(_("channel"), max_length=8, choices=DeliveryChannel.choices)
     destination = models.CharField(_("destination"), max_length=64, blank=True)
@@ -36,9 +48,13 @@ class DeliveryRule(Recorded):
     )
     includes_preliminary = models.BooleanField(_("preliminary reports too"), default=False)
     is_mandatory = models.BooleanField(_("must be acknowledged"), default=True)
+    includes_copies = models.BooleanField(_("copies too"), default=False)
+    address = EncryptedTextField(_("address"), blank=True, default="")
+    mail_form = models.CharField(_("carries"), max_length=8, choices=MailForm.choices, default=MailForm.LINK)
+    password = EncryptedTextField(_("agreed password"), blank=True, default="")
     is_active = models.BooleanField(_("active"), default=True)
 
-    history = HistoricalRecords()
+    history = HistoricalRecords(excluded_fields=["address", "password"])
 
     class Meta:
         verbose_name = _("delivery rule")
@@ -81,7 +97,11 @@ class ReportDelivery(Lifecycle):
     recipient = models.ForeignKey(
         "accounts.Practitioner", null=True, blank=True, on_delete=models.PROTECT, related_name="result_deliveries"
     )
+    rule = models.ForeignKey(
+        DeliveryRule, null=True, blank=True, on_delete=models.PROTECT, related_name="deliveries", editable=False
+    )
     is_mandatory = models.BooleanField(default=True)
+    code_tries = models.PositiveSmallIntegerField(default=0, editable=False)
     status = models.CharField(
         _("status"), max_length=14, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING, editable=False
     )
@@ -135,3 +155,46 @@ class ReportDelivery(Lifecycle):
     @property
     def audit_patient(self):
         return self.report.audit_patient
+
+
+class AttemptOutcome(models.TextChoices):
+    ASKED = "asked", _("Sending asked for")
+    RETRY = "retry", _("Not now, tried again")
+    SENT = "sent", _("Sent")
+    FAILED = "failed", _("Failed")
+    PRINTED = "printed", _("Printed")
+    OPENED = "opened", _("Opened")
+    WRONG_CODE = "wrong_code", _("Wrong code")
+    ACKNOWLEDGED = "acknowledged", _("Acknowledged")
+
+
+class DeliveryAttempt(PublicModel):
+    """One thing that happened to a delivery. Never changed."""
+
+    delivery = models.ForeignKey(ReportDelivery, on_delete=models.PROTECT, related_name="tries")
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    outcome = models.CharField(_("outcome"), max_length=14, choices=AttemptOutcome.choices)
+    error = models.CharField(_("error"), max_length=300, blank=True)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("by"),
+    )
+    door = models.CharField(_("through"), max_length=60, blank=True)
+
+    rows_are_append_only = True
+    objects = DeliveryAttemptQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("delivery attempt")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.delivery_id} {self.outcome}"
+
+    @property
+    def audit_patient(self):
+        return self.delivery.audit_patient
