@@ -159,7 +159,6 @@ def told(name: str, spent: list[tuple[float, float]]) -> tuple[str, float]:
 def test_reading_list(tclient, monkeypatch, capsys):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
-    from django.urls import clear_url_caches
 
     from reporting.web import reading, urls
     from tests.factories.orders import make_actor
@@ -174,7 +173,6 @@ def test_reading_list(tclient, monkeypatch, capsys):
 
     def ask(view: Callable[..., Any], url: str = "/reading/", **headers: str) -> Any:
         monkeypatch.setattr(pattern, "callback", view)
-        clear_url_caches()
         return tclient.get(url, headers=headers)
 
     for _warm in range(4):
