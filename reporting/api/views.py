@@ -449,13 +449,11 @@ class DeliveryViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     @action(detail=True, methods=["post"])
     def delegate(self, request: Request, uuid: str | None = None) -> Response:
         """Pass one's own unread result on to a colleague."""
-        data = self.validated()
+        delivery, data = self.get_object(), self.validated()
         colleague = Practitioner.objects.filter(uuid=data["to"], is_active=True).first()
         if colleague is None:
             raise InvalidData("The colleague is not known.", errors={"to": ["There is no such practitioner."]})
-        line, _theirs = services.delegate_result(
-            self.get_object(), to=colleague, note=data["note"], actor=self.actor
-        )
+        line, _theirs = services.delegate_result(delivery, to=colleague, note=data["note"], actor=self.actor)
         return self.answer(self.get_queryset().get(pk=line.pk))
 
     @extend_schema(request=EMPTY, responses=shapes.DeliverySerializer)

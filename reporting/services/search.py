@@ -29,7 +29,7 @@ def other_words(version: ReportVersion) -> list[str]:
 
 def index_report(report: Report) -> ReportText | None:
     """Write down what the newest signed version says, with the addenda; nothing while nothing is signed."""
-    versions = list(report.versions.order_by("number"))
+    versions = list(report.versions.filter(recall__isnull=True).order_by("number"))
     if not versions:
         return None
     newest = versions[-1]
@@ -51,7 +51,7 @@ def index_report(report: Report) -> ReportText | None:
 
 def index_missing() -> int:
     """Write down whatever was signed and is not, or not as it is now (an installation that is brought up to date)."""
-    newest = Max("versions__number")
+    newest = Max("versions__number", filter=Q(versions__recall__isnull=True))
     missing = (
         Report.objects.annotate(newest=newest)
         .filter(newest__isnull=False)

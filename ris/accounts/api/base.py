@@ -53,7 +53,7 @@ class HoldsPermission(permissions.BasePermission):
         if not view.handles_method:
             return True  # and is told 405 right after this
         code = view.permission_code
-        return code is not None and view.actor.may(code)
+        return code is not None and any(view.actor.may(one) for one in (code, *view.also_allowed))
 
 
 class FacilityViewMixin(APIView):
@@ -62,6 +62,8 @@ class FacilityViewMixin(APIView):
     permission_classes = (HoldsPermission,)
     #: action (viewset) or lower-case method (plain view) -> code
     permission_codes: ClassVar[Mapping[str, str]] = {}
+    #: rights any of which opens all actions as well
+    also_allowed: ClassVar[tuple[str, ...]] = ()
     action: str | None
 
     @property
