@@ -2,5 +2,7 @@
 
 import interop.dicom.forwarding_subscribers
 import interop.dicom.subscribers
+import interop.fhir.subscribers
 import interop.hl7.subscribers
+import interop.imaging.subscribers
 import interop.report_subscribers  # noqa: F401

@@ -19,6 +19,7 @@ from reporting import (
     admin_followups,  # noqa: F401  registers itself
     admin_reading,  # noqa: F401  registers itself
     admin_signing,  # noqa: F401  registers itself
+    admin_teaching,  # noqa: F401  registers itself
     admin_templates,  # noqa: F401  registers itself
     services,
 )

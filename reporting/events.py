@@ -133,3 +133,20 @@ class FollowUpLate(Event):
     """The recommended exam has not happened in time; who asked for the first one was told."""
 
     name: ClassVar[str] = "reporting.follow_up_late"
+
+
+@dataclass(frozen=True)
+class TeachingImagesChosen(Event):
+    """Images of a teaching case wait to be copied without the patient; ``subject`` is the case's UUID."""
+
+    name: ClassVar[str] = "reporting.teaching_images_chosen"
+
+
+@dataclass(frozen=True)
+class TeachingCaseShared(Event):
+    name: ClassVar[str] = "reporting.teaching_case_shared"
+
+
+@dataclass(frozen=True)
+class TeachingCaseWithdrawn(Event):
+    name: ClassVar[str] = "reporting.teaching_case_withdrawn"

@@ -17,6 +17,7 @@ from reporting.selectors.followups import beside_report
 from reporting.selectors.reading import ReadingFilter, built_in_lists, dress
 from reporting.selectors.reading_filters import running_shifts
 from reporting.selectors.reports import changes_for
+from reporting.selectors.teaching import beside_report as teaching_beside_report
 from reporting.services.batch import own_unsigned
 from ris.accounts.actors import actor_of
 from ris.core.actor import SYSTEM
@@ -84,6 +85,7 @@ register_nav(
     NavItem(
         "report-search", _("Search reports"), "report_search", "file-search", "work", perms.VIEW_REPORT, order=75
     ),
+    NavItem("teaching", _("Teaching"), "teaching_list", "school", "quality", perms.VIEW_TEACHING, order=25),
     NavItem("analytics", _("Analytics"), "analytics", "chart-bar", "quality", perms.VIEW_ANALYTICS, order=30),
     NavItem(
         "viewer-links", _("Viewer links"), "viewer_links", "external-link", "system", perms.MANAGE_VIEWERS, order=85
@@ -185,6 +187,10 @@ def _follow_ups(report: Report, *, request: HttpRequest) -> dict[str, Any]:
     return {"report": report, **beside_report(report, actor=actor_of(request))}
 
 
+def _teaching(report: Report, *, request: HttpRequest) -> dict[str, Any]:
+    return teaching_beside_report(report, actor=actor_of(request))
+
+
 def _sent_back(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     """On the technologist's card: what a reader wants done first."""
     rows = ReadingReturn.objects.visible_to(actor_of(request)).open().filter(procedure=procedure)
@@ -212,6 +218,7 @@ register_panel(
     Panel("home.main", _due_first, "reporting/_home_due_first.html", perms.VIEW_READING_LIST, order=10),
     Panel("home.side", _reading_side, "reporting/_home_reading_side.html", perms.VIEW_READING_LIST, order=20),
     Panel("report.follow_ups", _follow_ups, "reporting/_follow_ups.html", perms.VIEW_FOLLOW_UP),
+    Panel("report.teaching", _teaching, "reporting/_teaching.html", perms.KEEP_TEACHING),
     Panel("console.top", _sent_back, "reporting/_console_returned.html"),
     Panel("home.stats", _result_stats, "reporting/_home_result_stats.html", perms.VIEW_RESULT, order=11),
     Panel("home.main", _results, "reporting/_home_results.html", perms.VIEW_RESULT, order=11),

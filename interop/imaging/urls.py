@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from interop.imaging import views
+from interop.imaging import teaching, views
 
 urlpatterns = [
+    path("teaching/images/<uuid:image>/<int:frame>.jpg", teaching.teaching_image, name="teaching_image"),
     path("images/studies/<uuid:study>/", views.study_images, name="study_images"),
     path("images/rejections/<uuid:rejection>/restore/", views.rejection_restore, name="rejection_restore"),
     path("images/<str:uid>/frames/<int:frame>.png", views.instance_image, name="instance_image"),

@@ -9,6 +9,7 @@ from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, Saved
 from reporting.api.search import SavedSearchViewSet
 from reporting.api.sharing import ShareLinkViewSet
 from reporting.api.signing import ScaleViewSet, SigningCheckViewSet, SigningViewSet
+from reporting.api.teaching import TeachingCaseViewSet
 from reporting.api.viewer import ViewerLinkViewSet
 from reporting.api.views import (
     CriticalResultViewSet,
@@ -31,6 +32,7 @@ def register(router: BaseRouter) -> None:
     router.register("wall-displays", WallDisplayViewSet, basename="wall-display")
     router.register("report-searches", SavedSearchViewSet, basename="report-search")
     router.register("follow-ups", FollowUpViewSet, basename="follow-up")
+    router.register("teaching-cases", TeachingCaseViewSet, basename="teaching-case")
     router.register("share-links", ShareLinkViewSet, basename="share-link")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
     router.register("viewer-links", ViewerLinkViewSet, basename="viewer-link")

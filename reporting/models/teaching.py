@@ -103,7 +103,7 @@ class TeachingImage(PublicModel):
     """An image that was chosen, and its de-identified copy, which no index of studies knows."""
 
     case = models.ForeignKey(TeachingCase, on_delete=models.PROTECT, related_name="images")
-    instance = models.ForeignKey(ImagingInstance, on_delete=models.PROTECT, related_name="+")
+    original = models.ForeignKey(ImagingInstance, on_delete=models.PROTECT, related_name="+")
     number = models.PositiveSmallIntegerField(default=1)
     state = models.CharField(max_length=8, choices=CopyState.choices, default=CopyState.WAITING, editable=False)
     problem = models.CharField(max_length=200, blank=True, editable=False)
@@ -124,7 +124,7 @@ class TeachingImage(PublicModel):
         ordering = ["number", "pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["case", "instance"], condition=Q(removed_at__isnull=True), name="teaching_image_once"
+                fields=["case", "original"], condition=Q(removed_at__isnull=True), name="teaching_image_once"
             ),
             models.CheckConstraint(condition=~Q(state="copied") | ~Q(path=""), name="copied_teaching_image_has_file"),
         ]

@@ -20,6 +20,7 @@ from reporting.web import (
     search,
     sharing,
     signing,
+    teaching,
     viewer,
 )
 
@@ -96,6 +97,14 @@ urlpatterns = [
     path("follow-ups/<uuid:uuid>/close/", followups.follow_up_close, name="follow_up_close"),
     path("follow-ups/<uuid:uuid>/reopen/", followups.follow_up_reopen, name="follow_up_reopen"),
     path("follow-ups/<uuid:uuid>/letter/", followups.follow_up_letter, name="follow_up_letter"),
+    path("teaching/", teaching.teaching_list, name="teaching_list"),
+    path("teaching/<uuid:uuid>/", teaching.teaching_case, name="teaching_case"),
+    path("teaching/<uuid:uuid>/change/", teaching.teaching_change, name="teaching_change"),
+    path("teaching/<uuid:uuid>/offer/", teaching.teaching_offer, name="teaching_offer"),
+    path("teaching/<uuid:uuid>/withdraw/", teaching.teaching_withdraw, name="teaching_withdraw"),
+    path("teaching/<uuid:uuid>/images/", teaching.teaching_image_choose, name="teaching_image_choose"),
+    path("teaching/images/<uuid:uuid>/act/", teaching.teaching_image_act, name="teaching_image_act"),
+    path("reports/<uuid:uuid>/teaching/", teaching.report_teaching, name="report_teaching"),
     path("reports/<uuid:uuid>/recommend/", followups.report_recommend, name="report_recommend"),
     path("reports/<uuid:uuid>/share/", sharing.report_share, name="report_share"),
     path("share-links/<uuid:uuid>/end/", sharing.share_end, name="share_end"),
