@@ -6,6 +6,7 @@ Scripts that no font of ours has are named on the paper as not printable, never 
 from __future__ import annotations
 
 import io
+import secrets
 from datetime import date
 from typing import Any
 from xml.sax.saxutils import escape
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, KeepTogether, PageTemplate, Paragraph, Spacer, Table
@@ -91,14 +93,16 @@ class _Box(Flowable):
         self.table.drawOn(self.canv, 0, 0)
 
 
-def render_report_pdf(version: ReportVersion, *, printed_by: str = "", is_draft: bool = False) -> bytes:
+def render_report_pdf(
+    version: ReportVersion, *, printed_by: str = "", is_draft: bool = False, password: str = ""
+) -> bytes:
     """One signed version as a PDF (A4), headings in the report's language.
 
     ``printed_by``: who prints it now; without it the bytes are the same each time. ``is_draft``: a preview of what is
-    not signed, and says so across every page.
+    not signed, and says so across every page. ``password``: nobody opens it without.
     """
     with translation.override(version.report.language or "en"):
-        return _Paper(version, printed_by, is_draft).render()
+        return _Paper(version, printed_by, is_draft).render(password)
 
 
 class _Paper:
@@ -113,10 +117,12 @@ class _Paper:
         self.head = _style("head", fontName=BOLD, fontSize=9, leading=12, textColor=INK, spaceBefore=7, spaceAfter=1)
         self.small = _style("small", fontSize=8, leading=11, textColor=GREY)
 
-    def render(self) -> bytes:
+    def render(self, password: str = "") -> bytes:
         out = io.BytesIO()
+        locked = StandardEncryption(password, secrets.token_hex(16), strength=128) if password else None
         document = BaseDocTemplate(
             out,
+            encrypt=locked,
             pagesize=A4,
             title=f"{_('Radiology report')} {self.accession}",
             author=self.identity["facility"]["name"],

@@ -7,17 +7,19 @@ from django.db.models import Q
 from orders.events import OrderChanged, ProcedureChanged, ProcedureStatusChanged
 from orders.models import Order, RequestedProcedure
 from reporting import escalation, follow_up_clock, reading_clock, releasing
-from reporting.events import ReportAmended, ReportFinalized, ReportPreliminary
-from reporting.models import CriticalResult, Report, VersionKind
+from reporting.events import DeliveryPlanned, ReportAmended, ReportFinalized, ReportPreliminary
+from reporting.models import CriticalResult, Report, ReportDelivery, VersionKind
+from reporting.services import carrying
 from reporting.services.critical import BEAT, note_report_changed, note_unreached
 from reporting.services.critical_alarm import ESCALATED, RAISED
+from reporting.services.deliveries import TO_PEOPLE
 from reporting.services.followups import follow_exam, follow_report
 from reporting.services.notify import tell_images_moved
 from reporting.services.reading import follow_order, follow_procedure
 from reporting.services.search import index_report
 from ris.core.actor import SYSTEM
 from ris.events.bus import subscribe
-from ris.notifications.events import MessageFailed
+from ris.notifications.events import MessageFailed, MessageTried
 from worklist.events import EvidenceMoved
 
 __all__ = ["escalation", "follow_up_clock", "reading_clock", "releasing"]
@@ -37,6 +39,25 @@ def message_failed(event: MessageFailed) -> None:
         critical = CriticalResult.objects.filter(uuid=event.about).first()
         if critical is not None:
             note_unreached(critical, actor=BEAT)
+
+
+carrying.register()
+
+
+@subscribe(DeliveryPlanned, name="reporting.carry")
+def delivery_planned(event: DeliveryPlanned) -> None:
+    """E-mail and SMS are ours; the interfaces carry the rest."""
+    if event.channel in TO_PEOPLE:
+        rows = ReportDelivery.objects.select_related("rule", "recipient__user", "report", "report_version")
+        delivery = rows.filter(uuid=event.delivery).first()
+        if delivery is not None:
+            carrying.carry(delivery)
+
+
+@subscribe(MessageTried, name="reporting.follow_message")
+def message_tried(event: MessageTried) -> None:
+    """Every try of a result's message stands in the ledger."""
+    carrying.follow_message(event)
 
 
 @subscribe(ReportAmended, name="reporting.tell_changed")

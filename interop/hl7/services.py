@@ -204,7 +204,9 @@ def _as_network(address: str) -> str:
 
 
 def _with_control_id(body: bytes, control_id: str) -> bytes:
-    """The same message under another MSH-10."""
+    """The same message under another MSH-10; JSON names no control id."""
+    if body.startswith(b"{"):
+        return body
     header = peek(body)
     separator = (header.delimiters.field if header else "|").encode()
     first, rest = body.split(b"\r", 1)
@@ -242,6 +244,7 @@ def send_again(message: OutboundMessage, *, actor: Actor) -> OutboundMessage:
     copies = OutboundMessage.objects.filter(dedupe_key__startswith=f"{message.dedupe_key[:120]}:copy").count()
     control_id = new_control_id()
     return OutboundMessage.objects.create(
+        protocol=message.protocol,
         destination=message.destination,
         message_type=message.message_type,
         control_id=control_id,

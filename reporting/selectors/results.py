@@ -72,6 +72,7 @@ def unopened_results(*, actor: Actor) -> QuerySet[ReportDelivery]:
         ReportDelivery.objects.visible_to(actor)
         .filter(status__in=(D.PENDING, D.SENT, D.FAILED), report_version__signed_at__lt=before)
         .exclude(report_version__kind=VersionKind.PRELIMINARY)
+        .exclude(channel__in=(DeliveryChannel.EMAIL, DeliveryChannel.SMS), status=D.SENT, is_mandatory=False)
         .select_related("report_version__report", "report", "recipient__user")
         .prefetch_related("report__procedures__order__patient__identifiers")
         .order_by("report_version__signed_at", "pk")

@@ -27,6 +27,7 @@ from reporting.services.deliveries import (
     plan_deliveries,
     send_delivery_again,
 )
+from reporting.services.delivery_tries import note_try
 from reporting.services.forms import export_template, fill_form, import_template
 from reporting.services.groups import add_procedure, remove_procedure
 from reporting.services.lists import change_list, move_list, remove_list, save_list, share_list
@@ -84,6 +85,7 @@ __all__ = [
     "mark_delivery_failed",
     "mark_delivery_sent",
     "move_list",
+    "note_try",
     "open_next",
     "open_report",
     "open_result",

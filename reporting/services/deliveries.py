@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -12,6 +13,7 @@ from orders.models import ProcedureStatus, RequestedProcedure
 from reporting import permissions as perms
 from reporting.events import DeliveryAcknowledged, DeliveryPlanned
 from reporting.models import (
+    AttemptOutcome,
     DeliveryChannel,
     DeliveryRule,
     DeliveryStatus,
@@ -20,6 +22,7 @@ from reporting.models import (
     ReportVersion,
     VersionKind,
 )
+from reporting.services.delivery_tries import note_try
 from reporting.services.notify import tell
 from ris.accounts.models import Practitioner
 from ris.audit.models import Action
@@ -40,6 +43,11 @@ class Recipient:
     channel: str
     destination: str = ""
     practitioner: Practitioner | None = None
+    rule: DeliveryRule | None = field(default=None, compare=False)
+
+
+#: Ways that a rule without a named destination goes to people.
+TO_PEOPLE = (DeliveryChannel.EMAIL, DeliveryChannel.SMS)
 
 
 def can_acknowledge(practitioner: Practitioner | None) -> bool:
@@ -64,7 +72,7 @@ def recipients_of(version: ReportVersion, procedures: list[RequestedProcedure]) 
     preliminary = version.kind == VersionKind.PRELIMINARY
     rules = [
         rule
-        for rule in DeliveryRule.objects.filter(is_active=True).order_by("pk")
+        for rule in DeliveryRule.objects.filter(is_active=True).order_by(F("requester").asc(nulls_last=True), "pk")
         if (rule.requester_id is None or rule.requester_id in {row.pk for row in requesters})
         and (rule.includes_preliminary or not preliminary)
     ]
@@ -81,8 +89,26 @@ def recipients_of(version: ReportVersion, procedures: list[RequestedProcedure]) 
         for practitioner in copies if not preliminary else []:
             found[Recipient(DeliveryChannel.INBOX, "", practitioner)] = False
     for rule in rules:
-        if rule.channel != DeliveryChannel.INBOX:
-            found.setdefault(Recipient(rule.channel, rule.destination), rule.is_mandatory and not preliminary)
+        for recipient, must in _by_rule(rule, requesters, copies).items():
+            found.setdefault(recipient, must and not preliminary)
+    return found
+
+
+def _by_rule(rule: DeliveryRule, requesters: list[Practitioner], copies: list[Practitioner]) -> dict[Recipient, bool]:
+    """To whom one rule sends. What goes to people's own addresses informs: they acknowledge in their inbox."""
+    if rule.channel == DeliveryChannel.INBOX:
+        return {}
+    found: dict[Recipient, bool] = {}
+    if rule.channel in TO_PEOPLE and not rule.destination:
+        for person in requesters:
+            if rule.requester_id in (None, person.pk):
+                found[Recipient(rule.channel, "", person, rule)] = False
+    else:
+        must = rule.is_mandatory and rule.channel != DeliveryChannel.SMS
+        found[Recipient(rule.channel, rule.destination, None, rule)] = must
+    if rule.includes_copies and rule.channel in (*TO_PEOPLE, DeliveryChannel.PRINT):
+        for person in copies:
+            found.setdefault(Recipient(rule.channel, "", person, rule), False)
     return found
 
 
@@ -96,8 +122,8 @@ def plan_deliveries(version: ReportVersion, *, actor: Actor) -> list[ReportDeliv
     wanted = recipients_of(version, procedures)
     earlier = ReportDelivery.objects.filter(report=version.report).exclude(report_version=version)
     told_before: set[Recipient] = set()
-    for line in earlier.select_for_update(of=("self",)).select_related("recipient__user").order_by("pk"):
-        recipient = Recipient(line.channel, line.destination, line.recipient)
+    for line in earlier.select_for_update(of=("self",)).select_related("recipient__user", "rule").order_by("pk"):
+        recipient = Recipient(line.channel, line.destination, line.recipient, line.rule)
         if line.status in REACHED:
             told_before.add(recipient)
             if version.kind != VersionKind.PRELIMINARY or line.channel != DeliveryChannel.PRINT:
@@ -127,12 +153,14 @@ def plan_line(
         channel=recipient.channel,
         destination=recipient.destination,
         recipient=recipient.practitioner,
+        rule=recipient.rule,
         is_mandatory=is_mandatory,
     )
     if recipient.channel == DeliveryChannel.INBOX:  # it lies in the inbox from this commit on
         line.move_to(D.SENT)
         line.sent_at, line.attempts = timezone.now(), 1
     line.save_as(actor, "Planned")
+    note_try(line, AttemptOutcome.SENT if line.status == D.SENT else AttemptOutcome.ASKED, actor=actor)
     accession = procedures[0].accession_number
     event = DeliveryPlanned(
         str(line.uuid),
@@ -167,6 +195,7 @@ def mark_delivery_sent(delivery: ReportDelivery, *, actor: Actor) -> ReportDeliv
     delivery.sent_at, delivery.last_error = timezone.now(), ""
     delivery.attempts += 1
     delivery.save_as(actor, "Sent")
+    note_try(delivery, AttemptOutcome.SENT, actor=actor)
     return delivery
 
 
@@ -181,6 +210,7 @@ def mark_delivery_failed(delivery: ReportDelivery, *, error: str, actor: Actor) 
     delivery.last_error = error[:300]
     delivery.attempts += 1
     delivery.save_as(actor, "Failed")
+    note_try(delivery, AttemptOutcome.FAILED, error=error, actor=actor)
     return delivery
 
 
@@ -224,6 +254,7 @@ def open_result(delivery: ReportDelivery, *, actor: Actor) -> ReportDelivery:
         delivery.move_to(D.OPENED)
         delivery.opened_at = timezone.now()
         delivery.save_as(actor, "Opened")
+        note_try(delivery, AttemptOutcome.OPENED, actor=actor)
     if is_recipient:
         _quiet_the_bell(delivery, actor)
     return delivery
@@ -260,8 +291,9 @@ def send_delivery_again(delivery: ReportDelivery, *, actor: Actor) -> ReportDeli
             _("This delivery is %(status)s.") % {"status": delivery.get_status_display()},
             todo=_("Only what waits, was sent or has failed is sent again."),
         )
-    delivery.last_error = ""
+    delivery.last_error, delivery.code_tries = "", 0
     delivery.save_as(actor, "Send again")
+    note_try(delivery, AttemptOutcome.ASKED, actor=actor)
     publish(
         DeliveryPlanned(
             str(delivery.uuid),
@@ -288,6 +320,7 @@ def _acknowledge(delivery: ReportDelivery, actor: Actor) -> ReportDelivery:
     delivery.acknowledged_at, delivery.acknowledged_by = timezone.now(), actor.user
     delivery.opened_at = delivery.opened_at or (delivery.acknowledged_at if actor.user else None)
     delivery.save_as(actor, "Acknowledged")
+    note_try(delivery, AttemptOutcome.ACKNOWLEDGED, actor=actor)
     if actor.user is not None and delivery.recipient is not None and delivery.recipient.user_id == actor.user.pk:
         _quiet_the_bell(delivery, actor)
     event = DeliveryAcknowledged(str(delivery.uuid), delivery.accession_number, None, channel=delivery.channel)

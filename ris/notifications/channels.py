@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import httpx
@@ -72,6 +73,15 @@ def sms_gateway() -> SmsGateway:
     return HttpSmsGateway(chosen.sms_gateway_url, chosen.sms_gateway_token)
 
 
+#: What an e-mail carries beside its words, by template: (name, bytes, type) of each file.
+_attachments: dict[str, Callable[[Notification], list[tuple[str, bytes, str]]]] = {}
+
+
+def register_attachment(template: str, make: Callable[[Notification], list[tuple[str, bytes, str]]]) -> None:
+    """``make`` is called when the message leaves; PermanentFailure from it gives the message up."""
+    _attachments[template] = make
+
+
 def deliver(row: Notification) -> None:
     """Hand one message to its channel."""
     if row.channel == Channel.EMAIL:
@@ -87,4 +97,8 @@ def _send_mail(row: Notification) -> None:
         lines += ["", absolute(row.url)]
     sender = facility_settings().email_from or settings.DEFAULT_FROM_EMAIL
     headers = {"Message-ID": f"<{row.uuid}@picha>", "Auto-Submitted": "auto-generated"}
-    EmailMessage(f"Picha: {words.title}", "\n".join(lines), sender, [row.address], headers=headers).send()
+    message = EmailMessage(f"Picha: {words.title}", "\n".join(lines), sender, [row.address], headers=headers)
+    if row.template in _attachments:
+        for name, body, kind in _attachments[row.template](row):
+            message.attach(name, body, kind)
+    message.send()

@@ -17,3 +17,16 @@ class MessageFailed(Event):
     about: str = ""
     template: str = ""
     channel: str = ""
+
+
+@dataclass(frozen=True)
+class MessageTried(Event):
+    """One try of a message whose template somebody follows. ``outcome``: sent, retry or given_up."""
+
+    name: ClassVar[str] = "notifications.message_tried"
+
+    about: str = ""
+    template: str = ""
+    channel: str = ""
+    outcome: str = ""
+    error: str = ""

@@ -26,7 +26,7 @@ from ris.core.actor import Actor
 from ris.core.errors import DomainError, InvalidData
 from ris.events.bus import publish
 from ris.notifications.channels import PermanentFailure, deliver
-from ris.notifications.events import MessageFailed
+from ris.notifications.events import MessageFailed, MessageTried
 from ris.notifications.models import Channel, Notification, NotificationStatus
 from ris.notifications.rota import holder, shifts_of
 
@@ -37,6 +37,7 @@ LONGEST_WAIT = timedelta(minutes=10)
 ATTEMPTS = 10
 #: After so many tries, or when it is given up, whoever sent it hears that this way does not work now.
 TELL_AFTER = 3
+_followed: set[str] = set()
 
 CLAIM = """
 update notifications_notification set claimed_until = statement_timestamp() + %(claim)s
@@ -144,14 +145,27 @@ def send_notification(notification_id: int) -> bool:
         _note_failure(row, f"{type(exc).__name__}: {exc.code if isinstance(exc, DomainError) else ''}".rstrip(": "))
         return False
     pending = Notification.objects.filter(pk=row.pk, status=NotificationStatus.PENDING)
-    pending.update(
-        status=NotificationStatus.SENT,
-        sent_at=timezone.now(),
-        claimed_until=None,
-        last_error="",
-        attempts=row.attempts + 1,
-    )
+    with transaction.atomic():
+        pending.update(
+            status=NotificationStatus.SENT,
+            sent_at=timezone.now(),
+            claimed_until=None,
+            last_error="",
+            attempts=row.attempts + 1,
+        )
+        _tell_followers(row, "sent")
     return True
+
+
+def follow_template(template: str) -> None:
+    """Whoever sends by this template hears of every try (``MessageTried``)."""
+    _followed.add(template)
+
+
+def _tell_followers(row: Notification, outcome: str, error: str = "") -> None:
+    if row.template in _followed:
+        tried = {"about": row.subject, "template": row.template, "channel": row.channel}
+        publish(MessageTried(str(row.uuid), **tried, outcome=outcome, error=error[:300]))
 
 
 def _note_failure(row: Notification, error: str, *, permanent: bool = False) -> None:
@@ -167,6 +181,7 @@ def _note_failure(row: Notification, error: str, *, permanent: bool = False) -> 
         )
         if gave_up or attempts == TELL_AFTER:
             publish(MessageFailed(str(row.uuid), about=row.subject, template=row.template, channel=row.channel))
+        _tell_followers(row, "given_up" if gave_up else "retry", error)
     log.warning("notification_failed", notification=row.pk, channel=row.channel, gave_up=gave_up)
 
 

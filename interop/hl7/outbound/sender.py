@@ -28,7 +28,7 @@ from interop.hl7.mllp import Deframer, FrameTooLarge, NotMllp, frame
 from interop.hl7.network import HostNotAllowed, pinned_address
 from interop.models import OutboundMessage, OutboundStatus
 from reporting import services as reporting
-from reporting.models import ReportDelivery
+from reporting.models import AttemptOutcome, ReportDelivery
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
 from ris.tenants.context import require_schema
@@ -252,6 +252,7 @@ def _postpone(shipment: Shipment, error: str, *, rests: bool) -> None:
     due = now + pause
     row.next_attempt_at, row.claimed_until, row.last_error = now + pause * (2 if rests else 1), None, error[:500]
     row.save()
+    _note_retry(row)
     if rests:
         waiting.filter(next_attempt_at__lt=due).exclude(pk=row.pk).update(next_attempt_at=due, claimed_until=None)
     log.warning("hl7_not_sent", destination=shipment.destination, attempts=row.attempts, rests=rests)
@@ -284,7 +285,15 @@ def _record(shipment: Shipment, answer: ack.Answer, raw: bytes) -> bool:
         return False
     row.next_attempt_at = timezone.now() + back_off(row.attempts)
     row.save()
+    _note_retry(row)
     return False
+
+
+def _note_retry(row: OutboundMessage) -> None:
+    """The ledger shows every try."""
+    if delivery := delivery_of(row):
+        actor = Actor(row.protocol, ae_title=row.destination.name[:16])
+        reporting.note_try(delivery, AttemptOutcome.RETRY, error=row.last_error, actor=actor)
 
 
 def _tell(ledger: Callable[[], object], row: OutboundMessage) -> None:
@@ -298,6 +307,6 @@ def _tell(ledger: Callable[[], object], row: OutboundMessage) -> None:
 
 def delivery_of(row: OutboundMessage) -> ReportDelivery | None:
     """The line of the delivery ledger that a report message carries out."""
-    if not row.message_type.startswith("ORU") or not row.subject:
+    if not row.message_type.startswith(("ORU", "DiagnosticReport")) or not row.subject:
         return None
     return ReportDelivery.objects.filter(uuid=row.subject).first()
