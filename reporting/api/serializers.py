@@ -185,8 +185,8 @@ class PreliminarySerializer(serializers.Serializer):
 
 
 class ProofSerializer(serializers.Serializer):
-    password = serializers.CharField(required=False, write_only=True, trim_whitespace=False)
-    otp_token = serializers.CharField(required=False, write_only=True)
+    password = serializers.CharField(required=False, allow_blank=True, write_only=True, trim_whitespace=False)
+    otp_token = serializers.CharField(required=False, allow_blank=True, write_only=True)
 
 
 class AddendumSerializer(ProofSerializer):
@@ -310,11 +310,6 @@ class EscalateSerializer(serializers.Serializer):
     level = serializers.IntegerField(
         min_value=1, max_value=1000, required=False, help_text="The level meant; nothing happens when it was alarmed."
     )
-
-
-class ProofSerializer(serializers.Serializer):
-    password = serializers.CharField(required=False, allow_blank=True, default="", write_only=True)
-    otp_token = serializers.CharField(required=False, allow_blank=True, default="", write_only=True)
 
 
 class ComplianceSerializer(serializers.Serializer):

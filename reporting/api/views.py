@@ -367,7 +367,8 @@ class CriticalResultViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewS
     def addendum(self, request: Request, uuid: str | None = None) -> Response:
         """Put the sentence of the call into the signed report, as an addendum. Asks for recent authentication."""
         critical = self.get_object()
-        require_recent_authentication(request, **self.validated())
+        data = self.validated()
+        require_recent_authentication(request, password=data.get("password", ""), otp_token=data.get("otp_token", ""))
         add_sentence(critical, actor=self.actor)
         return self._shown(critical)
 
