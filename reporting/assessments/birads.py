@@ -28,7 +28,7 @@ RESULTS = {
     "4A": Result("4A", _("Low suspicion of malignancy (2 to 10 %)"), _("Obtain a tissue diagnosis.")),
     "4B": Result("4B", _("Moderate suspicion of malignancy (10 to 50 %)"), _("Obtain a tissue diagnosis.")),
     "4C": Result("4C", _("High suspicion of malignancy (50 to 95 %)"), _("Obtain a tissue diagnosis.")),
-    "5": Result("5", _("Highly suggestive of malignancy (95 % or more)"), _("Obtain a tissue diagnosis.")),
+    "5": Result("5", _("Highly suggestive of malignancy (at least 95 %)"), _("Obtain a tissue diagnosis.")),
     "6": Result("6", _("Known malignancy, proven by biopsy"), _("Excise surgically when clinically appropriate.")),
 }
 #: From the least to the most suspicious.

@@ -122,7 +122,7 @@ LIRADS = Scheme(
             choices=(
                 Choice("washout", _("Nonperipheral washout")),
                 Choice("capsule", _("Enhancing capsule")),
-                Choice("growth", _("Threshold growth: 50 % or more in 6 months or less")),
+                Choice("growth", _("Threshold growth: by at least 50 %, in 6 months or less")),
             ),
         ),
         Field(
