@@ -169,7 +169,7 @@ def _kept(source: Dataset, salt: str) -> Dataset:
 
 def copied(path: object, salt: str, *, was_looked_at: bool) -> tuple[bytes, int] | None:
     """(the file, its frames); None when a person must look first. Raises NotCopied."""
-    source = dcmread(path)  # type: ignore[call-overload]
+    source = dcmread(path)
     if may_be_burned_in(source) and not was_looked_at:
         return None
     copy = without_patient(source, salt)
