@@ -48,6 +48,15 @@ def _late_follow_ups(request: HttpRequest) -> int | None:
 
 register_nav(
     NavItem(
+        "delivery-rules",
+        _("Delivery of results"),
+        "delivery_rules",
+        "send",
+        "system",
+        perms.MANAGE_DELIVERY_RULES,
+        order=80,
+    ),
+    NavItem(
         "reading", _("Reading"), "reading_list", "eye", "work", perms.VIEW_READING_LIST, _unread, mobile=True, order=50
     ),
     NavItem(

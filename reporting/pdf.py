@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import secrets
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 from xml.sax.saxutils import escape
@@ -19,7 +21,18 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, KeepTogether, PageTemplate, Paragraph, Spacer, Table
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import (
+    BaseDocTemplate,
+    Flowable,
+    Frame,
+    KeepTogether,
+    PageBreak,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+    Table,
+)
 
 from reporting.assessments import SCHEMES
 from reporting.models import SECTIONS, ReportVersion, VersionKind
@@ -358,3 +371,48 @@ class _Paper:
         codes = ", ".join(f"U+{ord(sign):04X}" for sign in left[:12]) + (" …" if len(left) > 12 else "")
         words = _("This paper cannot show some characters rightly (%s). Read the report on the screen.") % codes
         return [Spacer(1, 3 * mm), _Box([_p(words, _style("left", fontSize=8, leading=11))], RED)]
+
+
+class _Stack(_Page):
+    """Several papers in one document; each counts its own pages."""
+
+    def save(self) -> None:
+        totals = Counter(id(state["marks"]) for state in self._held)
+        numbers: Counter[int] = Counter()
+        for state in self._held:
+            self.__dict__.update(state)
+            numbers[id(self.marks)] += 1
+            self.mark_page(numbers[id(self.marks)], totals[id(self.marks)])
+            Canvas.showPage(self)
+        Canvas.save(self)
+
+
+class _Begin(Flowable):
+    """From here on the pages are another paper's."""
+
+    def __init__(self, marks: dict[str, str]) -> None:
+        super().__init__()
+        self.marks = marks
+
+    def wrap(self, _width: float, _height: float) -> tuple[float, float]:
+        return 0, 0
+
+    def draw(self) -> None:
+        self.canv.marks = self.marks
+
+
+def render_stack(versions: Sequence[ReportVersion], *, printed_by: str) -> bytes:
+    """Signed versions one after the other, each beginning on a page of its own, for one print."""
+    out = io.BytesIO()
+    story: list[Flowable] = []
+    for version in versions:
+        with translation.override(version.report.language or "en"):
+            one = _Paper(version, printed_by)
+            if story:
+                story.append(PageBreak())
+            story += [_Begin(one.marks()), *one.story()]
+    document = BaseDocTemplate(out, pagesize=A4, title=_("Radiology reports"), creator="Picha")
+    frame = Frame(MARGIN, FOOT, WIDTH, A4[1] - FOOT - 14 * mm, 0, 0, 0, 0)
+    document.addPageTemplates([PageTemplate("page", [frame])])
+    document.build(story, canvasmaker=_Stack)
+    return out.getvalue()
