@@ -247,6 +247,7 @@ def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> Non
             reporting.sign_preliminary(report, actor=first)
         return
     with clock.at(opened + timedelta(minutes=11)):
+        report = reporting.answer_not_critical(report, actor=radiologist)  # its alert, if any, is seeded afterwards
         report = reporting.sign_report(report, actor=radiologist)
     if plan.stage == "amended":
         with clock.at(opened + timedelta(minutes=95)):
