@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from orders.models import RequestedProcedure
 from reporting import (
     admin_critical,  # noqa: F401  registers itself
+    admin_delivery,  # noqa: F401  registers itself
     admin_followups,  # noqa: F401  registers itself
     admin_reading,  # noqa: F401  registers itself
     admin_signing,  # noqa: F401  registers itself
@@ -27,7 +28,6 @@ from reporting import permissions as perms
 from reporting.admin_sections import SECTION_FIELDS, SectionsFormMixin, section_fields, sections_of
 from reporting.models import (
     SECTIONS,
-    DeliveryChannel,
     DeliveryRule,
     ExternalViewer,
     ReadingLock,
@@ -36,6 +36,7 @@ from reporting.models import (
     ReportStatus,
     ReportVersion,
 )
+from reporting.services.delivery_rules import save_delivery_rule
 from reporting.services.writing import READABLE
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import (
@@ -302,13 +303,22 @@ class DeliveryRuleAdmin(FacilityModelAdmin):
     list_display = ("channel", "destination", "requester", "includes_preliminary", "is_mandatory", "is_active")
     list_filter = ("channel", "is_active")
     list_select_related = ("requester",)
-    #: What carries results today; the other channels of the model have no carrier yet.
-    carried = (DeliveryChannel.INBOX, DeliveryChannel.HL7, DeliveryChannel.PRINT)
+    fields = (
+        "channel", "destination", "requester", "address", "mail_form", "password", "includes_copies",
+        "includes_preliminary", "is_mandatory", "is_active",
+    )  # fmt: skip
 
-    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "channel":
-            kwargs["choices"] = [(value, value.label) for value in self.carried]
-        return super().formfield_for_choice_field(db_field, request, **kwargs)
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Secrets are typed, never shown; empty keeps them."""
+        if db_field.name in ("address", "password"):
+            kwargs["widget"] = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def service_create(self, cleaned: dict[str, Any], actor: Actor) -> DeliveryRule:
+        return save_delivery_rule(**cleaned, actor=actor)
+
+    def service_change(self, rule: DeliveryRule, cleaned: dict[str, Any], actor: Actor) -> DeliveryRule:
+        return save_delivery_rule(DeliveryRule.objects.get(pk=rule.pk), **cleaned, actor=actor)
 
 
 @admin.register(ExternalViewer)

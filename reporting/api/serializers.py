@@ -13,6 +13,7 @@ from reporting.models import (
     ContactAttempt,
     CriticalCategory,
     CriticalResult,
+    DeliveryAttempt,
     EscalationStep,
     Report,
     ReportDelivery,
@@ -329,6 +330,20 @@ class DelegateSerializer(serializers.Serializer):
     note = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
 
 
+class DeliveryAttemptSerializer(serializers.ModelSerializer):
+    """What happened, and by whom or which process."""
+
+    by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = DeliveryAttempt
+        fields = ("at", "outcome", "error", "by", "door")
+        read_only_fields = fields
+
+    def get_by(self, row: DeliveryAttempt) -> str | None:
+        return row.by.display_name if row.by else None
+
+
 class DeliverySerializer(serializers.ModelSerializer):
     """A line of the ledger: one version on its way to one recipient."""
 
@@ -341,13 +356,14 @@ class DeliverySerializer(serializers.ModelSerializer):
     recipient_name = serializers.CharField(source="recipient.display_name", read_only=True, default="")
     delegated_to = serializers.UUIDField(source="delegated_to.uuid", read_only=True, allow_null=True, default=None)
     acknowledged_by = serializers.SerializerMethodField()
+    tries = DeliveryAttemptSerializer(many=True, read_only=True)
 
     class Meta:
         model = ReportDelivery
         fields = (
             "id", "report", "report_version", "version_number", "accession_number", "channel", "destination",
             "recipient", "recipient_name", "delegated_to", "is_mandatory", "status", "attempts", "last_error",
-            "sent_at", "opened_at", "acknowledged_at", "acknowledged_by",
+            "sent_at", "opened_at", "acknowledged_at", "acknowledged_by", "tries",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -3,6 +3,7 @@ from rest_framework.routers import BaseRouter
 
 from reporting.api.analytics import AnalyticsView
 from reporting.api.critical_setup import CategoryViewSet, WallDisplayViewSet
+from reporting.api.delivery import DeliveryRuleViewSet
 from reporting.api.editor import MacroViewSet, ReportTemplateViewSet
 from reporting.api.followups import FollowUpViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
@@ -34,6 +35,7 @@ def register(router: BaseRouter) -> None:
     router.register("follow-ups", FollowUpViewSet, basename="follow-up")
     router.register("teaching-cases", TeachingCaseViewSet, basename="teaching-case")
     router.register("share-links", ShareLinkViewSet, basename="share-link")
+    router.register("delivery-rules", DeliveryRuleViewSet, basename="delivery-rule")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
     router.register("viewer-links", ViewerLinkViewSet, basename="viewer-link")
     router.register("reading-list", ReadingListViewSet, basename="reading-list")

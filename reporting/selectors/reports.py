@@ -54,7 +54,7 @@ def deliveries(*, actor: Actor) -> QuerySet[ReportDelivery]:
     return (
         ReportDelivery.objects.visible_to(actor)
         .select_related("report", "report_version__report", "recipient__user", "acknowledged_by", "delegated_to")
-        .prefetch_related("report__procedures__order__patient")
+        .prefetch_related("report__procedures__order__patient", "tries__by")
     )
 
 
