@@ -2,5 +2,6 @@
 
 import interop.admin_commitment
 import interop.admin_dicom
+import interop.admin_fhir
 import interop.admin_hl7
 import interop.admin_outgoing  # noqa: F401

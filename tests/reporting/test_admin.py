@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from interop.hl7.services import add_destination
 from reporting import services
 from reporting.models import CriticalResult, DeliveryRule, Report, ReportDelivery, ReportTemplate, ReportVersion
+from ris.core.actor import SYSTEM
 from tests.factories.accounts import PASSWORD, actor_with_roles
 from tests.factories.reporting import drafted, make_procedure, signed
 
@@ -117,8 +119,9 @@ def test_templates_rules_and_deliveries(people: Any, desk: Client) -> None:
     desk.post("/admin/reporting/reporttemplate/add/", body)
     assert ReportTemplate.objects.get(name="CT sinuses").sections == {"findings": "Clear."}
     it = door(actor_with_roles("it_admin").user)
+    add_destination(name="HIS", host="192.0.2.1", port=2575, messages=["ADT"], actor=SYSTEM)
     page = it.get("/admin/reporting/deliveryrule/add/").content.decode()
-    assert "HL7 ORU" in page and "E-mail" not in page
+    assert "HL7 ORU" in page and "E-mail" in page
     it.post("/admin/reporting/deliveryrule/add/", {"channel": "hl7", "destination": "HIS", "is_active": "on"})
     assert DeliveryRule.objects.get().destination == "HIS"
     signed(actor=people.radiologist)
