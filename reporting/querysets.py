@@ -50,11 +50,11 @@ class ReportQuerySet(models.QuerySet):
         return reports
 
     def for_display(self) -> Self:
+        exams = RequestedProcedure.objects.select_related("order__patient", "order__requester", "catalogue")
         return self.select_related("signed_by", "preliminary_by", "author").prefetch_related(
+            models.Prefetch("procedures", queryset=exams),
             "procedures__order__patient__identifiers",
             "procedures__order__patient__alert_rows",
-            "procedures__order__requester",
-            "procedures__catalogue",
             "versions__recall",
             "versions__co_signatures",
         )

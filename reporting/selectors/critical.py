@@ -94,9 +94,10 @@ def board_fingerprint(*, actor: Actor) -> str:
     return fingerprint(CriticalResult.objects.visible_to(actor), salt=str(getattr(actor.user, "pk", "")))
 
 
-def categories() -> list[AlertCategory]:
-    """Those in use, with their findings and chains; three queries."""
-    return list(AlertCategory.objects.filter(is_active=True).prefetch_related("findings", "chain"))
+def categories(*, with_chain: bool = True) -> list[AlertCategory]:
+    """Those in use, with their findings and chains; three queries, or two."""
+    beside = ("findings", "chain") if with_chain else ("findings",)
+    return list(AlertCategory.objects.filter(is_active=True).prefetch_related(*beside))
 
 
 @dataclass

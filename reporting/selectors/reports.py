@@ -34,7 +34,7 @@ def reports(*, actor: Actor) -> QuerySet[Report]:
 
 
 def report_by_uuid(uuid: UUID, *, actor: Actor) -> Report:
-    report = reports(actor=actor).filter(uuid=uuid).first()
+    report = reports(actor=actor).select_related("template").filter(uuid=uuid).first()
     if report is None:
         raise NotKnown(_("There is no such report in this facility."))
     return report

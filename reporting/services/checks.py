@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from django.db.models import Exists, Q, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from orders.models import RequestedProcedure
 from reporting.assessments import SCHEMES, agrees
-from reporting.models import SECTIONS, CheckSetting, Report
+from reporting.models import SECTIONS, CheckSetting, CriticalResult, Report
 from reporting.parts import part_key
 from reporting.services.dates import dates_in
 from worklist.models import ImagingStudy
@@ -319,34 +320,44 @@ def checks_of(report: Report, sections: Mapping[str, str] | None = None, *, view
     from reporting.services.viewer_guard import is_of_other_patient
     from reporting.services.writing import identity_of
 
-    procedures: Sequence[RequestedProcedure] = list(report.procedures.select_related("order__patient"))
+    procedures = _exams_of(report)
     if not procedures:
         return []
     texts = report.sections if sections is None else sections
     sides = {procedure.laterality for procedure in procedures}
     patient = procedures[0].order.patient
-    newest = (
-        ImagingStudy.objects.filter(procedures__in=procedures)
-        .order_by("-last_received_at")
-        .values_list("last_received_at", flat=True)
-    )
+    has_alert, newest_image = _alert_and_image(report, procedures)
     return checks_before_signing(
         texts,
         laterality=sides.pop() if len(sides) == 1 else "",
         sides={part_key(procedure): procedure.laterality for procedure in procedures},
         sex=patient.sex,
-        has_alert=report.critical_results.exclude(status="withdrawn").exists()
-        or any(procedure.critical_results.exclude(status="withdrawn").exists() for procedure in procedures),
+        has_alert=has_alert,
         not_critical=report.not_critical,
         identity_changed=bool(report.identity_seen) and report.identity_seen != identity_of(patient),
         shows_other_patient=bool(viewer_study) and is_of_other_patient(viewer_study, patient),
-        newest_image=newest.first(),
+        newest_image=newest_image,
         opened_at=report.opened_at,
         prior_dates=prior_days(procedures) if dates_in(texts.get("comparison", "")) else None,
         assessed=list(report.assessments.standing().values_list("scheme", "category")),
-        unanswered=_unanswered(report, list(procedures)),
+        unanswered=_unanswered(report, procedures),
         levels=levels_set(),
     )
+
+
+def _exams_of(report: Report) -> list[RequestedProcedure]:
+    """With their patient; those that came with the report are not asked for again."""
+    if "procedures" in getattr(report, "_prefetched_objects_cache", {}):
+        return list(report.procedures.all())
+    return list(report.procedures.select_related("order__patient"))
+
+
+def _alert_and_image(report: Report, procedures: list[RequestedProcedure]) -> tuple[bool, datetime | None]:
+    """Whether an alert was raised, and when the newest image came; one query."""
+    alerts = CriticalResult.objects.filter(Q(report=report) | Q(procedure__in=procedures)).exclude(status="withdrawn")
+    images = ImagingStudy.objects.filter(procedures__in=procedures).order_by("-last_received_at")
+    newest = Subquery(images.values("last_received_at")[:1])
+    return Report.objects.order_by().values_list(Exists(alerts), newest).get(pk=report.pk)
 
 
 def _unanswered(report: Report, procedures: list[RequestedProcedure]) -> list[tuple[str, bool]]:

@@ -97,13 +97,13 @@ def begun_answers(form: Form, report: Report, procedures: list[RequestedProcedur
 
 def form_of_report(report: Report) -> tuple[Form, FilledForm | None] | None:
     """The form that a report is written with, and what was answered so far; None when it is plain text."""
+    if report.template is not None and not report.template.is_form:
+        return None
     filled = FilledForm.objects.select_related("template").filter(report=report).first()
     template = filled.template if filled is not None else report.template
     if template is None or not template.is_form:
         return None
     if filled is not None and report.template_id not in (None, filled.template_id):
-        if report.template is None or not report.template.is_form:
-            return None
         template, filled = report.template, None
     return form_of(template.mrrt), filled
 

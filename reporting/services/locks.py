@@ -55,7 +55,11 @@ def live_locks(procedures: Iterable[RequestedProcedure]) -> list[ReadingLock]:
 
 
 def refuse_if_held(procedures: Iterable[RequestedProcedure], user: User) -> None:
-    for lock in live_locks(procedures):
+    _refuse(live_locks(procedures), user)
+
+
+def _refuse(locks: Iterable[ReadingLock], user: User) -> None:
+    for lock in locks:
         if lock.user_id != user.pk:
             who, since = lock.user.display_name, text.clock(lock.claimed_at)
             raise HeldByAnother(
@@ -69,9 +73,10 @@ def refuse_if_held(procedures: Iterable[RequestedProcedure], user: User) -> None
 
 def claim(procedures: list[RequestedProcedure], user: User) -> None:
     """Take or keep the locks of these (locked) procedures. Raises HeldByAnother."""
-    refuse_if_held(procedures, user)
     now = timezone.now()
-    known = {lock.procedure_id: lock for lock in ReadingLock.objects.filter(procedure__in=procedures)}
+    locks = list(ReadingLock.objects.filter(procedure__in=procedures).select_related("user"))
+    _refuse([lock for lock in locks if lock.heartbeat_at > now - LOCK_IDLE], user)
+    known = {lock.procedure_id: lock for lock in locks}
     for procedure in procedures:
         lock = known.get(procedure.pk) or ReadingLock(procedure=procedure)
         is_mine = lock.user_id == user.pk and lock.heartbeat_at > now - LOCK_IDLE

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from orders.models import Patient, RequestedProcedure
 from reporting import permissions as perms
 from reporting.models import Report
+from ris.accounts.memory import remembered
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
@@ -25,6 +26,10 @@ MERGES_DEEP = 5
 
 def same_person(patient: Patient) -> set[int]:
     """Keys of this record, of the one it was merged into, and of all that were merged into either."""
+    return remembered(f"records of patient {patient.pk}", lambda: _linked_to(patient))
+
+
+def _linked_to(patient: Patient) -> set[int]:
     found = {patient.pk}
     for _step in range(MERGES_DEEP):
         linked = Patient.objects.filter(Q(merged_into__in=found) | Q(merged_patients__in=found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
+from django.db.models import Prefetch, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -202,8 +203,12 @@ def save_report(report: Report, *, sections: Mapping[str, str], revision: int | 
     Raises RevisionConflict, HeldByAnother, Conflict when signed.
     """
     user = person(actor)
-    procedures = list(report.procedures.all())
     report = Report.locked(report.pk)
+    exams = RequestedProcedure.objects.select_related("order__patient")
+    prefetch_related_objects(
+        [report], Prefetch("procedures", queryset=exams), "procedures__order__patient__identifiers"
+    )
+    procedures = list(report.procedures.all())
     if report.is_signed:
         raise already_signed(report)
     if report.status in DEAD:

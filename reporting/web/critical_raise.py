@@ -54,7 +54,7 @@ def choices_for(procedure: RequestedProcedure) -> list[dict[str, Any]]:
                 if finding.is_active and finding.modality in ("", procedure.modality)
             ],
         }
-        for row in categories()
+        for row in categories(with_chain=False)
     ]
 
 

@@ -19,6 +19,7 @@ from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.models import Report
 from reporting.selectors.reading import minutes_left
+from reporting.selectors.reading_filters import unread
 from reporting.services.checks import BLOCK
 from reporting.services.writing import READABLE, report_of
 from reporting.web.critical_raise import answer_raised, raise_from
@@ -63,7 +64,7 @@ def checks_context(checks: list[Any]) -> dict[str, Any]:
 
 
 def time_left(procedure: RequestedProcedure) -> dict[str, Any]:
-    row = selectors.reading_list(actor=SYSTEM).filter(pk=procedure.pk).first()
+    row = unread(SYSTEM).filter(pk=procedure.pk).select_related("order", "reading_item").order_by().first()
     if row is None:
         return {"minutes_left": None, "minutes_total": None}
     left, total = minutes_left(row)
