@@ -312,6 +312,8 @@ class DeliveryRuleAdmin(FacilityModelAdmin):
         """Secrets are typed, never shown; empty keeps them."""
         if db_field.name in ("address", "password"):
             kwargs["widget"] = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+        if db_field.name == "mail_form":  # of e-mails only; a link where nothing is said
+            kwargs["required"] = False
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def service_create(self, cleaned: dict[str, Any], actor: Actor) -> DeliveryRule:

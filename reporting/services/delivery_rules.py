@@ -47,6 +47,7 @@ def save_delivery_rule(rule: DeliveryRule | None = None, *, actor: Actor, **valu
     for name, value in values.items():
         if name not in ("password", "address") or value:
             setattr(row, name, value.strip() if isinstance(value, str) else value)
+    row.mail_form = row.mail_form or MailForm.LINK
     if row.channel not in TO_PEOPLE or not row.destination:
         row.address = ""
     if row.channel != C.EMAIL:
