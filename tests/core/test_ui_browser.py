@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.e2e.browser import chromium, needs_chromium, sign_in
 from tests.factories.accounts import PASSWORD, UserFactory
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="install Chromium (apt-get install chromium)"),
-]
+pytestmark = needs_chromium
 
 SHEET = "/styleguide/"
 ROWS = """<tr id="a" tabindex="0" data-href="#a"><td>first</td></tr>
@@ -28,29 +20,22 @@ ROWS = """<tr id="a" tabindex="0" data-href="#a"><td>first</td></tr>
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright runs a loop in this thread; our ORM calls are its guests
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture
-def tab(chromium: Any, facility_server: Any) -> Iterator[Any]:
+def tab(browser: Any, facility_server: Any) -> Iterator[Any]:
     """A signed-in radiologist on the component sheet; nothing may be refused by the policy or break."""
     UserFactory(username="wekesa", roles=("radiologist",))
-    context = chromium.new_context(base_url=facility_server.alpha, viewport={"width": 1280, "height": 800})
+    context = browser.new_context(base_url=facility_server.alpha, viewport={"width": 1280, "height": 800})
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
-    page.goto(f"/sign-in/?next={SHEET}")
-    page.fill("[name=username]", "wekesa")
-    page.fill("[name=password]", PASSWORD)
-    page.click("form.stack button.btn-primary")
-    page.wait_for_url(f"**{SHEET}")
+    sign_in(context, "wekesa", facility_server.alpha)
+    page.goto(SHEET)
     yield page
     context.close()
     assert complaints == []
@@ -287,22 +272,23 @@ def test_a_refused_write_is_explained_above_its_form_with_the_focus(tab):
     assert tab.is_visible("#s form")
 
 
-@pytest.mark.parametrize("width", [320, 390, 720, 1024, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_width_scrolls_sideways(tab, width, scheme):
-    tab.set_viewport_size({"width": width, "height": 800})
+def test_no_width_scrolls_sideways(tab, scheme):
     tab.emulate_media(color_scheme=scheme)
-    tab.reload()
-    assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert tab.evaluate("document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth")
-    background = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-    assert background == ("rgb(17, 18, 20)" if scheme == "dark" else "rgb(245, 246, 247)")
-    assert tab.is_visible(".pi-tabbar") == (width <= 640)
+    for width in (320, 390, 720, 1024, 1440):
+        tab.set_viewport_size({"width": width, "height": 800})
+        tab.reload()
+        wide = "document.querySelector('{0}').scrollWidth > document.querySelector('{0}').clientWidth"
+        assert not tab.evaluate(wide.format("html")), width
+        assert not tab.evaluate(wide.format("main")), width
+        background = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        assert background == ("rgb(17, 18, 20)" if scheme == "dark" else "rgb(245, 246, 247)"), width
+        assert tab.is_visible(".pi-tabbar") == (width <= 640), width
 
 
-def test_without_scripts_the_page_still_works(chromium, facility_server):
+def test_without_scripts_the_page_still_works(browser, facility_server):
     UserFactory(username="wekesa", roles=("radiologist",))
-    context = chromium.new_context(base_url=facility_server.alpha, java_script_enabled=False)
+    context = browser.new_context(base_url=facility_server.alpha, java_script_enabled=False)
     page = context.new_page()
     page.goto(f"/sign-in/?next={SHEET}")
     page.fill("[name=username]", "wekesa")

@@ -84,10 +84,11 @@ def print_the_pack(house: House) -> DowntimePack:
     pack = DowntimePack.objects.get()
     said = text_of(page)
     assert all(form.accession_number in said for form in pack.forms.all())
-    with page.expect_popup() as paper:
+    address = reverse("downtime_pack_print", args=[pack.uuid])
+    printed = page.context.expect_event("response", lambda answer: answer.url.endswith(address))
+    with printed, page.expect_popup() as paper:
         page.click("button:has-text('Print the pack')")
     paper.value.close()
-    page.wait_for_timeout(300)
     pack.refresh_from_db()
     assert pack.print_count == 1
     return pack
@@ -206,9 +207,9 @@ def close(house: House, period: DowntimePeriod, pack: DowntimePack) -> None:
     page.fill("#void-reason", "Coffee on it")
     page.click("button:has-text('Make it void')")
     page.wait_for_selector("h2:has-text('Forms that are out')")
-    for _form in range(2):
+    for left in (1, 0):
         page.locator("button:has-text('Blank')").first.click()
-        page.wait_for_load_state("networkidle")
+        page.wait_for_selector(f"h2:has-text('Forms that are out') + .muted:has-text('{left}')")
     assert "No form is out" in text_of(page)
     page = house.enter("lead", address)
     page.click("button:has-text('Close the downtime')")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,50 +11,37 @@ import pytest
 from django.utils import timezone
 
 from ris.core.actor import SYSTEM
-from tests.factories.accounts import PASSWORD, UserFactory
+from tests.e2e.browser import chromium, needs_chromium, sign_in
+from tests.factories.accounts import UserFactory
 from tests.factories.worklist import STORE, at, booked, ct_procedure, make_station, stored
 from worklist.models import Reservation
 from worklist.services import arrive_patient, ensure_questionnaires, index_instance
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAIROBI = ZoneInfo("Africa/Nairobi")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="install Chromium (apt-get install chromium)"),
-]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright runs a loop in this thread; our ORM calls are its guests
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture
-def house(chromium: Any, facility_server: Any) -> Iterator[Any]:
+def house(browser: Any, facility_server: Any) -> Iterator[Any]:
     """``house.enter(username, path)`` gives a signed-in page; nothing may break or be refused by the policy."""
     complaints: list[str] = []
     contexts = []
 
     def enter(username: str, path: str, **options: Any) -> Any:
         view = {"viewport": {"width": 1440, "height": 900}} | options
-        context = chromium.new_context(base_url=facility_server.alpha, **view)
+        context = browser.new_context(base_url=facility_server.alpha, **view)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None)
-        page.goto("/sign-in/")
-        page.fill("[name=username]", username)
-        page.fill("[name=password]", PASSWORD)
-        page.click("form.stack button.btn-primary")
-        page.wait_for_load_state()
+        sign_in(context, username, facility_server.alpha)
         page.goto(path)
         return page
 
