@@ -190,8 +190,8 @@ class TeachingCaseViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         return self._as_now(services.confirm_image(self._image(), actor=self.actor).case)
 
     def _image(self) -> TeachingImage:
-        asked = self.validated()["image"]
-        rows = TeachingImage.objects.visible_to(self.actor).select_related("case").filter(case=self.get_object())
+        case, asked = self.get_object(), self.validated()["image"]
+        rows = TeachingImage.objects.visible_to(self.actor).select_related("case").filter(case=case)
         image = rows.filter(uuid=asked).first()
         if image is None:
             raise serializers.ValidationError({"image": ["There is no such image in this case."]})
