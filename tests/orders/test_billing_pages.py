@@ -126,8 +126,7 @@ def test_filters_stand_in_the_address(browser):
     assert "No invoice fits" in said(client.get(f"{at('billing')}?view=due&late=1"))
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_a_list_costs_a_fixed_number_of_queries(browser, view):
+def test_a_list_costs_a_fixed_number_of_queries(browser):
     client = browser("clerk")
 
     def work():
@@ -140,19 +139,17 @@ def test_a_list_costs_a_fixed_number_of_queries(browser, view):
         )
         services.credit_invoice(second, reason="x", actor=SYSTEM)
 
-    def queries():
-        with CaptureQueriesContext(
-            connection,
-        ) as found:
+    def queries(view):
+        with CaptureQueriesContext(connection) as found:
             assert client.get(f"{at('billing')}?view={view}").status_code == 200
         return len(found)
 
     work()
-    queries()
-    few = queries()
+    queries(VIEWS[0])
+    few = {view: queries(view) for view in VIEWS}
     for _more in range(4):
         work()
-    assert queries() == few
+    assert {view: queries(view) for view in VIEWS} == few
 
 
 def test_a_clerk_confirms_issues_and_takes_the_money(browser):
