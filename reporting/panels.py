@@ -83,7 +83,7 @@ register_nav(
     ),
     NavItem(
         "follow-ups",
-        _("Recommended exams"),
+        _("Recommended"),
         "follow_up_list",
         "calendar-event",
         "work",
