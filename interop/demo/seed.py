@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -237,6 +238,7 @@ def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> Non
     }
     with clock.at(opened):
         report = reporting.open_report([procedure], actor=first)
+        sections |= {key: _filled(words) for key, words in report.sections.items() if key not in sections}
         if plan.stage == "reading":
             sections["impression"] = ""
         report = reporting.save_report(report, sections=sections, revision=report.revision, actor=first)
@@ -257,6 +259,12 @@ def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> Non
     if plan.stage == "distributed":
         with clock.at(opened + timedelta(hours=3)):
             _acknowledge(report, stage)
+
+
+def _filled(words: str) -> str:
+    """The template's own words, with the first choice of each list and a number in each blank."""
+    words = re.sub(r"\[\[([^|\]]*)[^\]]*\]\]", r"\1", words)
+    return re.sub(r"\{\{[^}]*\}\}", "", re.sub(r"\[\d*:?[^\]]*\]", "60", words))
 
 
 def _acknowledge(report: Report, stage: Stage) -> None:
