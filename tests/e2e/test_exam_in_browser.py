@@ -184,11 +184,8 @@ def read_and_sign(house: House, procedure: RequestedProcedure, dispatch: Callabl
     row = page.locator("tbody tr:has-text('NYAMBURA')")
     row.hover()
     row.locator("button.btn-primary").click()
-    page.wait_for_selector("[data-report]")
-    picture = page.locator("[data-viewer] img").first
-    picture.scroll_into_view_if_needed()
-    page.wait_for_load_state("networkidle")
-    assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
+    page.wait_for_selector("#s-findings")
+    page.wait_for_selector("[data-pane='1'][data-rendered]:not(.busy) canvas")
     page.fill("#s-findings", "No filling defect.")
     page.fill("#s-impression", "No embolism.")
     page.click("[data-sign-as=preliminary]")
@@ -198,7 +195,7 @@ def read_and_sign(house: House, procedure: RequestedProcedure, dispatch: Callabl
     assert report.status == "preliminary"
     house.enter("radiologist", reverse("report_detail", args=[report.uuid]))
     page.click("#open button")
-    page.wait_for_selector("[data-report]")
+    page.wait_for_selector("#s-impression")
     page.fill("#s-impression", "No embolism. Follow-up is not needed.")
     page.click("[data-sign-as=final]")
     page.wait_for_selector(".chip:has-text('Final')")
