@@ -83,7 +83,7 @@ class Prior:
 
 
 def priors_of(procedures: list[RequestedProcedure], *, actor: Actor) -> list[Prior]:
-    """Earlier exams with their reports, of all records merged into the patient's: the most alike first, then the newest.
+    """Earlier exams with their reports, of all records merged into the patient's: the most alike first, then newest.
 
     Those only that the actor may see.
     """
@@ -204,7 +204,8 @@ def history_entries(procedure: RequestedProcedure, *, actor: Actor) -> list[Time
     kinds = dict(VersionKind.choices)
     reports_of = Report.objects.visible_to(actor).filter(procedures=procedure)
     signed = ReportVersion.objects.filter(report__in=reports_of.values("pk")).select_related("recall__recalled_by")
-    for version in signed.prefetch_related("co_signatures").order_by("pk"):
+    versions = list(signed.prefetch_related("co_signatures").order_by("pk"))
+    for version in versions:
         words = _("Report, version %(number)d: %(kind)s") % {"number": version.number, "kind": kinds[version.kind]}
         entries.append(TimelineEntry(version.signed_at, version.signer_name, "", words, "report"))
         for row in version.co_signatures.all():
@@ -213,8 +214,9 @@ def history_entries(procedure: RequestedProcedure, *, actor: Actor) -> list[Time
             recall = version.recall
             said = _("Recalled before delivery: %(reason)s") % {"reason": recall.reason}
             entries.append(TimelineEntry(recall.recalled_at, recall.recalled_by.display_name, "", said, "report"))
-    for line in deliveries(actor=actor).filter(report__in=reports_of.values("pk")):
-        entries += _of_delivery(line)
+    if versions:
+        for line in deliveries(actor=actor).filter(report_version__in=versions):
+            entries += _of_delivery(line)
     for critical in procedure.critical_results.select_related("raised_by", "acknowledged_by").prefetch_related(
         "attempts__by"
     ):

@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, Q, Subquery
+from django.db.models.functions import JSONObject
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from orders.models import RequestedProcedure
 from reporting.assessments import SCHEMES, agrees
-from reporting.models import SECTIONS, CheckSetting, CriticalResult, Report
+from reporting.models import SECTIONS, Assessment, CheckSetting, CriticalResult, Report
 from reporting.parts import part_key
 from reporting.services.dates import dates_in
 from worklist.models import ImagingStudy
@@ -326,22 +328,22 @@ def checks_of(report: Report, sections: Mapping[str, str] | None = None, *, view
     texts = report.sections if sections is None else sections
     sides = {procedure.laterality for procedure in procedures}
     patient = procedures[0].order.patient
-    has_alert, newest_image = _alert_and_image(report, procedures)
+    facts = _facts_of(report, procedures)
     return checks_before_signing(
         texts,
         laterality=sides.pop() if len(sides) == 1 else "",
         sides={part_key(procedure): procedure.laterality for procedure in procedures},
         sex=patient.sex,
-        has_alert=has_alert,
+        has_alert=facts["has_alert"],
         not_critical=report.not_critical,
         identity_changed=bool(report.identity_seen) and report.identity_seen != identity_of(patient),
         shows_other_patient=bool(viewer_study) and is_of_other_patient(viewer_study, patient),
-        newest_image=newest_image,
+        newest_image=facts["newest_image"],
         opened_at=report.opened_at,
         prior_dates=prior_days(procedures) if dates_in(texts.get("comparison", "")) else None,
-        assessed=list(report.assessments.standing().values_list("scheme", "category")),
+        assessed=[(row["scheme"], row["category"]) for row in facts["assessed"]],
         unanswered=_unanswered(report, procedures),
-        levels=levels_set(),
+        levels={row["code"]: row["level"] for row in facts["levels"]},
     )
 
 
@@ -352,12 +354,21 @@ def _exams_of(report: Report) -> list[RequestedProcedure]:
     return list(report.procedures.select_related("order__patient"))
 
 
-def _alert_and_image(report: Report, procedures: list[RequestedProcedure]) -> tuple[bool, datetime | None]:
-    """Whether an alert was raised, and when the newest image came; one query."""
+def _facts_of(report: Report, procedures: list[RequestedProcedure]) -> dict[str, Any]:
+    """Whether an alert was raised, when the newest image came, what was assessed, and the levels set; one query."""
     alerts = CriticalResult.objects.filter(Q(report=report) | Q(procedure__in=procedures)).exclude(status="withdrawn")
     images = ImagingStudy.objects.filter(procedures__in=procedures).order_by("-last_received_at")
-    newest = Subquery(images.values("last_received_at")[:1])
-    return Report.objects.order_by().values_list(Exists(alerts), newest).get(pk=report.pk)
+    assessed = Assessment.objects.filter(report=report).standing().order_by("pk")
+    return (
+        Report.objects.order_by()
+        .values(
+            has_alert=Exists(alerts),
+            newest_image=Subquery(images.values("last_received_at")[:1]),
+            assessed=ArraySubquery(assessed.values(said=JSONObject(scheme="scheme", category="category"))),
+            levels=ArraySubquery(CheckSetting.objects.values(said=JSONObject(code="code", level="level"))),
+        )
+        .get(pk=report.pk)
+    )
 
 
 def _unanswered(report: Report, procedures: list[RequestedProcedure]) -> list[tuple[str, bool]]:
