@@ -58,6 +58,9 @@ ATTRIBUTES = names(
 )
 OUTSIDE = names("src srcset href xlink:href action formaction poster background cite longdesc ping manifest")
 BOOLEAN = names("selected checked readonly multiple disabled required")
+#: Browsers read only text in them
+TEXT_ONLY = names("title textarea")
+ENDS_SCRIPT = re.compile(r"<(?=/?script)", re.IGNORECASE)
 SPACE = re.compile(r"[ \t\n\r\f]+")
 
 
@@ -157,6 +160,10 @@ def _cleaned(node: Node, gone: Counter[str]) -> Node:
     if is_coding(node):
         return Node("script", {"type": "text/xml"}, [node.text])
     kept = Node(node.tag, _clean_attributes(node, gone))
+    if node.tag in TEXT_ONLY:
+        kept.children = [node.text]
+        gone.update(f"<{child.tag}>" for child in node.children if isinstance(child, Node))
+        return kept
     for child in node.children:
         if isinstance(child, str):
             kept.children.append(child)
@@ -207,7 +214,7 @@ def _written(node: Node) -> str:
     if node.tag in VOID:
         return f"<{node.tag}{attributes}>"
     if node.tag == "script":
-        inner = node.text.replace("</script", "&lt;/script")
+        inner = ENDS_SCRIPT.sub("&lt;", node.text)
     else:
         inner = "".join(
             escape(child, quote=False) if isinstance(child, str) else _written(child) for child in node.children

@@ -10,6 +10,7 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 
+from django.db.models import F
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
@@ -130,16 +131,16 @@ def send_code(link: AnswerLink, *, actor: Actor) -> None:
     refuse_ended(link)
     if not link.code_address:
         raise InvalidData(_("No address for a code is known."), todo=_("Sign in instead, or call the radiology desk."))
-    if link.codes_sent >= MOST_CODES:
-        raise NotPermitted(_("Too many codes were asked for."), todo=_("Sign in instead, or call the radiology desk."))
     code = f"{secrets.randbelow(1_000_000):06}"
     now = database_now()
-    AnswerLink.objects.filter(pk=link.pk).update(
+    was_kept = AnswerLink.objects.filter(pk=link.pk, codes_sent__lt=MOST_CODES).update(
         code_digest=_digest(link, code),
         code_expires_at=now + timedelta(minutes=CODE_MINUTES),
         code_tries=0,
-        codes_sent=link.codes_sent + 1,
+        codes_sent=F("codes_sent") + 1,
     )
+    if not was_kept:
+        raise NotPermitted(_("Too many codes were asked for."), todo=_("Sign in instead, or call the radiology desk."))
     notify(
         address=link.code_address,
         channel=link.code_channel,
@@ -156,12 +157,12 @@ def _digest(link: AnswerLink, code: str) -> str:
 
 def check_code(link: AnswerLink, code: str) -> None:
     """Raises NotPermitted for a wrong or old code; five wrong ones end it."""
-    link.refresh_from_db(fields=["code_digest", "code_expires_at", "code_tries"])
-    is_live = link.code_expires_at is not None and link.code_expires_at > database_now()
-    if is_live and link.code_digest and link.code_tries < CODE_TRIES:
+    live = AnswerLink.objects.filter(pk=link.pk, code_expires_at__gt=database_now(), code_tries__lt=CODE_TRIES)
+    # Counted before it is compared, in one statement: guesses at the same time count each.
+    if live.exclude(code_digest="").update(code_tries=F("code_tries") + 1):
+        link.refresh_from_db(fields=["code_digest"])
         if constant_time_compare(link.code_digest, _digest(link, code)):
             return
-        AnswerLink.objects.filter(pk=link.pk).update(code_tries=link.code_tries + 1)
     raise NotPermitted(
         _("This code does not work."),
         asked=_("To answer an alert by a link."),

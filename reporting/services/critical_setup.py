@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from reporting import permissions as perms
@@ -147,22 +148,24 @@ def prepare_display(*, label: str, actor: Actor) -> tuple[WallDisplay, str]:
 def pair_display(code: str) -> tuple[WallDisplay, str]:
     """What the screen itself asks for: the token it signs itself in with from now on. The code works once."""
     clean = "".join(sign for sign in code.upper() if sign in ALPHABET)
-    now = database_now()
-    waiting = WallDisplay.objects.select_for_update().filter(
-        revoked_at__isnull=True, digest="", pairing_expires_at__gt=now, pairing_tries__lt=PAIRING_TRIES
-    )
-    found = next((row for row in waiting if clean and row.pairing_digest == _digest(clean)), None)
+    now, token = database_now(), secrets.token_urlsafe(32)
+    with transaction.atomic():  # what was tried is kept, also when it is refused right after
+        waiting = WallDisplay.objects.select_for_update().filter(
+            revoked_at__isnull=True, digest="", pairing_expires_at__gt=now, pairing_tries__lt=PAIRING_TRIES
+        )
+        found = next((row for row in waiting if clean and row.pairing_digest == _digest(clean)), None)
+        if found is not None:
+            found.digest, found.pairing_digest, found.seen_at = _digest(token), "", now
+            found.save()
+        else:
+            for row in waiting:  # a wrong guess counts against every code that waits
+                WallDisplay.objects.filter(pk=row.pk).update(pairing_tries=row.pairing_tries + 1)
     if found is None:
-        for row in waiting:  # a wrong guess counts against every code that waits
-            WallDisplay.objects.filter(pk=row.pk).update(pairing_tries=row.pairing_tries + 1)
         raise NotPermitted(
             _("This code does not work."),
             found=_("It is wrong, was used, or is older than %(count)d minutes.") % {"count": PAIRING_MINUTES},
             todo=_("Have a new one made on the page of the displays."),
         )
-    token = secrets.token_urlsafe(32)
-    found.digest, found.pairing_digest, found.seen_at = _digest(token), "", now
-    found.save()
     return found, token
 
 

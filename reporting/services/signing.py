@@ -270,7 +270,8 @@ def retract_report(report: Report, *, reason: str, actor: Actor) -> Report:
     if not reason.strip():
         raise InvalidData(_("Say why it is retracted."), errors={"reason": _("Needed.")})
     report, procedures = lock_report(report)
-    has_left, report.held_until = not report.is_held, None
+    was_preliminary = report.versions.filter(kind=VersionKind.PRELIMINARY).exists()  # that never waited
+    has_left, report.held_until = was_preliminary or not report.is_held, None
     report.move_to(ReportStatus.ENTERED_IN_ERROR)
     report.save_as(actor, f"Entered in error: {reason}")
     drop_locks(procedures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -58,7 +59,9 @@ def critical_answer(request: HttpRequest, token: str) -> HttpResponse:
             return answer
         actor = actor_of(request)
         if not is_recipient:
-            raise NotPermitted("This link was made for somebody else.")
+            raise NotPermitted(
+                _("This link was made for somebody else."), todo=_("Open the alert on the board of critical results.")
+            )
     note_opened(link)
     if request.method == "POST" and request.POST.get("do") == "answer":
         answer_link(link, actor=actor)
@@ -78,6 +81,7 @@ def _ask_code(request: HttpRequest, link: AnswerLink, actor: Actor) -> HttpRespo
         was_sent = True
     elif request.method == "POST":
         check_code(link, request.POST.get("code", ""))
+        request.session.cycle_key()  # nobody who planted the session has proved it too
         request.session[_session_key(link)] = timezone.now().timestamp() + CODE_MINUTES * 60
         return HttpResponseRedirect(request.path)
     way = dict(Channel.choices).get(link.code_channel, "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -62,8 +61,7 @@ def critical_pair(request: HttpRequest) -> HttpResponse:
     """Typed on the screen itself: the code from the page of displays, once."""
     if request.method == "GET":
         return render(request, "reporting/critical_pair.html")
-    with transaction.atomic():
-        _display, token = pair_display(request.POST.get("code", ""))
+    _display, token = pair_display(request.POST.get("code", ""))
     response = HttpResponseRedirect(reverse("critical_wall"))
     response.set_cookie(
         COOKIE, token, max_age=DISPLAY_DAYS * 86400, httponly=True, samesite="Lax", secure=request.is_secure()

@@ -130,6 +130,7 @@ def share_open(request: HttpRequest, token: str) -> HttpResponse:
     services.refuse_closed(link)
     if request.method == "POST":
         services.check_share_code(link, request.POST.get("code", ""), address=address_of(request))
+        request.session.cycle_key()  # nobody who planted the session has proved it too
         request.session[_key(link)] = timezone.now().timestamp() + PROVED_MINUTES * 60
         return HttpResponseRedirect(request.path)
     if not _has_proved(request, link):

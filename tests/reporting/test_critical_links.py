@@ -12,11 +12,12 @@ from django.test import Client
 
 from reporting import services
 from reporting.models import AnswerLink, CriticalResult, WallDisplay
-from reporting.services.critical_links import CODE_TRIES, MOST_CODES, link_of, url_of
+from reporting.services.critical_links import CODE_TRIES, MOST_CODES, check_code, link_of, send_code, url_of
 from reporting.services.critical_setup import display_of, pair_display, prepare_display, revoke_display
 from ris.accounts.models import Practitioner
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import AuditEvent
+from ris.core.actor import Actor
 from ris.core.clock import database_now
 from ris.core.errors import NotKnown, NotPermitted
 from ris.notifications.models import Notification
@@ -185,6 +186,23 @@ def test_a_display_pairs_once_and_signs_itself_in(tclient: Client, people: Any, 
     assert tclient.get("/critical/wall/").status_code == 302
 
 
+def test_guesses_at_the_same_time_count_each(critical: CriticalResult, address: str) -> None:
+    link = link_of(address.split("/")[-2])
+    stale = link_of(address.split("/")[-2])
+    AnswerLink.objects.filter(pk=link.pk).update(
+        code_digest="0" * 64, code_expires_at=database_now() + timedelta(minutes=5)
+    )
+    for guess in (link, stale):
+        with pytest.raises(NotPermitted):
+            check_code(guess, "000000")
+    assert AnswerLink.objects.get(pk=link.pk).code_tries == 2
+    AnswerLink.objects.filter(pk=link.pk).update(codes_sent=MOST_CODES)
+    stale.code_channel, stale.code_address = "email", "a@example.org"
+    with pytest.raises(NotPermitted):
+        send_code(stale, actor=Actor("link"))
+    assert AnswerLink.objects.get(pk=link.pk).codes_sent == MOST_CODES
+
+
 def test_a_pairing_code_ends_and_guesses_count(people: Any, beta: Any) -> None:
     display, code = prepare_display(label="Ward 3", actor=people.radiologist)
     with use_facility(beta), pytest.raises(NotPermitted):
@@ -194,6 +212,10 @@ def test_a_pairing_code_ends_and_guesses_count(people: Any, beta: Any) -> None:
             pair_display("ABCDEFGH")
     with pytest.raises(NotPermitted):
         pair_display(code)
+    WallDisplay.objects.filter(pk=display.pk).update(pairing_tries=0)
+    screen = Client(headers={"host": "alpha.test"})
+    assert screen.post("/critical/pair/", {"code": "ABCDEFGH"}).status_code == 403
+    assert WallDisplay.objects.get(pk=display.pk).pairing_tries == 1, "the page keeps the guess that it refuses"
     WallDisplay.objects.filter(pk=display.pk).update(pairing_tries=0, pairing_expires_at=database_now())
     with pytest.raises(NotPermitted):
         pair_display(code)

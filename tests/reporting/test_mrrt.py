@@ -10,7 +10,7 @@ from reporting import services
 from reporting.models import FilledForm, Report, ReportTemplate
 from reporting.mrrt.answers import checked_answers, coded_answers, section_texts, still_open
 from reporting.mrrt.document import read
-from reporting.mrrt.tree import NotATemplate, clean, meaning, parse
+from reporting.mrrt.tree import NotATemplate, clean, meaning, parse, written
 from ris.core.errors import InvalidData
 from tests.factories.reporting import make_procedure
 
@@ -182,3 +182,18 @@ def test_a_form_over_several_exams_fills_the_findings_of_one(people: Any) -> Non
     report = services.fill_form(report, answers={"f4": "here"}, revision=None, procedure=chest, actor=actor)
     assert "Midline: here" in report.sections[f"findings:{chest.uuid}"]
     assert "Midline: here" not in report.sections[f"findings:{neck.uuid}"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<textarea id="a"><script type="text/xml"></textarea><img src=x onerror=alert(1)></script></textarea>',
+        '<script type="text/xml"><a></SCRIPT foo><img src=x onerror=alert(1)></a></script>',
+        '<script type="text/xml"><!--<script></script>',
+    ],
+)
+def test_nothing_leaves_the_elements_that_browsers_read_as_text(body: str) -> None:
+    root, _stripped = clean(parse(f"<html><head><title>T</title></head><body>{body}</body></html>"))
+    html = written(root)
+    assert "</textarea><img" not in html and "</SCRIPT" not in html
+    assert html.count("<script") == html.count("</script")

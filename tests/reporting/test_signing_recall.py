@@ -127,6 +127,16 @@ def test_an_amendment_sends_what_was_held_first_and_a_retraction_tells_nobody(pe
     assert (finals(), ReportDelivery.objects.filter(report=other).count()) == (1, 0)
 
 
+def test_a_retraction_in_the_window_is_told_to_who_got_the_preliminary(people: Any) -> None:
+    set_window(5)
+    draft = drafted(make_procedure(requester=people.referrer.practitioner), actor=people.resident)
+    report = services.sign_preliminary(draft, actor=people.resident)
+    report = services.sign_report(report, sections={"impression": "Normal."}, actor=people.radiologist)
+    services.retract_report(report, reason="Wrong patient", actor=people.other)
+    told = OutboxEvent.objects.filter(name="reporting.report_amended").get()
+    assert (told.payload["kind"], finals()) == ("retraction", 0)
+
+
 def test_recalls_and_co_signatures_never_change(people: Any) -> None:
     set_window(5)
     report = signed(actor=people.radiologist)
