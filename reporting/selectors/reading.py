@@ -198,10 +198,11 @@ def saved_lists(*, actor: Actor) -> list[ListEntry]:
 
 
 def list_counts(entries: list[ListEntry], *, actor: Actor) -> list[tuple[ListEntry, int]]:
-    """How many exams each list holds, all in one query."""
-    counted = {f"n{n}": Count("pk", filter=entry.filters.condition(actor)) for n, entry in enumerate(entries)}
+    """How many exams each list holds, all in one query; lists with the same filter are counted once."""
+    names = {filters: f"n{n}" for n, filters in enumerate(dict.fromkeys(entry.filters for entry in entries))}
+    counted = {name: Count("pk", filter=filters.condition(actor)) for filters, name in names.items()}
     numbers = unread(actor).aggregate(**counted)
-    return [(entry, numbers[f"n{n}"]) for n, entry in enumerate(entries)]
+    return [(entry, numbers[names[entry.filters]]) for entry in entries]
 
 
 def next_candidates(*, actor: Actor, filters: ReadingFilter) -> QuerySet[RequestedProcedure]:
