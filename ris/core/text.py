@@ -170,6 +170,21 @@ def masked(value: Any) -> str:
     return f"•••• {value[-4:]}" if value else ""
 
 
+def line_of(patient: Any) -> str:
+    """ "F · 36 y · ZRH-0048213": who it is beside the name, from what ``identity_of`` takes."""
+    identifier = getattr(patient, "primary_identifier", None)
+    letter = SEX_WORDS.get(str(getattr(patient, "sex", "") or "").upper(), ("U", ""))[0]
+    number = str(getattr(identifier, "value", identifier) or "")
+    return " · ".join(filter(None, (letter, _age_of(patient), number)))
+
+
+def _age_of(patient: Any) -> str:
+    if born := getattr(patient, "birth_date", None):
+        return age(born)
+    years = getattr(patient, "age", None)
+    return age(years) if isinstance(years, int) else str(years or "")
+
+
 def identity_of(patient: Any) -> dict[str, Any]:
     """Who it is, from anything that looks like a patient.
 
@@ -177,7 +192,7 @@ def identity_of(patient: Any) -> dict[str, Any]:
     ``primary_identifier`` (``value``, ``issuer``, or a string).
     """
     identifier = getattr(patient, "primary_identifier", None)
-    born, years = getattr(patient, "birth_date", None), getattr(patient, "age", None)
+    born = getattr(patient, "birth_date", None)
     code = str(getattr(patient, "sex", "") or "").upper()
     named = any(getattr(patient, part, "") for part in ("family_name", "given_name"))
     return {
@@ -186,7 +201,7 @@ def identity_of(patient: Any) -> dict[str, Any]:
         "sex": sex(code),
         "sex_letter": SEX_WORDS.get(code, ("U", ""))[0],
         "born": born,
-        "age": age(born) if born else age(years) if isinstance(years, int) else str(years or ""),
+        "age": _age_of(patient),
         "estimated": bool(getattr(patient, "birth_date_is_estimated", False)),
         "identifier": str(getattr(identifier, "value", identifier) or ""),
         "issuer": str(getattr(identifier, "issuer", "") or ""),

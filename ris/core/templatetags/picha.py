@@ -165,8 +165,7 @@ def patient_banner(patient: Any, url: str = "", extra: Any = None) -> dict[str, 
 @register.simple_tag
 def patient_line(patient: Any) -> str:
     """The second line of a list: "F · 36 y · ZRH-0048213"."""
-    about = text.identity_of(patient)
-    return " · ".join(filter(None, (about["sex_letter"], about["age"], about["identifier"])))
+    return text.line_of(patient)
 
 
 @register.simple_block_tag(takes_context=True)
