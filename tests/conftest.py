@@ -197,6 +197,23 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
 # --- between tests
 
 
+#: {table: (rows, newest transaction that wrote one)} of the tables with pristine rows, as they were put back last.
+_as_put_back: dict[tuple[str, str], tuple[int, int]] = {}
+
+
+def _writing_of(owner: psycopg.Connection, tables: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Changes when a row is added, changed or removed."""
+    if not tables:
+        return {}
+    asked = sql.SQL(" union all ").join(
+        sql.SQL("select {}, count(*), coalesce(max(xmin::text::bigint), 0) from {}").format(
+            number, sql.Identifier(*table)
+        )
+        for number, table in enumerate(tables)
+    )
+    return {tables[number]: (count, newest) for number, count, newest in owner.execute(asked).fetchall()}
+
+
 def restore_rows() -> None:
     """Put every table back to what a new facility begins with (what a transactional test committed is gone)."""
     from django.db import connection
@@ -204,23 +221,26 @@ def restore_rows() -> None:
     with superuser(connection.settings_dict["NAME"]) as owner, owner.transaction():
         owner.execute("set local session_replication_role = replica")
         owner.execute("set local lock_timeout = '15s'")
-        for table in _rows_to_restore(owner):
-            owner.execute(sql.SQL("delete from {}").format(sql.Identifier(*table)))
         kept = owner.execute("select tablename from pg_tables where schemaname = 'pristine'").fetchall()
-        for (name,) in kept:
-            original = sql.Identifier(*name.split(".", 1))
+        pristine: list[tuple[str, str]] = [tuple(name.split(".", 1)) for (name,) in kept]
+        now = _writing_of(owner, pristine)
+        changed = [table for table in pristine if _as_put_back.get(table) != now[table]]
+        for table in {*_rows_to_restore(owner), *changed} - (set(pristine) - set(changed)):
+            owner.execute(sql.SQL("delete from {}").format(sql.Identifier(*table)))
+        for table in changed:
             columns = owner.execute(
                 "select string_agg(quote_ident(attname), ', ') from pg_attribute"
                 " where attrelid = %s::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
-                [f'"{name.split(".", 1)[0]}"."{name.split(".", 1)[1]}"'],
+                ['"{}"."{}"'.format(*table)],
             ).fetchone()
             assert columns is not None
             listed = sql.SQL(columns[0])
             owner.execute(
                 sql.SQL("insert into {} ({}) overriding system value select {} from {}").format(
-                    original, listed, listed, sql.Identifier("pristine", name)
+                    sql.Identifier(*table), listed, listed, sql.Identifier("pristine", ".".join(table))
                 )
             )
+        _as_put_back.update(_writing_of(owner, changed))
 
 
 @pytest.fixture(scope="session", autouse=True)
