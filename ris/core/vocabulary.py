@@ -76,6 +76,7 @@ STATUS: dict[str, Look] = {
     "communicated": Look("green", "", "phone", _("Told")),
     "acknowledged": Look("green", "", "checks", _("Acknowledged")),
     "withdrawn": Look("slate", "dash", "arrow-back-up", _("Withdrawn")),
+    "shared": Look("blue", "o", "users", _("Shared")),
     "closed": Look("green", "o", "circle-check", _("Closed")),
     "resolved": Look("green", "o", "circle-check", _("Resolved")),
     "assigned": Look("violet", "o", "user", _("Assigned")),
