@@ -15,6 +15,7 @@ The overall assessment is the most suspicious of both breasts, in the Atlas's or
 
 from __future__ import annotations
 
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from reporting.assessments.base import Answers, Choice, Field, NotApplicable, Result, Scheme
@@ -33,7 +34,7 @@ RESULTS = {
 }
 #: From the least to the most suspicious.
 ORDER = ("1", "2", "3", "6", "0", "4", "4A", "4B", "4C", "5")
-ASSESSED = tuple(Choice(code, f"{code} {result.title}") for code, result in RESULTS.items())
+ASSESSED = tuple(Choice(code, format_lazy("{} {}", code, result.title)) for code, result in RESULTS.items())
 
 
 def calculate(answers: Answers) -> Result:
