@@ -31,7 +31,7 @@ def obey_rejection_note(
 ) -> list[ImageRejection]:
     """Hide the note and the ``instances`` (SOP Instance UIDs) that it rejects; a row for each study they lie in.
 
-    Heard again it does nothing. Raises InvalidData (no such title), NotKnown (the note is not stored).
+    What it names of another patient stays, and the study of the note says so. Heard again it does nothing. Raises InvalidData (no such title), NotKnown (the note is not stored).
     """
     if code not in RejectionReason.values:
         words = _("One of: %(codes)s.") % {"codes": ", ".join(RejectionReason.values)}
@@ -46,12 +46,24 @@ def obey_rejection_note(
         by_study[study].append(uid)
     here = {uid for some in by_study.values() for uid in some}
     by_study[own.pk] += [uid for uid in uids if uid not in here]
+    strangers = _of_others(own, by_study)
+    for study in strangers:
+        del by_study[study]
+    if strangers:
+        own.save_as(actor, f"A note names images of {len(strangers)} studies of another patient: not obeyed for these")
     made = []
     for study in sorted(by_study):
         rejection = _reject(study, note, sorted(by_study[study]), code, reason.strip(), actor)
         if rejection is not None:
             made.append(rejection)
     return made
+
+
+def _of_others(own: ImagingStudy, studies: Iterable[int]) -> list[int]:
+    """Studies of another patient than the note's: a note is believed about its own patient only."""
+    rows = ImagingStudy.objects.filter(pk__in=list(studies)).exclude(pk=own.pk)
+    mine = (own.patient_id, own.issuer_of_patient_id)
+    return sorted(row.pk for row in rows if (row.patient_id, row.issuer_of_patient_id) != mine)
 
 
 def _reject(

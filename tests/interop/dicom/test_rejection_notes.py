@@ -131,3 +131,21 @@ def test_it_stands_on_the_studys_page_and_a_person_undoes_it(alpha, tmp_path, cl
     assert (answer.status_code, answer["Location"]) == (302, page)
     assert not ImagingInstance.objects.get(sop_instance_uid=uid).is_rejected
     assert "In use again" in client.get(page, headers={"host": "alpha.test"}).content.decode()
+
+
+def test_a_note_about_one_patient_hides_nothing_of_another(alpha, tmp_path):
+    study = keep_series(tmp_path, 2)
+    other = keep_series(tmp_path, 2)
+    ImagingStudy.objects.filter(pk=other.pk).update(patient_id="SOMEBODY-ELSE")
+    note = note_of(study, list(ImagingInstance.objects.values_list("sop_instance_uid", flat=True)), "113001")
+    theirs = ImagingInstance.objects.filter(series__study=other).order_by("number")
+    evidence = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+    for row in theirs:
+        reference = Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = row.sop_class_uid, row.sop_instance_uid
+        evidence.append(reference)
+    send(note, tmp_path)
+    assert not theirs.filter(is_rejected=True).exists()
+    assert ImagingInstance.objects.filter(series__study=study, is_rejected=True).count() == 3
+    said = study.history.values_list("history_change_reason", flat=True)
+    assert any("another patient" in reason for reason in said if reason)
