@@ -75,7 +75,7 @@ ROW = """
 <td>{left}</td>
 <td class="c-priority">{priority}</td>
 <td class="rp-name"><span class="nm trunc d-block" title="{name}">{name}</span><span class="l2">{line}</span></td>
-<td class="rp-exam"><span class="trunc d-block" title="{exam}">{exam}</span><span class="l2"><span class="mono">{number}</span>{where}</span></td>
+<td class="rp-exam"><span class="trunc d-block" title="{exam}">{exam}</span><span class="l2 trunc"><span class="mono">{number}</span>{where}</span></td>
 <td class="c-images">{images}<span class="l2">{complete}</span></td>
 <td class="fluid c-question"><span class="trunc d-block" title="{question}">{question}</span><span class="l2 trunc">{origin}</span></td>
 <td class="c-priors">{priors}<span class="l2">{last}</span></td>
