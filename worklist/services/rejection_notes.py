@@ -31,7 +31,8 @@ def obey_rejection_note(
 ) -> list[ImageRejection]:
     """Hide the note and the ``instances`` (SOP Instance UIDs) that it rejects; a row for each study they lie in.
 
-    What it names of another patient stays, and the study of the note says so. Heard again it does nothing. Raises InvalidData (no such title), NotKnown (the note is not stored).
+    What it names of another patient stays, and the study of the note says so. Heard again it does nothing. Raises
+    InvalidData (no such title), NotKnown (the note is not stored).
     """
     if code not in RejectionReason.values:
         words = _("One of: %(codes)s.") % {"codes": ", ".join(RejectionReason.values)}
