@@ -91,11 +91,18 @@ register_nav(
         _late_follow_ups,
         order=72,
     ),
-    NavItem(
-        "report-search", _("Search reports"), "report_search", "file-search", "work", perms.VIEW_REPORT, order=75
-    ),
+    NavItem("report-search", _("Search reports"), "report_search", "file-search", "work", perms.VIEW_REPORT, order=75),
     NavItem("teaching", _("Teaching"), "teaching_list", "school", "quality", perms.VIEW_TEACHING, order=25),
     NavItem("analytics", _("Analytics"), "analytics", "chart-bar", "quality", perms.VIEW_ANALYTICS, order=30),
+    NavItem(
+        "signing-checks",
+        _("Checks before signing"),
+        "signing_checks",
+        "list-check",
+        "system",
+        perms.MANAGE_CHECKS,
+        order=84,
+    ),
     NavItem(
         "viewer-links", _("Viewer links"), "viewer_links", "external-link", "system", perms.MANAGE_VIEWERS, order=85
     ),

@@ -243,4 +243,4 @@ def signing_checks(request: ActorRequest) -> HttpResponse:
         }
         for code, kind in CHECKS.items()
     ]
-    return render(request, "reporting/signing_checks.html", {"nav": "admin", "rows": rows})
+    return render(request, "reporting/signing_checks.html", {"nav": "signing-checks", "rows": rows})

@@ -101,7 +101,7 @@
     var node = event.target.closest("[data-act]");
     if (node && acts[node.dataset.act] && !(event.ctrlKey || event.metaKey)) { event.preventDefault(); acts[node.dataset.act](node, event); }
     var side = event.target.closest("a.drawer-btn[href^='#']"), pane = side && doc.getElementById(side.hash.slice(1));
-    if (pane) { event.preventDefault(); pane.classList.toggle("open"); }
+    if (pane && !side.dataset.act) { event.preventDefault(); pane.classList.toggle("open"); }
     $$("details.pi-menu[open]").forEach(function (menu) { if (!menu.contains(event.target)) menu.open = false; });
     if (body.dataset.nav === "peek" && !event.target.closest(".pi-nav,[data-act=nav]")) acts.nav();
     if (body.dataset.search === "on" && !event.target.closest(".pi-search,[data-act=search]")) body.dataset.search = "";
