@@ -96,7 +96,7 @@ register_nav(
     NavItem("analytics", _("Analytics"), "analytics", "chart-bar", "quality", perms.VIEW_ANALYTICS, order=30),
     NavItem(
         "signing-checks",
-        _("Checks before signing"),
+        _("Checks"),
         "signing_checks",
         "list-check",
         "system",
