@@ -127,6 +127,8 @@ ReportOpenForm = type(
     (SectionsFormMixin,),
     {**section_fields(), "Meta": type("Meta", (), {"model": Report, "fields": ("procedures",)})},
 )
+
+
 class ExamsField(forms.ModelMultipleChoiceField):
     """Exams named with their patient: two identifiers before anything is done."""
 

@@ -4,8 +4,8 @@
 ``[size in mm]``           a blank; ``[1:size]`` a numbered one, which the Tab key visits before those without a number
 ``[[normal|enlarged]]``    a pick list
 
-Nothing here is code: a field that is not on the list is refused when the text is kept. A field of which nothing is known
-becomes a blank of its name, so that no report is signed over it. ``{indication}`` with single braces is how older
+Nothing here is code: a field that is not on the list is refused when the text is kept. A field of which nothing is
+known becomes a blank of its name, so that no report is signed over it. ``{indication}`` with single braces is how older
 texts name ``{{order.indication}}`` and its like.
 """
 

@@ -1,8 +1,8 @@
 """Findings per exam of a report over several (the IHE group case).
 
-Beside the keys of ``SECTIONS`` the sections of such a report hold ``findings:<uuid of the exam>``. ``findings`` itself is
-made of them, each under its exam's heading, so that paper, messages and checks read one text; who writes that one text
-(REST, the administration) has it split at the headings again. Pure: texts in, texts out.
+Beside the keys of ``SECTIONS`` the sections of such a report hold ``findings:<uuid of the exam>``. ``findings`` itself
+is made of them, each under its exam's heading, so that paper, messages and checks read one text; who writes that one
+text (REST, the administration) has it split at the headings again. Pure: texts in, texts out.
 """
 
 from __future__ import annotations

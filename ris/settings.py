@@ -468,8 +468,8 @@ env.section = "Dictation"
 RIS_SPEECH_URL = env.text(
     "RIS_SPEECH_URL",
     "",
-    "A speech server that turns dictated audio into text; empty: no dictation. Its host must be among the hosts that the"
-    " facility may connect to.",
+    "A speech server that turns dictated audio into text; empty: no dictation. Its host must be among the hosts that"
+    " the facility may connect to.",
 )
 RIS_SPEECH_TOKEN = env.text("RIS_SPEECH_TOKEN", "", "Bearer token that the speech server asks for.")
 

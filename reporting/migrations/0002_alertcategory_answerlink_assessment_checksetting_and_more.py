@@ -981,6 +981,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': "viewer's study",
+                'verbose_name_plural': "viewer's studies",
             },
         ),
         migrations.CreateModel(

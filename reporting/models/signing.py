@@ -48,6 +48,7 @@ class ViewerContext(models.Model):
 
     class Meta:
         verbose_name = _("viewer's study")
+        verbose_name_plural = _("viewer's studies")
 
     def __str__(self) -> str:
         return f"{self.user_id}"

@@ -145,8 +145,8 @@ def test_a_conflict_shows_both_texts_and_saves_what_is_chosen(people: Any, desk:
     assert shown.status_code == 409
     assert shown.context["pairs"][0].both == "One!\nTwo.\nThree!"
     kept = {
-        "section-findings": "One!\nTwo.\nThree!", "section-impression": "Mine.", "take-impression": "theirs", "scripted": "",
-        "revision": shown.context["report"].revision,
+        "section-findings": "One!\nTwo.\nThree!", "section-impression": "Mine.", "take-impression": "theirs",
+        "scripted": "", "revision": shown.context["report"].revision,
     }  # fmt: skip
     assert desk.post(f"/reports/{report.uuid}/save/", kept).status_code == 302
     report.refresh_from_db()

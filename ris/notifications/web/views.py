@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from ris.accounts.web import page
@@ -43,7 +44,7 @@ def open_notification(request: HttpRequest, uuid: UUID) -> HttpResponse:
     rows = inbox(request.user).filter(uuid=uuid)
     row = rows.first()
     if row is None:
-        raise NotKnown("There is no such message.")
+        raise NotKnown(_("There is no such message that you may read."))
     mark_read(rows)
     ours = row.url and url_has_allowed_host_and_scheme(row.url, {request.get_host()})
     return HttpResponseRedirect(row.url if ours else reverse("notifications"))
