@@ -193,5 +193,5 @@ class WallDisplayAdmin(FacilityModelAdmin):
         display, code = prepare_display(label=form.cleaned_data["label"], actor=actor_of(request))
         obj.__dict__.update(display.__dict__)
         request.saved_by_service = True
-        words = _t("Type %(code)s on the screen at /critical/pair/, within 15 minutes.") % {"code": code}
+        words = _t("Type %(code)s on the screen at /sign-in/display/, within 15 minutes.") % {"code": code}
         self.message_user(request, words, messages.SUCCESS)

@@ -105,7 +105,7 @@ class CategoryViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facili
         return super().partial_update(request, *args, **kwargs)
 
 
-class DisplaySerializer(serializers.ModelSerializer):
+class WallDisplaySerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="uuid", read_only=True)
 
     class Meta:
@@ -118,11 +118,11 @@ class DisplayInputSerializer(serializers.Serializer):
     label = serializers.CharField(max_length=80)
 
 
-class PreparedDisplaySerializer(DisplaySerializer):
-    code = serializers.CharField(read_only=True, help_text="Typed on the screen at /critical/pair/; shown once.")
+class PreparedDisplaySerializer(WallDisplaySerializer):
+    code = serializers.CharField(read_only=True, help_text="Typed on the screen at /sign-in/display/; shown once.")
 
-    class Meta(DisplaySerializer.Meta):
-        fields = (*DisplaySerializer.Meta.fields, "code")
+    class Meta(WallDisplaySerializer.Meta):
+        fields = (*WallDisplaySerializer.Meta.fields, "code")
         read_only_fields = fields
 
 
@@ -130,7 +130,7 @@ class WallDisplayViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     """Screens that show the board of critical results on a wall, without names."""
 
     queryset = WallDisplay.objects.none()
-    serializer_class = DisplaySerializer
+    serializer_class = WallDisplaySerializer
     serializer_classes = {"create": DisplayInputSerializer, "revoke": NothingSerializer}
     permission_codes = {
         "list": perms.MANAGE_DISPLAYS,
@@ -149,8 +149,8 @@ class WallDisplayViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         display.code = code  # shown once, never stored
         return Response(PreparedDisplaySerializer(display).data, status.HTTP_201_CREATED)
 
-    @extend_schema(request=None, responses=DisplaySerializer)
+    @extend_schema(request=None, responses=WallDisplaySerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, uuid: str | None = None) -> Response:
         """It shows nothing any more."""
-        return Response(DisplaySerializer(revoke_display(self.get_object(), actor=self.actor)).data)
+        return Response(WallDisplaySerializer(revoke_display(self.get_object(), actor=self.actor)).data)

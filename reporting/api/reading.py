@@ -124,13 +124,13 @@ class ReasonSerializer(serializers.Serializer):
     procedure = serializers.UUIDField(source="procedure.uuid", default=None, allow_null=True)
 
 
-class BatchSerializer(WhomSerializer):
+class ReadingBatchSerializer(WhomSerializer):
     procedures = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=100)
     verb = serializers.ChoiceField(choices=["assign", "claim", "release", "priority"])
     priority = serializers.ChoiceField(choices=Priority.choices, required=False, default="")
 
 
-class OutcomeSerializer(serializers.Serializer):
+class ReadingOutcomeSerializer(serializers.Serializer):
     procedure = serializers.UUIDField(source="procedure.uuid")
     accession_number = serializers.CharField(source="procedure.accession_number")
     is_done = serializers.BooleanField()
@@ -171,7 +171,7 @@ class ReadingListViewSet(ListMixin, FacilityViewSet):
         "send_back": SendBackSerializer,
         "next": NextSerializer,
         "why": WhySerializer,
-        "batch": BatchSerializer,
+        "batch": ReadingBatchSerializer,
     }
     pagination_class = DueFirst
     filter_backends: list[Any] = []
@@ -276,7 +276,7 @@ class ReadingListViewSet(ListMixin, FacilityViewSet):
         )
         return Response(ReasonSerializer(reason).data)
 
-    @extend_schema(request=BatchSerializer, responses=OutcomeSerializer(many=True))
+    @extend_schema(request=ReadingBatchSerializer, responses=ReadingOutcomeSerializer(many=True))
     @action(detail=False, methods=["post"], pagination_class=None)
     def batch(self, request: Request) -> Response:
         """The same over several exams; the answer says of each what became of it."""
@@ -287,7 +287,7 @@ class ReadingListViewSet(ListMixin, FacilityViewSet):
         if any(uuid not in found for uuid in wanted):
             raise InvalidData("A procedure is not known.", errors={"procedures": ["There is no such procedure here."]})
         outcomes = services.batch([found[uuid] for uuid in dict.fromkeys(wanted)], **data, actor=self.actor)
-        return Response(OutcomeSerializer(outcomes, many=True).data)
+        return Response(ReadingOutcomeSerializer(outcomes, many=True).data)
 
 
 # --- saved lists
@@ -314,12 +314,12 @@ class SavedListSerializer(serializers.ModelSerializer):
         return getattr(row, "exams", None)
 
 
-class ShareSerializer(serializers.Serializer):
+class ShareListSerializer(serializers.Serializer):
     is_shared = serializers.BooleanField()
     role = serializers.ChoiceField(choices=["", "radiologist", "resident"], required=False, default="")
 
 
-class MoveSerializer(serializers.Serializer):
+class MoveListSerializer(serializers.Serializer):
     up = serializers.BooleanField()
 
 
@@ -329,7 +329,7 @@ class SavedListViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facil
     queryset = SavedList.objects.none()
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
     serializer_class = SavedListSerializer
-    serializer_classes = {"share": ShareSerializer, "move": MoveSerializer}
+    serializer_classes = {"share": ShareListSerializer, "move": MoveListSerializer}
     permission_codes = {
         "list": perms.VIEW_READING_LIST,
         "retrieve": perms.VIEW_READING_LIST,
@@ -368,13 +368,13 @@ class SavedListViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facil
         services.remove_list(self.get_object(), actor=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(request=ShareSerializer, responses=SavedListSerializer)
+    @extend_schema(request=ShareListSerializer, responses=SavedListSerializer)
     @action(detail=True, methods=["post"])
     def share(self, request: Request, uuid: str | None = None) -> Response:
         """With everybody who reads, with a role, or with nobody."""
         return self.answer(services.share_list(self.get_object(), **self.validated(), actor=self.actor))
 
-    @extend_schema(request=MoveSerializer, responses=SavedListSerializer)
+    @extend_schema(request=MoveListSerializer, responses=SavedListSerializer)
     @action(detail=True, methods=["post"])
     def move(self, request: Request, uuid: str | None = None) -> Response:
         """One place up or down."""

@@ -237,7 +237,7 @@ class AttemptSerializer(serializers.ModelSerializer):
         return attempt.by.display_name if attempt.by else None
 
 
-class StepSerializer(serializers.ModelSerializer):
+class EscalationStepSerializer(serializers.ModelSerializer):
     """A level that was alarmed: once per round."""
 
     class Meta:
@@ -260,7 +260,7 @@ class CriticalResultSerializer(serializers.ModelSerializer):
     acknowledged_by = serializers.SerializerMethodField()
     sentence = serializers.SerializerMethodField(help_text="What the report says of it; empty while nobody knows.")
     attempts = AttemptSerializer(many=True, read_only=True)
-    steps = StepSerializer(many=True, read_only=True)
+    steps = EscalationStepSerializer(many=True, read_only=True)
 
     class Meta:
         model = CriticalResult

@@ -45,7 +45,7 @@ class NewShareLinkSerializer(ShareLinkSerializer):
         fields = (*ShareLinkSerializer.Meta.fields, "path", "code")
 
 
-class ShareSerializer(serializers.Serializer):
+class ShareReportSerializer(serializers.Serializer):
     report = serializers.UUIDField()
     recipient = serializers.CharField(max_length=120)
     days = serializers.IntegerField(min_value=1, max_value=DAYS_AT_MOST, required=False)
@@ -66,7 +66,7 @@ class ShareLinkViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
 
     queryset = ShareLink.objects.none()
     serializer_class = ShareLinkSerializer
-    serializer_classes = {"create": ShareSerializer, "end": EndShareSerializer, "new_code": NoBodySerializer}
+    serializer_classes = {"create": ShareReportSerializer, "end": EndShareSerializer, "new_code": NoBodySerializer}
     permission_codes = dict.fromkeys(("list", "retrieve", "create", "end", "new_code"), perms.SHARE_REPORT)
 
     def get_queryset(self) -> QuerySet[ShareLink]:
@@ -77,7 +77,7 @@ class ShareLinkViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
         link.code, link.path = new.code, services.url_of(link)
         return Response(NewShareLinkSerializer(link).data, status=http_status)
 
-    @extend_schema(request=ShareSerializer, responses={201: NewShareLinkSerializer})
+    @extend_schema(request=ShareReportSerializer, responses={201: NewShareLinkSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A link for a final report, and its code."""
         data = self.validated()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -74,11 +74,11 @@ class CiteSerializer(serializers.Serializer):
     revision = serializers.IntegerField(required=False, min_value=0)
 
 
-class BatchSerializer(shapes.ProofSerializer):
+class BatchSignatureSerializer(shapes.ProofSerializer):
     reports = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=50)
 
 
-class OutcomeSerializer(serializers.Serializer):
+class SignatureOutcomeSerializer(serializers.Serializer):
     """``refusal`` says why it was not signed."""
 
     report = serializers.UUIDField(source="report.uuid")
@@ -108,7 +108,7 @@ class SigningViewSet(FacilityViewSet):
         "send_now": EMPTY,
         "co_sign": shapes.ProofSerializer,
         "changes_seen": EMPTY,
-        "sign_batch": BatchSerializer,
+        "sign_batch": BatchSignatureSerializer,
     }
     permission_codes = {
         "assessments": perms.VIEW_REPORT,
@@ -223,7 +223,7 @@ class SigningViewSet(FacilityViewSet):
     def changes_seen(self, request: Request, uuid: str | None = None) -> Response:
         return self._shown(services.mark_changes_seen(self.get_object(), actor=self.actor))
 
-    @extend_schema(request=BatchSerializer, responses=OutcomeSerializer(many=True))
+    @extend_schema(request=BatchSignatureSerializer, responses=SignatureOutcomeSerializer(many=True))
     @action(detail=False, methods=["post"], url_path="sign-batch", pagination_class=None)
     def sign_batch(self, request: Request) -> Response:
         """Sign one's own clean drafts and preliminaries with one proof; each has its outcome."""
@@ -231,7 +231,7 @@ class SigningViewSet(FacilityViewSet):
         chosen = list(self.get_queryset().filter(uuid__in=data["reports"]).order_by("pk"))
         if len(chosen) != len(set(data["reports"])):
             raise NotKnown("One of these reports is not known in this facility.")
-        return Response(OutcomeSerializer(services.sign_batch(chosen, actor=self.actor), many=True).data)
+        return Response(SignatureOutcomeSerializer(services.sign_batch(chosen, actor=self.actor), many=True).data)
 
 
 def _scale(scheme: Scheme) -> dict[str, Any]:
@@ -266,7 +266,11 @@ class ScaleViewSet(FacilityViewSet):
     def list(self, request: Request) -> Response:
         return Response([_scale(scheme) for scheme in SCHEMES.values()])
 
-    @extend_schema(request=CalculationSerializer, responses=OpenApiResponse(OpenApiTypes.OBJECT))
+    @extend_schema(
+        parameters=[OpenApiParameter("key", str, OpenApiParameter.PATH, description="The scale.")],
+        request=CalculationSerializer,
+        responses=OpenApiResponse(OpenApiTypes.OBJECT),
+    )
     @action(detail=True, methods=["post"])
     def calculate(self, request: Request, key: str = "") -> Response:
         """Category and advice; nothing is kept. 400 names the answers that are missing or wrong."""

@@ -74,7 +74,7 @@ def test_from_the_editor_to_the_answer(house: House, browser: Any, dispatch: Any
 
     # the screen on the wall, without a sign-in and without names
     wall = house.stranger()
-    wall.goto("/critical/pair/")
+    wall.goto("/sign-in/display/")
     wall.fill("#id_code", code)
     wall.keyboard.press("Enter")
     wall.wait_for_url("**/critical/wall/")

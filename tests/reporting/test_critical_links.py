@@ -166,8 +166,8 @@ def test_a_practice_without_an_account_answers_by_code(tclient: Client, people: 
 def test_a_display_pairs_once_and_signs_itself_in(tclient: Client, people: Any, critical: CriticalResult) -> None:
     assert tclient.get("/critical/wall/").status_code == 302, "nobody signed in, no display"
     display, code = prepare_display(label="Emergency room", actor=people.radiologist)
-    assert tclient.post("/critical/pair/", {"code": "WRONGONE"}).status_code == 403
-    assert tclient.post("/critical/pair/", {"code": f" {code[:4]} {code[4:].lower()}"}).status_code == 302
+    assert tclient.post("/sign-in/display/", {"code": "WRONGONE"}).status_code == 403
+    assert tclient.post("/sign-in/display/", {"code": f" {code[:4]} {code[4:].lower()}"}).status_code == 302
     for path in ("/critical/wall/", "/critical/?wall=1"):
         page = tclient.get(path)
         text = page.content.decode()
@@ -181,7 +181,7 @@ def test_a_display_pairs_once_and_signs_itself_in(tclient: Client, people: Any, 
             assert secret not in text
     assert tclient.get("/critical/wall/", headers={"If-None-Match": page["ETag"]}).status_code == 304
     assert tclient.get("/critical/").status_code == 302, "the board with names stays closed"
-    assert Client(headers={"host": "alpha.test"}).post("/critical/pair/", {"code": code}).status_code == 403
+    assert Client(headers={"host": "alpha.test"}).post("/sign-in/display/", {"code": code}).status_code == 403
     revoke_display(display, actor=people.radiologist)
     assert tclient.get("/critical/wall/").status_code == 302
 
@@ -214,7 +214,7 @@ def test_a_pairing_code_ends_and_guesses_count(people: Any, beta: Any) -> None:
         pair_display(code)
     WallDisplay.objects.filter(pk=display.pk).update(pairing_tries=0)
     screen = Client(headers={"host": "alpha.test"})
-    assert screen.post("/critical/pair/", {"code": "ABCDEFGH"}).status_code == 403
+    assert screen.post("/sign-in/display/", {"code": "ABCDEFGH"}).status_code == 403
     assert WallDisplay.objects.get(pk=display.pk).pairing_tries == 1, "the page keeps the guess that it refuses"
     WallDisplay.objects.filter(pk=display.pk).update(pairing_tries=0, pairing_expires_at=database_now())
     with pytest.raises(NotPermitted):

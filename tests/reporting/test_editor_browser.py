@@ -101,6 +101,7 @@ def test_a_normal_exam_is_signed_in_under_ten_keystrokes(house: Any) -> None:
     page.wait_for_selector("[data-editor]")
     assert "KIPLAGAT" in page.inner_text(".pi-patient")
     assert "A field is still to be filled." in page.inner_text("[data-checks]")
+    page.wait_for_load_state()  # its keys are heard from then on
     press("F2")
     assert page.evaluate("document.activeElement.dataset.section") == "impression"
     press("Enter")

@@ -84,6 +84,14 @@ class BearerScheme(OpenApiAuthenticationExtension):
         return {"type": "http", "scheme": "bearer", "description": "From POST /api/v1/auth/token."}
 
 
+class LaunchScheme(OpenApiAuthenticationExtension):
+    target_class = "interop.dicomweb.launches.LaunchAuthentication"
+    name = "launch"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "One study for some minutes, from a viewer link."}
+
+
 class ApiKeyScheme(OpenApiAuthenticationExtension):
     target_class = "ris.accounts.authentication.ApiKeyAuthentication"
     name = "apiKey"
