@@ -365,7 +365,7 @@ def test_even_the_owner_is_stopped_by_the_trigger_in_every_facility(alpha: Any, 
 def test_of_racing_signatures_one_wins_and_the_others_are_told(people: Any) -> None:
     from tests.factories.accounts import actor_with_roles
 
-    signers = [actor_with_roles("radiologist", family_name=f"Racer{n}") for n in range(12)]
+    signers = [actor_with_roles("radiologist", family_name=f"Racer{n}") for n in range(100)]
     report = drafted(actor=people.radiologist)
     ReadingLock.objects.all().delete()
     gate, answers = threading.Barrier(len(signers)), []
@@ -373,7 +373,7 @@ def test_of_racing_signatures_one_wins_and_the_others_are_told(people: Any) -> N
     def sign(actor: Any) -> None:
         try:
             with use_facility("alpha"):
-                gate.wait(20)
+                gate.wait(60)
                 services.sign_report(Report.objects.get(pk=report.pk), actor=actor)
                 answers.append("won")
         except Conflict as refusal:
