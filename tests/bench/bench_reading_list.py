@@ -18,7 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,22 @@ MOST_QUERIES = 30
 ROWS_ON_A_PAGE = 50
 
 
+def add_images(exams: list[Any], now: datetime) -> None:
+    """A study for each exam."""
+    from worklist.models import ImagingStudy
+
+    studies = ImagingStudy.objects.bulk_create(
+        ImagingStudy(
+            study_instance_uid=row.study_instance_uid, instance_count=100 + n, series_count=2, last_received_at=now
+        )
+        for n, row in enumerate(exams)
+    )
+    links = ImagingStudy.procedures.through
+    links.objects.bulk_create(
+        links(imagingstudy=study, requestedprocedure=row) for study, row in zip(studies, exams, strict=True)
+    )
+
+
 def fill(rows: int) -> None:
     """Unread exams by the factories' tables, in bulk; ten read ones of the same patients beside each."""
     from django.db import connection
@@ -40,7 +56,6 @@ def fill(rows: int) -> None:
     from reporting.models import ReadingGroup, ReadingItem
     from ris.core.actor import SYSTEM
     from tests.conftest import superuser
-    from worklist.models import ImagingStudy
 
     now, minute = timezone.now(), timedelta(minutes=1)
     people = max(1, rows // 2)
@@ -92,16 +107,7 @@ def fill(rows: int) -> None:
         )
         for row in exams[:rows]
     )
-    studies = ImagingStudy.objects.bulk_create(
-        ImagingStudy(
-            study_instance_uid=row.study_instance_uid, instance_count=100 + n, series_count=2, last_received_at=now
-        )
-        for n, row in enumerate(exams[:rows])
-    )
-    links = ImagingStudy.procedures.through
-    links.objects.bulk_create(
-        links(imagingstudy=study, requestedprocedure=row) for study, row in zip(studies, exams[:rows], strict=True)
-    )
+    add_images(exams[:rows], now)
     with superuser(connection.settings_dict["NAME"]) as owner:
         owner.execute("vacuum (analyze)")
 

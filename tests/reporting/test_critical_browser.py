@@ -46,18 +46,8 @@ def later(minutes: int) -> None:
         CriticalResult.objects.filter(pk=row.pk).update(found_at=row.found_at - timedelta(minutes=minutes), **moved)
 
 
-def test_from_the_editor_to_the_answer(house: House, browser: Any, dispatch: Any) -> None:
-    radiologist, ward, duty = (User.objects.get(username=name) for name in ("radiologist", "ward", "duty"))
-    actor, now = Actor("web", radiologist), database_now()
-    for code, user in (("ward", ward), ("duty-doctor", duty)):
-        add_shift(
-            duty=code, user=user, starts_at=now - timedelta(hours=1), ends_at=now + timedelta(days=1), actor=actor
-        )
-    exam = make_procedure(patient=make_patient("KIPLAGAT"), requester=make_referrer().practitioner)
-    report = drafted(exam, actor=actor)
-    _display, code = prepare_display(label="Emergency room", actor=actor)
-
-    # raised by the keyboard, without leaving the text
+def raised_by_the_keyboard(house: House, report: Report) -> CriticalResult:
+    """Without leaving the text."""
     page = house.enter("radiologist", f"/reports/{report.uuid}/")
     page.focus("#s-impression")
     page.keyboard.press("Alt+c")
@@ -71,6 +61,21 @@ def test_from_the_editor_to_the_answer(house: House, browser: Any, dispatch: Any
     assert page.evaluate("document.activeElement.id") == "s-impression"
     critical = CriticalResult.objects.get()
     assert (critical.category, critical.report) == (1, report)
+    return critical
+
+
+def test_from_the_editor_to_the_answer(house: House, browser: Any, dispatch: Any) -> None:
+    radiologist, ward, duty = (User.objects.get(username=name) for name in ("radiologist", "ward", "duty"))
+    actor, now = Actor("web", radiologist), database_now()
+    for code, user in (("ward", ward), ("duty-doctor", duty)):
+        add_shift(
+            duty=code, user=user, starts_at=now - timedelta(hours=1), ends_at=now + timedelta(days=1), actor=actor
+        )
+    exam = make_procedure(patient=make_patient("KIPLAGAT"), requester=make_referrer().practitioner)
+    report = drafted(exam, actor=actor)
+    _display, code = prepare_display(label="Emergency room", actor=actor)
+
+    critical = raised_by_the_keyboard(house, report)
 
     # the screen on the wall, without a sign-in and without names
     wall = house.stranger()

@@ -42,6 +42,27 @@ def chosen(page: Any) -> str:
     return str(page.inner_text("#rows tr[aria-selected=true] .nm")).split(",")[0]
 
 
+def stat_is_announced(page: Any, exams: dict[str, Any]) -> None:
+    """A new one is told; nothing moves until it is asked for."""
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    before, at = rows(page), chosen(page)
+    placed(patient=make_patient("NAKATO"), priority="stat", minutes_ago=1)
+    RequestedProcedure.objects.filter(pk=exams["TESFAYE"].pk).update(status="final")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_selector("#news >> text=1 new STAT")
+    assert (rows(page), chosen(page)) == (before, at)
+    assert "gone" in page.get_attribute("#rows tr:has-text('TESFAYE')", "class")
+    page.keyboard.press("r")
+    page.wait_for_selector("#rows >> text=NAKATO")
+    assert sorted(rows(page)) == ["KIPLAGAT", "MWANGI", "NAKATO"]
+
+    # and one outside the filter is told beside the title
+    placed(patient=make_patient("UWIMANA"), modality="US", priority="stat", minutes_ago=1)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_selector("#rd-counts >> text=1 STAT outside this list")
+
+
 def test_the_list_is_worked_with_the_keyboard_alone(house: House) -> None:
     services.ensure_templates()
     exams = {
@@ -95,24 +116,7 @@ def test_the_list_is_worked_with_the_keyboard_alone(house: House) -> None:
     page.goto("/reading/?modality=CT")
     assert "Reading: you" in text_of(page, "#rows tr:first-child")
 
-    # a new STAT is announced; nothing moves until it is asked for
-    page.keyboard.press("j")
-    page.keyboard.press("j")
-    before, at = rows(page), chosen(page)
-    placed(patient=make_patient("NAKATO"), priority="stat", minutes_ago=1)
-    RequestedProcedure.objects.filter(pk=exams["TESFAYE"].pk).update(status="final")
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_selector("#news >> text=1 new STAT")
-    assert (rows(page), chosen(page)) == (before, at)
-    assert "gone" in page.get_attribute("#rows tr:has-text('TESFAYE')", "class")
-    page.keyboard.press("r")
-    page.wait_for_selector("#rows >> text=NAKATO")
-    assert sorted(rows(page)) == ["KIPLAGAT", "MWANGI", "NAKATO"]
-
-    # and one outside the filter is told beside the title
-    placed(patient=make_patient("UWIMANA"), modality="US", priority="stat", minutes_ago=1)
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_selector("#rd-counts >> text=1 STAT outside this list")
+    stat_is_announced(page, exams)
 
     # the keys stand on the page, and in the list of all keys
     assert "next best" in text_of(page, ".pi-foot")

@@ -49,6 +49,20 @@ def look(page: Any, name: str) -> None:
     page.evaluate("document.documentElement.dataset.bsTheme = 'light'")
 
 
+def corrected_with_a_reason(house: House) -> None:
+    page = house.enter("wekesa", f"/reports/{Report.objects.get().uuid}/correct/")
+    page.fill("[name=section-findings]", "Right lobe: solid nodule of 21 mm.")
+    page.fill("[name=section-impression]", page.input_value("[name=section-impression]").replace("left", "right"))
+    page.fill("[name=reason]", "The side was wrong")
+    page.click("button.btn-primary")
+    page.wait_for_selector("text=This report was corrected")
+    assert "The side was wrong" in text_of(page)
+    look(page, "corrected")
+    page.goto(f"/reports/{Report.objects.get().uuid}/versions/")
+    assert page.locator(".rp-recalled").count() == 1
+    look(page, "versions")
+
+
 def test_a_report_is_read_by_two_recalled_and_corrected(house: House) -> None:
     resident = UserFactory(username="chebet", given_name="Ruth", family_name="Chebet", roles=("resident",))
     UserFactory(username="wekesa", prefix="Dr", given_name="Naliaka", family_name="Wekesa", roles=("radiologist",))
@@ -113,18 +127,7 @@ def test_a_report_is_read_by_two_recalled_and_corrected(house: House) -> None:
     page.click("text=Seen")
     page.wait_for_selector("text=Nothing new")
 
-    # a correction with its reason
-    page = house.enter("wekesa", f"/reports/{Report.objects.get().uuid}/correct/")
-    page.fill("[name=section-findings]", "Right lobe: solid nodule of 21 mm.")
-    page.fill("[name=section-impression]", page.input_value("[name=section-impression]").replace("left", "right"))
-    page.fill("[name=reason]", "The side was wrong")
-    page.click("button.btn-primary")
-    page.wait_for_selector("text=This report was corrected")
-    assert "The side was wrong" in text_of(page)
-    look(page, "corrected")
-    page.goto(f"/reports/{Report.objects.get().uuid}/versions/")
-    assert page.locator(".rp-recalled").count() == 1
-    look(page, "versions")
+    corrected_with_a_reason(house)
 
 
 def test_normals_are_signed_together(house: House) -> None:
