@@ -14,13 +14,20 @@ from ris.core.lifecycle import PublicModel, Recorded
 
 
 class FhirServer(Recorded):
-    """A FHIR R4 server that signed reports are put on. Its messages wait in the queue under ``queue``."""
+    """A FHIR server that reports, studies and orders are put on. Its messages wait in the queue under ``queue``, whose
+    ``messages`` are the types it is sent. It knows us by a bearer token, or by the client credentials of OAuth.
+    """
 
     base_url = models.URLField(_("base address"), max_length=300)
+    release = models.CharField(_("release"), max_length=2, choices=[("r4", _("R4")), ("r5", _("R5"))], default="r4")
     token = EncryptedTextField(_("bearer token"), blank=True, default="")
+    token_url = models.URLField(_("address of tokens (OAuth)"), max_length=300, blank=True, default="")
+    client_id = models.CharField(_("client id"), max_length=255, blank=True, default="")
+    client_secret = EncryptedTextField(_("client secret"), blank=True, default="")
+    scope = models.CharField(_("scope"), max_length=500, blank=True, default="")
     queue = models.OneToOneField("interop.Hl7Destination", on_delete=models.PROTECT, related_name="fhir_server")
 
-    history = HistoricalRecords(excluded_fields=["token"])
+    history = HistoricalRecords(excluded_fields=["token", "client_secret"])
 
     class Meta:
         verbose_name = _("FHIR server")
@@ -28,6 +35,14 @@ class FhirServer(Recorded):
 
     def __str__(self) -> str:
         return self.queue.name
+
+
+class AcknowledgementMode(models.TextChoices):
+    """MSH-15 and MSH-16 (HL7 table 0155)."""
+
+    ORIGINAL = "original", _("One answer (original mode)")
+    COMMIT = "commit", _("Receipt only (enhanced mode)")
+    BOTH = "both", _("Receipt, then the application's answer (enhanced mode)")
 
 
 class Hl7Destination(Recorded):
@@ -44,7 +59,47 @@ class Hl7Destination(Recorded):
     character_set = models.CharField(_("character set (MSH-18)"), max_length=20, default="UNICODE UTF-8")
     includes_pdf = models.BooleanField(_("with the PDF"), default=False)
     ack_timeout_seconds = models.PositiveSmallIntegerField(_("waits for the answer (seconds)"), default=20)
+    acknowledgement_mode = models.CharField(
+        _("asks for"), max_length=8, choices=AcknowledgementMode.choices, default=AcknowledgementMode.ORIGINAL
+    )
+    keeps_connection = models.BooleanField(_("keeps the connection open"), default=True)
+    one_message_per_exam = models.BooleanField(
+        _("one message per exam"),
+        default=False,
+        help_text=_("A report of several exams goes out as several ORU with one OBR each."),
+    )
+    field_map = models.JSONField(
+        _("field map"),
+        default=list,
+        blank=True,
+        help_text=_(
+            'For example [{"field": "PID-3.4", "from": "KLM", "to": "KILIMA"}, {"field": "PID-13", "drop": true}].'
+        ),
+    )
+    filters = models.JSONField(
+        _("only for"),
+        default=dict,
+        blank=True,
+        help_text=_('For example {"modality": ["CT", "MR"], "patient_class": ["I"]}. Empty: everything.'),
+    )
+    order_states = models.JSONField(
+        _("ORC-1 and ORC-5"),
+        default=dict,
+        blank=True,
+        help_text=_('Where it differs from the table, for example {"performed": "XO^CM", "arrived": ""}.'),
+    )
+    holds_behind_parked = models.BooleanField(
+        _("a parked message holds its patient's later ones"),
+        default=False,
+        help_text=_("Otherwise they go past it. Other patients' messages go on in either case."),
+    )
+    alert_after_minutes = models.PositiveSmallIntegerField(
+        _("somebody is told after (minutes)"), default=15, help_text=_("When a message waits so long; 0: nobody.")
+    )
     is_paused = models.BooleanField(_("paused"), default=False)
+    paused_at = models.DateTimeField(_("paused at"), null=True, blank=True, editable=False)
+    paused_by = models.CharField(_("paused by"), max_length=150, blank=True, default="", editable=False)
+    paused_reason = models.CharField(_("why it is paused"), max_length=200, blank=True, default="", editable=False)
     is_active = models.BooleanField(_("active"), default=True)
 
     history = HistoricalRecords()
@@ -86,6 +141,7 @@ class InboundMessage(PublicModel):
     error = models.CharField(max_length=500, blank=True)
     patient = models.UUIDField(null=True, blank=True)
     accession_number = models.CharField(max_length=16, blank=True)
+    batch = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="parts")
 
     class Meta:
         verbose_name = _("inbound message")
@@ -114,6 +170,13 @@ class OutboundStatus(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
+class OutboundOrigin(models.TextChoices):
+    EVENT = "", _("By itself")
+    COPY = "copy", _("Copy")
+    REPLAY = "replay", _("Replayed")
+    EDIT = "edit", _("Edited")
+
+
 class OutboundMessage(PublicModel):
     """A message to be sent: in order per destination and patient, same control id on every try."""
 
@@ -135,7 +198,12 @@ class OutboundMessage(PublicModel):
     sent_at = models.DateTimeField(null=True, blank=True)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledgement = models.BinaryField(null=True)
+    answered_in_ms = models.PositiveIntegerField(null=True, blank=True)
     last_error = models.CharField(max_length=500, blank=True)
+    origin = models.CharField(max_length=8, choices=OutboundOrigin.choices, blank=True, default=OutboundOrigin.EVENT)
+    copy_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="copies")
+    made_by = models.CharField(max_length=150, blank=True, default="")
+    reason = models.CharField(max_length=300, blank=True, default="")
 
     class Meta:
         verbose_name = _("outbound message")
@@ -145,6 +213,14 @@ class OutboundMessage(PublicModel):
             models.Index(
                 fields=["destination", "ordering_key", "id"], condition=Q(status="pending"), name="outbound_order"
             ),
+            models.Index(
+                fields=["destination", "ordering_key", "id"], condition=Q(status="parked"), name="outbound_parked"
+            ),
+            models.Index(fields=["destination", "status", "-id"], name="outbound_list"),
+            models.Index(fields=["destination", "acknowledged_at"], name="outbound_delivered"),
+            models.Index(fields=["patient", "-id"], name="outbound_patient"),
+            models.Index(fields=["accession_number", "-id"], name="outbound_accession"),
+            models.Index(fields=["subject", "-id"], name="outbound_subject"),
         ]
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from reporting.models.delivery import (
 )
 from reporting.models.followups import FollowUp, FollowUpStatus
 from reporting.models.lists import ReadingLock, SavedList
+from reporting.models.outside import OutsideReport, OutsideReportStatus
 from reporting.models.reading import (
     Assigns,
     ReaderProfile,
@@ -59,6 +60,8 @@ __all__ = [
     "FollowUpStatus",
     "Macro",
     "MailForm",
+    "OutsideReport",
+    "OutsideReportStatus",
     "ReaderProfile",
     "ReadingGroup",
     "ReadingItem",
