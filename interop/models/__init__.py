@@ -25,6 +25,7 @@ from interop.models.outbound import InterfaceAlert, OutboundAttempt, OutboundOri
 from interop.models.outgoing import OutgoingDicom, OutgoingKind, OutgoingStatus
 from interop.models.peers import AssociationLog, DicomPeer, NameGroups
 from interop.models.smart import SmartAssertion, SmartClient, SmartGrant
+from interop.models.sources import RowState, RunState, RunTrigger, Source, SourceRow, SourceRun
 from interop.models.subscriptions import (
     FhirNotification,
     FhirRelease,
