@@ -12,3 +12,7 @@ QUERY_ARCHIVE = declare(
     "interop.query_archive", _("Look for earlier studies in other archives, and fetch them"),
     RADIOLOGIST, RESIDENT, TECHNOLOGIST,
 )  # fmt: skip
+MANAGE_CLIENTS = declare(
+    "interop.manage_clients", _("Register programs that come by SMART on FHIR"), IT_ADMIN, clinical=False
+)
+SUBSCRIBE = declare("interop.subscribe", _("Ask to be told of reports, studies and orders"), IT_ADMIN, clinical=False)

@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from interop.dicom import commitments, outgoing_pages
 from interop.dicom import pages as dicom_pages
+from interop.fhir.smart import views as smart
 from interop.web import archive
 
 urlpatterns = [
@@ -16,4 +17,5 @@ urlpatterns = [
     *commitments.urlpatterns,
     *outgoing_pages.urlpatterns,
     *archive.urlpatterns,
+    *smart.urlpatterns,
 ]

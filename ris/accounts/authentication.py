@@ -18,6 +18,8 @@ from ris.tenants.middleware import address_of
 from ris.tenants.routing import address_is_in
 
 REALM = "picha"
+#: Where a token with scopes of SMART is good for something.
+FHIR_DOORS = ("/fhir/", "/dicomweb/")
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -42,6 +44,8 @@ class BearerTokenAuthentication(authentication.BaseAuthentication):
         token = AccessToken.objects.usable().select_related("user").filter(digest=tokens.digest(value)).first()
         if token is None:
             raise exceptions.AuthenticationFailed(_("The token is unknown, expired or revoked."))
+        if tokens.is_for_fhir(token.scopes) and not request.path.startswith(FHIR_DOORS):
+            raise exceptions.AuthenticationFailed(_("This token opens FHIR and DICOMweb only."))
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

@@ -10,7 +10,8 @@ from tests.accounts.test_matrix import routes, stand_in
 
 OPEN = re.compile(
     r"^/(sign-in/|sign-out/|static/|health/|metrics|api/schema/|api/docs/|api/redoc/|admin/jsi18n/|admin/log(in|out)/|"
-    r"theme/|language/|shortcuts/|menu/|ping/|styleguide/|fhir/r[45]/metadata|\.well-known/|share/|api/v1/auth/token)"
+    r"theme/|language/|shortcuts/|menu/|ping/|styleguide/|fhir/r[45]/metadata|fhir/r[45]/\.well-known/|fhir/auth/token|"
+    r"\.well-known/|share/|api/v1/auth/token)"
 )
 
 
