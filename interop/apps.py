@@ -10,8 +10,10 @@ class InteropConfig(AppConfig):
         from interop.dicom import commitments, outgoing_pages
         from interop.dicom import pages as dicom_pages
         from interop.imaging import panels as image_panels
+        from interop.webhooks import pages as webhook_pages
 
         dicom_pages.register()
         outgoing_pages.register()
         commitments.register()
         image_panels.register()
+        webhook_pages.register()

@@ -5,4 +5,5 @@ import interop.dicom.subscribers
 import interop.fhir.subscribers
 import interop.hl7.subscribers
 import interop.imaging.subscribers
-import interop.report_subscribers  # noqa: F401
+import interop.report_subscribers
+import interop.webhooks.subscribers  # noqa: F401

@@ -8,6 +8,7 @@ from interop.dicom import commitments, outgoing_pages
 from interop.dicom import pages as dicom_pages
 from interop.fhir.smart import views as smart
 from interop.web import archive
+from interop.webhooks import pages as webhook_pages
 
 urlpatterns = [
     path("", include("interop.web.urls")),
@@ -17,5 +18,6 @@ urlpatterns = [
     *commitments.urlpatterns,
     *outgoing_pages.urlpatterns,
     *archive.urlpatterns,
+    *webhook_pages.urlpatterns,
     *smart.urlpatterns,
 ]

@@ -243,6 +243,16 @@ class FacilitySettings(Recorded):
     allowed_hosts = ArrayField(
         models.CharField(max_length=255), default=list, blank=True, verbose_name=_("hosts we may connect to")
     )
+    api_origins = ArrayField(
+        models.CharField(max_length=255),
+        default=list,
+        blank=True,
+        verbose_name=_("web pages that may use the REST interface (CORS)"),
+        help_text=_("Origins such as https://portal.example.org, separated by commas. Empty: none."),
+    )
+    api_requests_per_minute = models.PositiveIntegerField(
+        _("REST requests per minute and credential"), default=600, help_text=_("0: no limit.")
+    )
     viewer_notice = models.BooleanField(
         _("the viewer says that it is not for primary diagnosis"),
         default=True,
@@ -309,6 +319,12 @@ class ApiKey(PublicModel):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     allowed_addresses = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    requests_per_minute = models.PositiveIntegerField(
+        _("requests per minute"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: as the facility's settings say. 0: no limit."),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
