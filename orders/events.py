@@ -112,6 +112,15 @@ class DowntimeFormEntered(Event):
 
 
 @dataclass(frozen=True)
+class ChargeConfirmed(Event):
+    """``subject`` is the charge's UUID: it is to be billed. ``procedure``: what it is for."""
+
+    name: ClassVar[str] = "orders.charge_confirmed"
+
+    procedure: str = ""
+
+
+@dataclass(frozen=True)
 class ChargesVoided(Event):
     """``subject`` is the procedure's UUID; ``charges`` are no longer owed."""
 

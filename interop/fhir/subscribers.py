@@ -19,4 +19,4 @@ def send_diagnostic_report(event: DeliveryPlanned) -> None:
 
 register_work("interop.send_fhir", claim=sending.claim, run=sending.run)
 register_carrier("fhir", Carrier(servers.names, servers.probe))
-register_carrier("hl7", Carrier(reach.names, reach.probe))
+register_carrier("hl7", Carrier(reach.names, reach.probe, reach.takes))

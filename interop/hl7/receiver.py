@@ -8,6 +8,7 @@ receiver.received[0].control_id
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import socketserver
@@ -21,9 +22,10 @@ from interop.hl7 import acknowledgements as ack
 from interop.hl7.messages import INTERNAL_ERROR, Hl7Error, Location, Message, parse
 from interop.hl7.mllp import Deframer, frame
 
-DROP, SILENT = "drop", "silent"
-#: AA, AE, AR: answered like this; drop: closed without an answer; silent: never answered
-ANSWERS = ("AA", "AE", "AR", DROP, SILENT)
+DROP, SILENT, WRONG, BOTH = "drop", "silent", "wrong", "CA+AA"
+#: AA to CR: answered like this; CA+AA: a receipt, then the application's answer; wrong: an answer to another message;
+#: drop: closed without an answer; silent: never answered
+ANSWERS = ("AA", "AE", "AR", "CA", "CE", "CR", BOTH, WRONG, DROP, SILENT)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Receiver:
         self._server = _Server((host, port), _Handler)
         self._server.receiver = self
         self.port = int(self._server.server_address[1])
+        self._open: set[socket.socket] = set()
+        self.connections = 0
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def start(self) -> Receiver:
@@ -86,6 +90,11 @@ class Receiver:
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()
+        with self._lock:
+            left = list(self._open)
+        for peer in left:
+            with contextlib.suppress(OSError):  # closed by the other side meanwhile
+                peer.shutdown(socket.SHUT_RDWR)
 
     __enter__ = start
 
@@ -101,8 +110,17 @@ class Receiver:
             time.sleep(0.02)
         return list(self.received)
 
-    def take(self, raw: bytes) -> bytes | None:
-        """Keep a message; the answer, None for none. Raises ConnectionAbortedError to hang up."""
+    def opened(self, peer: socket.socket) -> None:
+        with self._lock:
+            self._open.add(peer)
+            self.connections += 1
+
+    def closed(self, peer: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(peer)
+
+    def take(self, raw: bytes) -> bytes | tuple[bytes, ...] | None:
+        """Keep a message; the answer or answers, None for none. Raises ConnectionAbortedError to hang up."""
         try:
             message: Message | None = parse(raw)
         except Hl7Error:
@@ -120,8 +138,14 @@ class Receiver:
             raise ConnectionAbortedError
         if answer == SILENT:
             return None
+        if answer == WRONG:
+            return ack.acknowledge(None, "AA")
+        if answer == BOTH:
+            return ack.acknowledge(header, "CA"), ack.acknowledge(header, "AA")
         problems = (
-            () if answer == "AA" else (ack.Problem(INTERNAL_ERROR, Location("MSH"), "As this receiver was told."),)
+            ()
+            if answer in ("AA", "CA")
+            else (ack.Problem(INTERNAL_ERROR, Location("MSH"), "As this receiver was told."),)
         )
         return ack.acknowledge(header, answer, problems=problems)
 
@@ -145,12 +169,15 @@ class _Handler(socketserver.BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
-        deframer = Deframer()
+        deframer, receiver = Deframer(), self.server.receiver
+        receiver.opened(self.request)
         try:
             while data := self.request.recv(65536):
                 for raw in deframer.feed(data):
-                    answer = self.server.receiver.take(raw)
-                    if answer is not None:
-                        self.request.sendall(frame(answer))
+                    answer = receiver.take(raw) or ()
+                    for part in (answer,) if isinstance(answer, bytes) else answer:
+                        self.request.sendall(frame(part))
         except ConnectionError:
             return
+        finally:
+            receiver.closed(self.request)

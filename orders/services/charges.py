@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from orders import money, validation
 from orders import permissions as perms
-from orders.events import ChargesVoided
+from orders.events import ChargeConfirmed, ChargesVoided
 from orders.models import (
     Charge,
     ChargeKind,
@@ -200,6 +200,15 @@ def confirm_charge(charge: Charge, *, actor: Actor) -> Charge:
             raise _billed(_("To confirm a charge."))
         charge.move_to(ChargeStatus.BILLABLE)
         charge.save_as(actor, _("Confirmed"))
+        publish(
+            ChargeConfirmed(
+                str(charge.uuid),
+                accession_number=charge.procedure.accession_number,
+                version=charge.version,
+                procedure=str(charge.procedure.uuid),
+            ),
+            actor=actor,
+        )
     return charge
 
 
@@ -226,6 +235,7 @@ def void_charge(charge: Charge, *, reason: str, actor: Actor) -> Charge:
         charge.move_to(ChargeStatus.ABORTED)
         charge.reason = reason
         charge.save_as(actor, reason)
+        _tell_voided(charge.procedure, [charge], actor)
     return charge
 
 
@@ -244,15 +254,19 @@ def _void(procedure: RequestedProcedure, rows: Any, reason: str, actor: Actor) -
         charge.save_as(actor, reason)
         voided.append(charge)
     if voided:
-        publish(
-            ChargesVoided(
-                str(procedure.uuid),
-                accession_number=procedure.accession_number,
-                charges=[str(charge.uuid) for charge in voided],
-            ),
-            actor=actor,
-        )
+        _tell_voided(procedure, voided, actor)
     return voided
+
+
+def _tell_voided(procedure: RequestedProcedure, voided: Iterable[Charge], actor: Actor) -> None:
+    publish(
+        ChargesVoided(
+            str(procedure.uuid),
+            accession_number=procedure.accession_number,
+            charges=[str(charge.uuid) for charge in voided],
+        ),
+        actor=actor,
+    )
 
 
 def invoiced_by_charge(charges: Iterable[Charge]) -> dict[int, Decimal]:

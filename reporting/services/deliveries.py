@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from orders import services as orders
 from orders.models import ProcedureStatus, RequestedProcedure
 from reporting import permissions as perms
+from reporting.carriers import takes
 from reporting.events import DeliveryAcknowledged, DeliveryPlanned
 from reporting.models import (
     AttemptOutcome,
@@ -75,6 +76,7 @@ def recipients_of(version: ReportVersion, procedures: list[RequestedProcedure]) 
         for rule in DeliveryRule.objects.filter(is_active=True).order_by(F("requester").asc(nulls_last=True), "pk")
         if (rule.requester_id is None or rule.requester_id in {row.pk for row in requesters})
         and (rule.includes_preliminary or not preliminary)
+        and takes(rule.channel, rule.destination, procedures)
     ]
     inbox = [rule for rule in rules if rule.channel == DeliveryChannel.INBOX]
     found: dict[Recipient, bool] = {}

@@ -8,14 +8,16 @@ from typing import Any
 from django.utils import timezone
 
 from interop.hl7.messages import Value
-from interop.models import Hl7Destination
-from orders.models import IdentifierUse, Order, Patient
+from interop.models import AcknowledgementMode, Hl7Destination
+from orders.models import IdentifierUse, Order, Patient, PatientIdentifier
 from ris.accounts.models import Practitioner, User
 from ris.tenants.context import require_facility
 from ris.tenants.models import MLLPReceiver
 
 Segments = list[tuple[str, list[Value]]]
 APPLICATION = "PICHA"
+#: MSH-15, MSH-16 (table 0155)
+ASKED = {AcknowledgementMode.COMMIT: ("AL", "NE"), AcknowledgementMode.BOTH: ("AL", "AL")}
 
 
 def own_names() -> tuple[str, str]:
@@ -38,24 +40,39 @@ def msh(destination: Hl7Destination, kind: tuple[str, ...], control_id: str) -> 
     if destination.hl7_version < "2.3.1":
         kind = kind[:2]
     identity: list[Value] = [when(timezone.now()), None, kind, control_id, "P", destination.hl7_version]
-    return "MSH", [*parties, *identity, None, None, None, None, None, destination.character_set]
+    accept, application_answer = ASKED.get(AcknowledgementMode(destination.acknowledgement_mode), (None, None))
+    return "MSH", [*parties, *identity, None, None, accept, application_answer, None, destination.character_set]
+
+
+def evn(event: str) -> tuple[str, list[Value]]:
+    return "EVN", [event, when(timezone.now())]
 
 
 def pid(patient: Patient) -> tuple[str, list[Value]]:
     identifiers = list(patient.identifiers.all())
     primary = patient.primary_identifier
     ordered = sorted(identifiers, key=lambda row: (row.pk != getattr(primary, "pk", None), row.pk))
-    numbers = [
-        (row.value, None, None, row.issuer, row.type)
-        for row in ordered
-        if row.use != IdentifierUse.OLD or row == primary
-    ]
+    numbers = [cx(row) for row in ordered if row.use != IdentifierUse.OLD or row == primary]
     born = patient.birth_date
     day = "" if born is None else f"{born:%Y}" if patient.birth_date_is_estimated else f"{born:%Y%m%d}"
-    return "PID", ["1", None, numbers, None, _names(patient), None, day, patient.sex]
+    return "PID", ["1", None, numbers, None, names(patient), None, day, patient.sex]
 
 
-def _names(patient: Patient) -> list[tuple[Any, ...]]:
+def full_pid(patient: Patient) -> tuple[str, list[Value]]:
+    """With where the patient lives and is reached; for those who keep patients themselves."""
+    name, values = pid(patient)
+    phones: list[Value] = [(patient.phone,)] if patient.phone else []
+    if patient.email:
+        phones.append((None, "NET", "Internet", patient.email))
+    address = (" ".join(patient.address.split()),) if patient.address else None
+    return name, [*values, None, None, address, None, phones or None, None, patient.language or None]
+
+
+def cx(row: PatientIdentifier) -> tuple[Any, ...]:
+    return row.value, None, None, row.issuer, row.type
+
+
+def names(patient: Patient) -> list[tuple[Any, ...]]:
     """XPN: legal name alphabetic, then the ideographic and phonetic groups."""
     names: list[tuple[Any, ...]] = [
         (

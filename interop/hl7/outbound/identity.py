@@ -12,8 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from interop.hl7.outbound.oru import build_report
-from interop.hl7.outbound.queue import enqueue
+from interop.hl7.outbound.reports import queue_report
 from interop.models import OutboundMessage, OutboundStatus
 from orders.events import PatientIdentified, PatientsMerged, PatientsUnmerged
 from reporting.models import DeliveryChannel, DeliveryStatus, ReportDelivery
@@ -37,20 +36,13 @@ def send_under_new_identity(event: PatientIdentified | PatientsMerged | Patients
 
 
 def _send_again(delivery: ReportDelivery, cause: str) -> None:
-    sent = OutboundMessage.objects.filter(subject=str(delivery.uuid)).exclude(status=OutboundStatus.CANCELLED)
+    sent = OutboundMessage.objects.filter(subject=str(delivery.uuid), protocol="hl7")
+    sent = sent.exclude(status=OutboundStatus.CANCELLED)
     newest = {row.destination_id: row for row in sent.select_related("destination").order_by("pk")}
     _withdraw(sent, cause)
     for destination in (row.destination for row in newest.values()):
         if destination.is_active:
-            enqueue(
-                destination,
-                "ORU^R01",
-                lambda control_id, to=destination: build_report(delivery.report_version, to, control_id),
-                dedupe_key=f"{delivery.uuid}:{destination.pk}:{cause}",
-                patient=delivery.audit_patient,
-                accession_number=delivery.accession_number,
-                subject=str(delivery.uuid),
-            )
+            queue_report(delivery, destination, cause)
 
 
 def _withdraw(messages, cause: str) -> None:

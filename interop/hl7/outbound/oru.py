@@ -27,12 +27,10 @@ WHOLE_REPORT = ("18748-4", "Diagnostic imaging study", "LN")
 STUDY = ("113014", "DICOM Study", "DCM")
 
 
-def build_report(version: ReportVersion, destination: Hl7Destination, control_id: str) -> Segments:
+def build_report(
+    version: ReportVersion, destination: Hl7Destination, control_id: str, procedures: list[RequestedProcedure]
+) -> Segments:
     """Patient as known now (a merge since the signature counts), text as signed. One OBR group per exam."""
-    report = version.report
-    procedures = list(
-        report.procedures.select_related("order__patient", "order__requester", "order__visit").order_by("pk")
-    )
     order = procedures[0].order
     order_status, result_status, value_status = STATUSES[VersionKind(version.kind)]
     segments: Segments = [msh(destination, KIND, control_id), pid(order.patient), pv1(order)]

@@ -8,15 +8,17 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from interop.hl7.acknowledgements import new_control_id
+from interop.hl7.charsets import UTF8
 from interop.hl7.messages import build
 from interop.hl7.outbound.envelope import Segments
+from interop.hl7.outbound.shaping import render
 from interop.models import Hl7Destination, OutboundMessage, OutboundStatus
 
 
 def destinations_for(message_type: str) -> list[Hl7Destination]:
-    """Active destinations that take this type: ``ORU``, ``ORU^R01`` or ``*`` in their list."""
+    """Active HL7 destinations that take this type: ``ORU``, ``ORU^R01`` or ``*`` in their list."""
     kind = message_type.split("^")[0]
-    found = Hl7Destination.objects.filter(is_active=True).order_by("pk")
+    found = Hl7Destination.objects.filter(is_active=True, fhir_server__isnull=True).order_by("pk")
     return [row for row in found if {kind, message_type, "*"} & {entry.strip().upper() for entry in row.messages}]
 
 
@@ -41,7 +43,7 @@ def enqueue(
     segments = write(control_id)
     status, error = OutboundStatus.PENDING, ""
     try:
-        body = build(segments, charset=destination.character_set)
+        body = render(segments, destination, message_type)
     except UnicodeEncodeError as refusal:
         status = OutboundStatus.PARKED
         character = f"U+{ord(refusal.object[refusal.start]):04X}"
@@ -51,7 +53,7 @@ def enqueue(
             "set": destination.character_set,
             "character": character,
         }
-        body = build(segments, charset="UNICODE UTF-8")
+        body = build(segments, charset=UTF8)
     return OutboundMessage.objects.create(
         destination=destination,
         message_type=message_type,

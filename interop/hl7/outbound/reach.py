@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
 
 from interop.hl7.network import pinned_address
-from interop.hl7.outbound.sender import CONNECT_SECONDS, words_of
+from interop.hl7.outbound.connections import CONNECT_SECONDS
+from interop.hl7.outbound.sender import words_of
+from interop.hl7.outbound.shaping import admits
 from interop.models import Hl7Destination
+from orders.models import RequestedProcedure
 from ris.accounts.outbound import OutsideFailed
 from ris.core.errors import InvalidData
 
@@ -16,6 +20,12 @@ from ris.core.errors import InvalidData
 def names() -> list[str]:
     found = Hl7Destination.objects.filter(is_active=True, fhir_server__isnull=True).order_by("name")
     return list(found.values_list("name", flat=True))
+
+
+def takes(name: str, procedures: Sequence[RequestedProcedure]) -> bool:
+    """Whether the destination's filters let a report of these exams through."""
+    found = Hl7Destination.objects.filter(name=name).first()
+    return found is None or not found.filters or any(admits(found, row) for row in procedures)
 
 
 def probe(name: str) -> str:

@@ -1,7 +1,9 @@
 """Sending: claimed, sent, recorded; no transaction is open while the network is used.
 
 In order per destination and patient, always under the same MSH-10. No answer and AE are tried again with growing
-pauses; AR is parked, and the messages behind it go on. A destination that cannot be reached rests as a whole.
+pauses; AR is parked, and the messages behind it go on, unless the destination holds them back: each says a whole state,
+so a later one is worth more late than never, and waiting for a person would keep a patient's results from everybody. A
+destination that cannot be reached rests as a whole.
 """
 
 from __future__ import annotations
@@ -12,11 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import LiteralString
 
 import structlog
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -24,9 +25,12 @@ from django.utils.translation import gettext as _
 
 from interop.hl7 import acknowledgements as ack
 from interop.hl7.messages import Hl7Error
-from interop.hl7.mllp import Deframer, FrameTooLarge, NotMllp, frame
+from interop.hl7.mllp import FrameTooLarge, NotMllp, frame
 from interop.hl7.network import HostNotAllowed, pinned_address
-from interop.models import OutboundMessage, OutboundStatus
+from interop.hl7.outbound import connections
+from interop.hl7.outbound.connections import ANSWER_LIMIT
+from interop.hl7.outbound.reports import others_on_their_way
+from interop.models import AcknowledgementMode, OutboundAttempt, OutboundMessage, OutboundStatus
 from reporting import services as reporting
 from reporting.models import AttemptOutcome, ReportDelivery
 from ris.core.actor import Actor
@@ -36,11 +40,9 @@ from ris.tenants.context import require_schema
 log = structlog.get_logger(__name__)
 
 CLAIM_FOR = timedelta(seconds=60)
-CONNECT_SECONDS = 5.0
 MARGIN = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(minutes=5)
 LONGEST_REST = timedelta(minutes=1)
-ANSWER_LIMIT = 256 * 1024
 
 CLAIM: LiteralString = """
 update interop_outboundmessage set claimed_until = clock_timestamp() + %(claim)s
@@ -52,8 +54,8 @@ where id in (
       and d.is_active and not d.is_paused
       and not exists (
           select 1 from interop_outboundmessage e
-          where e.destination_id = m.destination_id and e.ordering_key = m.ordering_key
-            and e.status = 'pending' and e.id < m.id)
+          where e.destination_id = m.destination_id and e.ordering_key = m.ordering_key and e.id < m.id
+            and (e.status = 'pending' or (e.status = 'parked' and d.holds_behind_parked)))
     order by m.id limit %(limit)s for update of m skip locked)
 returning id
 """
@@ -80,6 +82,8 @@ class Shipment:
     control_id: str
     body: bytes
     attempts: int
+    keeps_connection: bool = False
+    waits_for_application: bool = False
 
 
 def claim(limit: int = 50) -> list[int]:
@@ -138,8 +142,9 @@ def _begin(pk: int) -> Shipment | None:
             row.claimed_until = None
             row.save(update_fields=["claimed_until"])
         return None
+    holding = [OutboundStatus.PENDING, *([OutboundStatus.PARKED] if destination.holds_behind_parked else [])]
     earlier = OutboundMessage.objects.filter(
-        destination=destination, ordering_key=row.ordering_key, status=OutboundStatus.PENDING, pk__lt=row.pk
+        destination=destination, ordering_key=row.ordering_key, status__in=holding, pk__lt=row.pk
     )
     if earlier.exists() or destination.is_paused or not destination.is_active:
         return None
@@ -157,6 +162,8 @@ def _begin(pk: int) -> Shipment | None:
         row.control_id,
         bytes(row.body),
         row.attempts,
+        destination.keeps_connection,
+        destination.acknowledgement_mode == AcknowledgementMode.BOTH,
     )
 
 
@@ -166,26 +173,47 @@ def _begin(pk: int) -> Shipment | None:
 def exchange(shipment: Shipment, address: str) -> tuple[ack.Answer, bytes]:
     """Send and wait for the answer to this very message; answers to others (late ones) are passed over."""
     deadline = time.monotonic() + shipment.timeout
-    with socket.create_connection((address, shipment.port), timeout=min(CONNECT_SECONDS, shipment.timeout)) as plain:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if shipment.uses_tls:
-            with _tls().wrap_socket(plain, server_hostname=shipment.host) as secured:
-                return _converse(secured, shipment, deadline)
-        return _converse(plain, shipment, deadline)
+    key = (require_schema(), address, shipment.port, shipment.host if shipment.uses_tls else "")
+    connection = connections.take(key, shipment.timeout)
+    try:
+        found = _converse(connection, shipment, deadline)
+    except ConnectionError:
+        connection.close()
+        if not connection.is_kept:
+            raise
+        return _anew(key, shipment, deadline)
+    except BaseException:
+        connection.close()
+        raise
+    _keep(key, connection, shipment)
+    return found
 
 
-def _tls() -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.RIS_TLS_CLIENT_CA or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.RIS_TLS_CERTIFICATE:
-        context.load_cert_chain(settings.RIS_TLS_CERTIFICATE, settings.RIS_TLS_KEY or None)
-    return context
+def _anew(key: connections.Key, shipment: Shipment, deadline: float) -> tuple[ack.Answer, bytes]:
+    """A connection that was kept had died unnoticed: once more over a new one, under the same MSH-10."""
+    connections.drop(key)
+    connection = connections.take(key, shipment.timeout)
+    try:
+        found = _converse(connection, shipment, deadline)
+    except BaseException:
+        connection.close()
+        raise
+    _keep(key, connection, shipment)
+    return found
 
 
-def _converse(peer: socket.socket, shipment: Shipment, deadline: float) -> tuple[ack.Answer, bytes]:
+def _keep(key: connections.Key, connection: connections.Connection, shipment: Shipment) -> None:
+    if shipment.keeps_connection:
+        connections.give_back(key, connection)
+    else:
+        connection.close()
+
+
+def _converse(connection: connections.Connection, shipment: Shipment, deadline: float) -> tuple[ack.Answer, bytes]:
+    """In enhanced mode the receipt (CA) settles it, or only precedes the application's answer: as was asked for."""
+    peer = connection.peer
     peer.settimeout(max(0.1, deadline - time.monotonic()))
     peer.sendall(frame(shipment.body))
-    deframer = Deframer(limit=ANSWER_LIMIT)
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
@@ -197,9 +225,11 @@ def _converse(peer: socket.socket, shipment: Shipment, deadline: float) -> tuple
             continue
         if not data:
             raise NoAnswer(_("The other side closed the connection without an answer."))
-        for raw in deframer.feed(data):
+        for raw in connection.deframer.feed(data):
             answer = ack.read(raw)
-            if answer.control_id == shipment.control_id:
+            if answer.control_id == shipment.control_id and not (
+                shipment.waits_for_application and answer.code == ack.COMMIT_ACCEPT
+            ):
                 return answer, raw
 
 
@@ -252,6 +282,7 @@ def _postpone(shipment: Shipment, error: str, *, rests: bool) -> None:
     due = now + pause
     row.next_attempt_at, row.claimed_until, row.last_error = now + pause * (2 if rests else 1), None, error[:500]
     row.save()
+    _note_failure(row)
     _note_retry(row)
     if rests:
         waiting.filter(next_attempt_at__lt=due).exclude(pk=row.pk).update(next_attempt_at=due, claimed_until=None)
@@ -264,14 +295,17 @@ def _record(shipment: Shipment, answer: ack.Answer, raw: bytes) -> bool:
     if row is None:
         return False
     row.acknowledgement, row.claimed_until = raw[:ANSWER_LIMIT], None
+    row.answered_in_ms = _milliseconds_since(row.sent_at)
     actor = Actor("hl7", ae_title=row.destination.name[:16], address=row.destination.host[:64])
     if answer.is_accepted:
         row.status, row.acknowledged_at, row.last_error = OutboundStatus.ACKNOWLEDGED, timezone.now(), ""
         row.save()
-        if delivery := delivery_of(row):
+        delivery = delivery_of(row)
+        if delivery is not None and not others_on_their_way(row):
             _tell(lambda: reporting.mark_delivery_acknowledged(delivery, actor=actor), row)
         return True
     row.last_error = answer.words[:500]
+    _note_failure(row, answer.code)
     if answer.is_rejected:
         row.status = OutboundStatus.PARKED
         row.save()
@@ -287,6 +321,15 @@ def _record(shipment: Shipment, answer: ack.Answer, raw: bytes) -> bool:
     row.save()
     _note_retry(row)
     return False
+
+
+def _milliseconds_since(moment: datetime | None) -> int | None:
+    return None if moment is None else max(0, int((timezone.now() - moment).total_seconds() * 1000))
+
+
+def _note_failure(row: OutboundMessage, code: str = "") -> None:
+    """Every try that did not deliver stays with the message."""
+    OutboundAttempt.objects.create(message=row, number=row.attempts, code=code[:2], error=row.last_error)
 
 
 def _note_retry(row: OutboundMessage) -> None:
