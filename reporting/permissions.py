@@ -26,6 +26,9 @@ MANAGE_READING = declare(
 )
 VIEW_REPORT = declare("reporting.view_report", _("See reports"), *CLINICAL, QA_LEAD, REFERRER)
 WRITE_REPORT = declare("reporting.write_report", _("Write reports"), *READERS)
+RECORD_OUTSIDE_REPORT = declare(
+    "reporting.record_outside_report", _("Keep reports from elsewhere"), *READERS, CLERK, TECHNOLOGIST
+)
 SIGN_PRELIMINARY = declare("reporting.sign_preliminary", _("Sign preliminary reports"), *READERS)
 SIGN_REPORT = declare("reporting.sign_report", _("Sign final reports, addenda and corrections"), RADIOLOGIST)
 SHARE_SEARCH = declare("reporting.share_search", _("Share searches of reports with others"), RADIOLOGIST, QA_LEAD)

@@ -1,5 +1,5 @@
-"""Segments read into the house's own terms (PID, MRG, PV1, ORC, OBR, TQ1, ZDS, IPC). Pure; a field that cannot be is
-refused with its place."""
+"""Segments read into the house's own terms (PID, MRG, PV1, ORC, OBR, TQ1, ZDS, IPC), by the sender's tables
+(interop.hl7.maps). Pure; a field that cannot be is refused with its place."""
 
 from __future__ import annotations
 
@@ -9,32 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from interop.hl7.maps import HOUSE, Maps
 from interop.hl7.messages import DATA_TYPE, REQUIRED_MISSING, TOO_LONG, Hl7Error, Message, Segment
 
-#: HL7 table 0203 and the words that senders use instead -> our identifier types
-IDENTIFIER_TYPES = {
-    "MR": "MR", "MRN": "MR", "PT": "PT", "TEMP": "PT", "PI": "PI", "PE": "PE", "NI": "NI", "NHS": "NI", "NHSNMBR": "NI",
-    "NNESP": "NI", "SS": "NI", "PPN": "PPN", "PP": "PPN", "NIIP": "NIIP", "HC": "NIIP", "NH": "NI",
-}  # fmt: skip
-#: HL7 table 0001
-SEXES = {"M": "M", "F": "F", "O": "O", "A": "O", "U": "U", "N": "U", "": "U"}
-#: TQ1-9, ORC-7.6, OBR-27.6, OBR-5 (tables 0485 and 0027)
-PRIORITIES = {"S": "stat", "STAT": "stat", "A": "asap", "ASAP": "asap", "P": "urgent", "T": "urgent", "C": "urgent",
-              "U": "urgent", "URGENT": "urgent", "R": "routine", "ROUTINE": "routine"}  # fmt: skip
-#: HL7 table 0004
-PATIENT_CLASSES = {"I": "I", "E": "E", "O": "O", "B": "I", "R": "O", "P": "O", "C": "O"}
-LATERALITIES = {
-    "L": "L",
-    "LEFT": "L",
-    "LT": "L",
-    "R": "R",
-    "RIGHT": "R",
-    "RT": "R",
-    "B": "B",
-    "BOTH": "B",
-    "BILATERAL": "B",
-}
 TIMESTAMP = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(?:\.\d{1,4})?([+-]\d{4})?")
+DAY_LENGTH = len("20260102")
 EARLIEST_BIRTH = dt.date(1850, 1, 1)
 
 
@@ -66,6 +45,16 @@ class VisitData:
 
 
 @dataclass(frozen=True)
+class StepData:
+    """When and where an exam is planned, as far as the sender says: one IPC, else TQ1 and OBR."""
+
+    step_id: str = ""
+    starts_at: dt.datetime | None = None
+    station: str = ""
+    modality: str = ""
+
+
+@dataclass(frozen=True)
 class ProcedureData:
     """One OBR with what belongs to it."""
 
@@ -79,6 +68,7 @@ class ProcedureData:
     clinical_information: str = ""
     transport: str = ""
     isolation: str = ""
+    steps: tuple[StepData, ...] = ()
     segment: Segment | None = None
 
 
@@ -155,7 +145,7 @@ def birth_date(segment: Segment, number: int = 7) -> tuple[dt.date | None, bool]
     return day, found[3] is None
 
 
-def identifiers(segment: Segment, number: int, *, default_issuer: str) -> tuple[Identifier, ...]:
+def identifiers(segment: Segment, number: int, *, default_issuer: str, maps: Maps = HOUSE) -> tuple[Identifier, ...]:
     """CX repetitions: value, assigning authority (namespace, else its universal id), type."""
     found: list[Identifier] = []
     for repetition in range(1, segment.repetitions(number) + 1):
@@ -167,7 +157,7 @@ def identifiers(segment: Segment, number: int, *, default_issuer: str) -> tuple[
         identifier = Identifier(
             limited(segment, number, 1, value, 64),
             limited(segment, number, 4, issuer, 64),
-            IDENTIFIER_TYPES.get(kind, "MR" if not kind else "PI"),
+            maps.meaning("identifier_type", kind) or ("PI" if kind else "MR"),
         )
         if identifier not in found:
             found.append(identifier)
@@ -177,11 +167,11 @@ def identifiers(segment: Segment, number: int, *, default_issuer: str) -> tuple[
 # --- PID
 
 
-def patient(pid: Segment, *, default_issuer: str) -> PatientData:
+def patient(pid: Segment, *, default_issuer: str, maps: Maps = HOUSE) -> PatientData:
     """PID-3, else PID-2 and PID-4 of older senders. Raises Hl7Error without any identifier."""
-    known = identifiers(pid, 3, default_issuer=default_issuer)
-    if not known:
-        known = identifiers(pid, 2, default_issuer=default_issuer) or identifiers(pid, 4, default_issuer=default_issuer)
+    known: tuple[Identifier, ...] = ()
+    for number in (3, 2, 4):
+        known = known or identifiers(pid, number, default_issuer=default_issuer, maps=maps)
     if not known:
         raise Hl7Error(REQUIRED_MISSING, pid.location(3), "PID-3 holds no patient identifier.")
     fields: dict[str, Any] = _name(pid)
@@ -189,13 +179,13 @@ def patient(pid: Segment, *, default_issuer: str) -> PatientData:
         day, is_estimated = birth_date(pid)
         fields |= {"birth_date": day, "birth_date_is_estimated": is_estimated}
     if pid.raw(8):
-        fields["sex"] = SEXES.get(pid.text(8).upper(), "U")
+        fields["sex"] = maps.read("sex", [pid]) or "U"
     if pid.raw(11):
         fields["address"] = _address(pid)
     if pid.raw(13):
         fields |= _contacts(pid)
     if pid.raw(15):
-        fields["language"] = pid.text(15)[:8]
+        fields["language"] = maps.read("language", [pid])[:8]
     return PatientData(known, fields, pid)
 
 
@@ -246,25 +236,25 @@ def _contacts(pid: Segment) -> dict[str, str]:
 # --- PV1
 
 
-def visit(message: Message) -> VisitData:
+def visit(message: Message, *, maps: Maps = HOUSE) -> VisitData:
     pv1 = message.first("PV1")
     if pv1 is None:
         return VisitData()
     place = ", ".join(part for part in (pv1.text(3, component) for component in (1, 2, 3)) if part)
-    kind = PATIENT_CLASSES.get(pv1.text(2).upper(), "O")
-    return VisitData(kind, place[:64], pv1.text(19)[:64])
+    kind = maps.read("patient_class", [pv1]) or "O"
+    return VisitData(kind, place[:64], maps.read("visit_number", message.segments)[:64])
 
 
 # --- ORC and OBR
 
 
-def orders(message: Message, *, zone: dt.tzinfo) -> list[OrderData]:
+def orders(message: Message, *, zone: dt.tzinfo, maps: Maps = HOUSE) -> list[OrderData]:
     """Each ORC with its OBRs; ORCs of one placer order number are one order."""
     if message.first("OBR") is None and message.first("ORC") is None:
         raise Hl7Error(REQUIRED_MISSING, message.location("ORC"), "The message holds no order.")
     found: list[OrderData] = []
     for group in message.groups("ORC"):
-        order = _order(group, message, zone=zone)
+        order = _order(group, message, zone=zone, maps=maps)
         same = next((n for n, known in enumerate(found) if _is_one(known, order)), None)
         if same is None:
             found.append(order)
@@ -287,16 +277,11 @@ def _is_one(known: OrderData, order: OrderData) -> bool:
     return same
 
 
-def _order(group: list[Segment], message: Message, *, zone: dt.tzinfo) -> OrderData:
+def _order(group: list[Segment], message: Message, *, zone: dt.tzinfo, maps: Maps) -> OrderData:
     orc = group[0]
-    placer, placer_issuer = orc.text(2), orc.text(2, 2)
-    filler = orc.text(3)
     obr = next((segment for segment in group if segment.name == "OBR"), None)
-    if obr is not None:
-        placer = placer or obr.text(2)
-        placer_issuer = placer_issuer or obr.text(2, 2)
-        filler = filler or obr.text(3)
-    issuer = placer_issuer or message.header.sending_application
+    placer, filler = maps.read("placer_number", group), maps.read("filler_number", group)
+    issuer = maps.read("placer_issuer", group) or message.header.sending_application
     requester = person(orc, 12) or (person(obr, 16) if obr is not None else None)
     return OrderData(
         control=orc.text(1).upper(),
@@ -304,24 +289,13 @@ def _order(group: list[Segment], message: Message, *, zone: dt.tzinfo) -> OrderD
         placer_number=limited(orc, 2, 1, placer, 64),
         placer_issuer=issuer[:64] if placer else "",
         filler_number=limited(orc, 3, 1, filler, 64),
-        priority=_priority(group),
+        priority=maps.read("priority", group),
         ordered_at=timestamp(orc, 9, zone=zone),
         requester=requester,
-        procedures=tuple(_procedures(group, message)),
+        procedures=tuple(_procedures(group, message, zone=zone, maps=maps)),
         segment=orc,
-        reason=orc.text(16, 2) or orc.text(16),
+        reason=maps.read("reason", group),
     )
-
-
-def _priority(group: Iterable[Segment]) -> str:
-    """Empty when the sender says nothing that is known."""
-    for segment in group:
-        places = {"ORC": ((7, 6),), "TQ1": ((9, 1),), "OBR": ((27, 6), (5, 1))}.get(segment.name, ())
-        for number, component in places:
-            code = segment.text(number, component).upper()
-            if code in PRIORITIES:
-                return PRIORITIES[code]
-    return ""
 
 
 def person(segment: Segment, number: int) -> PersonData | None:
@@ -338,36 +312,77 @@ def person(segment: Segment, number: int) -> PersonData | None:
     return found if found.identifier or found.family_name else None
 
 
-def _procedures(group: list[Segment], message: Message) -> Iterable[ProcedureData]:
+def _procedures(group: list[Segment], message: Message, *, zone: dt.tzinfo, maps: Maps) -> Iterable[ProcedureData]:
     """The OBRs, each with the notes, study UID (ZDS-1, IPC-3) and identifiers that follow it."""
     message_study = message.first("ZDS")
+    before = [segment for segment in group if segment.name in ("ORC", "TQ1")]
     for position, obr in enumerate(group):
         if obr.name != "OBR":
             continue
-        after = []
+        own = [obr]
         for segment in group[position + 1 :]:
             if segment.name == "OBR":
                 break
-            after.append(segment)
-        notes = "\n".join(text for segment in after if segment.name == "NTE" and (text := segment.whole(3)))
-        ipc = next((segment for segment in after if segment.name == "IPC"), None)
-        zds = next((segment for segment in after if segment.name == "ZDS"), None)
-        if zds is None and len(message.all("OBR")) == 1:
-            zds = message_study
-        reasons = [obr.text(31, 2, 1, n) or obr.text(31, 1, 1, n) for n in range(1, obr.repetitions(31) + 1)]
-        yield ProcedureData(
-            codes=_codes(obr),
-            laterality=_laterality(obr),
-            accession_number=(ipc.text(1) if ipc else "") or obr.text(18),
-            study_instance_uid=(ipc.text(3) if ipc else "") or (zds.text(1) if zds else ""),
-            requested_procedure_id=(ipc.text(2) if ipc else "") or obr.text(19),
-            modality=((ipc.text(5) if ipc else "") or obr.text(24)).upper(),
-            indication="; ".join(reason for reason in reasons if reason),
-            clinical_information="\n".join(part for part in (obr.whole(13), notes) if part),
-            transport=obr.text(30)[:64],
-            isolation=(obr.text(12, 2) or obr.text(12))[:64],
-            segment=obr,
-        )
+            own.append(segment)
+        if message_study is not None and message_study not in own and len(message.all("OBR")) == 1:
+            own.append(message_study)
+        notes = "\n".join(text for segment in own if segment.name == "NTE" and (text := segment.whole(3)))
+        for segments in _exams(own):
+            information = maps.read("clinical_information", segments)
+            yield ProcedureData(
+                codes=_codes(obr),
+                laterality=maps.read("laterality", segments),
+                accession_number=maps.read("accession_number", segments),
+                study_instance_uid=maps.read("study_instance_uid", segments),
+                requested_procedure_id=maps.read("requested_procedure_id", segments),
+                modality=modality(maps.read("modality", segments), maps),
+                indication=maps.read("indication", segments),
+                clinical_information="\n".join(part for part in (information, notes) if part),
+                transport=maps.read("transport", segments)[:64],
+                isolation=maps.read("isolation", segments)[:64],
+                steps=tuple(_steps(segments, before, zone=zone, maps=maps)),
+                segment=obr,
+            )
+
+
+def _exams(own: list[Segment]) -> Iterable[list[Segment]]:
+    """An OBR is one exam, unless its IPCs name several accession numbers or requested procedures."""
+    others = [segment for segment in own if segment.name != "IPC"]
+    groups: dict[tuple[str, str], list[Segment]] = {}
+    for segment in own:
+        if segment.name == "IPC":
+            groups.setdefault((segment.text(1), segment.text(2)), []).append(segment)
+    if len(groups) < 2:
+        yield own
+        return
+    for ipcs in groups.values():
+        yield [*others, *ipcs]
+
+
+def _steps(segments: list[Segment], before: list[Segment], *, zone: dt.tzinfo, maps: Maps) -> Iterable[StepData]:
+    """Each IPC is a scheduled step; without one there is one step, where a time or a station is given."""
+    timing = [*before, *(segment for segment in segments if segment.name != "IPC")]
+    starts_at = _starts_at(timing, zone=zone, maps=maps)
+    ipcs = [segment for segment in segments if segment.name == "IPC"]
+    for segment in ipcs:
+        rows = [segment, *timing] if len(ipcs) == 1 else [segment]
+        kind = modality(maps.read("modality", rows), maps)
+        yield StepData(maps.read("step_id", rows)[:16], starts_at, maps.read("station", [segment])[:16], kind)
+    if not ipcs and starts_at is not None:
+        yield StepData("", starts_at, maps.read("station", timing)[:16], modality(maps.read("modality", timing), maps))
+
+
+def _starts_at(segments: list[Segment], *, zone: dt.tzinfo, maps: Maps) -> dt.datetime | None:
+    """The first of the field's places that holds a time of day; a day alone is no appointment."""
+    for place in maps.places["starts_at"]:
+        for segment in segments:
+            if segment.name == place.segment and len(segment.text(place.field, place.component or 1)) > DAY_LENGTH:
+                return timestamp(segment, place.field, place.component or 1, zone=zone)
+    return None
+
+
+def modality(value: str, maps: Maps) -> str:
+    return maps.meaning("modality", value) or value.upper()[:16]
 
 
 def _codes(obr: Segment) -> tuple[tuple[str, str, str], ...]:
@@ -380,12 +395,3 @@ def _codes(obr: Segment) -> tuple[tuple[str, str, str], ...]:
     if not found:
         raise Hl7Error(REQUIRED_MISSING, obr.location(4), "OBR-4 holds no procedure code.")
     return tuple(found)
-
-
-def _laterality(obr: Segment) -> str:
-    """OBR-15.5 (site modifier), OBR-15.1 where senders put it, OBR-46 (placer supplemental information)."""
-    for number, component in ((15, 5), (15, 1), (46, 1), (46, 2)):
-        side = LATERALITIES.get(obr.text(number, component).upper(), "")
-        if side:
-            return side
-    return ""

@@ -14,6 +14,8 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.utils import timezone
 
 from interop.hl7 import acknowledgements as ack
+from interop.hl7 import senders
+from interop.hl7.maps import Maps
 from interop.hl7.messages import (
     DATA_TYPE,
     DUPLICATE_KEY,
@@ -30,7 +32,7 @@ from interop.hl7.messages import (
     parse,
     peek,
 )
-from interop.models import InboundMessage, MessageStatus
+from interop.models import Hl7Sender, InboundMessage, MessageStatus
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
 from ris.audit.service import correlation_id, refused
@@ -66,17 +68,32 @@ PLACES: dict[str, Location] = {
     "study_instance_uid": Location("ZDS", 1, 1),
     "indication": Location("OBR", 1, 31),
     "reason_code": Location("ORC", 1, 16),
+    "starts_at": Location("SCH", 1, 11, 4),
+    "duration_minutes": Location("SCH", 1, 9),
+    "station": Location("AIL", 1, 3),
+    "room": Location("AIL", 1, 3),
+    "file": Location("OBX", 1, 5),
+    "text": Location("OBX", 1, 5),
 }
 
 
 @dataclass(frozen=True)
 class Context:
-    """For whom and when a message is processed."""
+    """For whom and when a message is processed. ``is_trial``: nothing of it will stay, so no file is written."""
 
     actor: Actor
     zone: zoneinfo.ZoneInfo
     issuer: str
     row: InboundMessage
+    sender: Hl7Sender
+    maps: Maps
+    is_trial: bool = False
+
+    @classmethod
+    def of(cls, row: InboundMessage, actor: Actor, *, is_trial: bool = False) -> Context:
+        sender = senders.sender_of(row.sending_application, row.sending_facility)
+        issuer = sender.issuer or facility_settings().patient_id_issuer
+        return cls(actor, require_facility().zone, issuer, row, sender, senders.maps_of(sender), is_trial)
 
 
 @dataclass(frozen=True)
@@ -91,15 +108,18 @@ class Outcome:
 
 Handler = Callable[[Message, Context], Outcome]
 _handlers: dict[tuple[str, str], Handler] = {}
+#: the types that are treated alike, and what they do
+_told: list[tuple[tuple[str, ...], str]] = []
 
 
-def handles(*types: str) -> Callable[[Handler], Handler]:
-    """``@handles("ADT^A04", "ADT^A08")``"""
+def handles(*types: str, does: str) -> Callable[[Handler], Handler]:
+    """``@handles("ADT^A04", "ADT^A08", does="registers the patient")``"""
 
     def register(handler: Handler) -> Handler:
         for name in types:
             kind, _caret, event = name.partition("^")
             _handlers[kind, event] = handler
+        _told.append((types, does))
         return handler
 
     return register
@@ -110,10 +130,18 @@ def known_types() -> list[str]:
     return sorted(f"{kind}^{event}" for kind, event in _handlers)
 
 
+def told_types() -> list[tuple[tuple[str, ...], str]]:
+    """Types that are treated alike, with what they do; for the pages and the documentation."""
+    _load()
+    return sorted(_told)
+
+
 def _load() -> None:
     """The handlers stand on the services, which stand on everything: they are loaded when the first message comes."""
     import interop.hl7.inbound.adt
-    import interop.hl7.inbound.orders  # noqa: F401
+    import interop.hl7.inbound.appointments
+    import interop.hl7.inbound.orders
+    import interop.hl7.inbound.results  # noqa: F401
 
 
 def handler_of(message: Message) -> Handler:
@@ -126,6 +154,12 @@ def handler_of(message: Message) -> Handler:
             UNSUPPORTED_EVENT, Location("MSH", 1, 9, 2), f"{kind} with this event is not taken here.", fatal=True
         )
     raise Hl7Error(UNSUPPORTED_TYPE, Location("MSH", 1, 9, 1), "This message type is not taken here.", fatal=True)
+
+
+def handled(message: Message, context: Context) -> Outcome:
+    """Do what the message asks; raises Hl7Error or DomainError."""
+    _check(message)
+    return handler_of(message)(message, context)
 
 
 def _check(message: Message) -> None:
@@ -150,7 +184,7 @@ def process(pk: int, actor: Actor, *, seen: datetime | None, again: bool) -> Inb
                 correlation_id.set(f"hl7:{row.uuid}")
                 return _accept(row, actor)
         except DomainError as refusal:
-            return _reject(pk, actor, _translated(refusal), seen, again)
+            return _reject(pk, actor, translated(refusal), seen, again)
         except Hl7Error as refusal:
             refused(actor, "interop.process_message", Action.EXECUTE, refusal)
             return _reject(pk, actor, refusal, seen, again)
@@ -186,10 +220,7 @@ def _is_settled(row: InboundMessage, seen: datetime | None, again: bool) -> bool
 
 def _accept(row: InboundMessage, actor: Actor) -> InboundMessage:
     message = parse(bytes(row.raw))
-    _check(message)
-    handler = handler_of(message)
-    context = Context(actor, require_facility().zone, facility_settings().patient_id_issuer, row)
-    outcome = handler(message, context)
+    outcome = handled(message, Context.of(row, actor))
     row.status, row.error = outcome.status, ""
     row.patient, row.accession_number = outcome.patient, outcome.accession_number[:16]
     _answer(row, ack.ACCEPT, text=outcome.text)
@@ -212,7 +243,7 @@ def _answer(row: InboundMessage, code: str, **said: Any) -> None:
     row.save()
 
 
-def _translated(refusal: DomainError) -> Hl7Error:
+def translated(refusal: DomainError) -> Hl7Error:
     """A service's refusal in HL7's terms. Its detail names no patient."""
     field = next((name for name in refusal.errors if name in PLACES), "")
     place = PLACES.get(field, Location("MSH"))

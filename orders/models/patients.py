@@ -339,6 +339,7 @@ class Visit(PublicModel):
     location = models.CharField(_("location"), max_length=100, blank=True)
     admitted_at = models.DateTimeField(null=True, blank=True)
     discharged_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(_("taken back"), null=True, blank=True)
 
     history = HistoricalRecords()
 

@@ -112,9 +112,11 @@ from orders.services.orders import (
     create_order,
     find_catalogue,
     replace_procedure,
+    supersede_procedure,
 )
 from orders.services.patients import (
     add_alert,
+    change_visit,
     end_alert,
     grant_access,
     record_visit,
@@ -147,6 +149,7 @@ __all__ = [
     "change_downtime_plan",
     "change_order",
     "change_procedure",
+    "change_visit",
     "close_downtime",
     "confirm_charge",
     "correct_downtime_times",
@@ -228,6 +231,7 @@ __all__ = [
     "set_price",
     "set_restricted",
     "split_by_payer",
+    "supersede_procedure",
     "survivor_of",
     "undo_arrival",
     "unlink_patients",

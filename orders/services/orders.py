@@ -455,3 +455,15 @@ def replace_procedure(
         actor=actor,
     )
     return new
+
+
+@service(perms.CHANGE_ORDER)
+def supersede_procedure(
+    procedure: RequestedProcedure, *, by: RequestedProcedure, reason_code: str, reason_text: str = "", actor: Actor
+) -> RequestedProcedure:
+    """An exam of another order stands in its place (ORC-1 RP with RO): it stays, replaced, and links to that one."""
+    if by.order.patient_id != procedure.order.patient_id:
+        raise InvalidData(_("The other exam is another patient's."), errors={"by": [_("Another patient's.")]})
+    return lifecycle.stop(
+        procedure, S.REPLACED, reason_code=reason_code, reason_text=reason_text, actor=actor, replaced_by=by
+    )

@@ -397,5 +397,23 @@ def record_visit(
     visit.location = location or visit.location
     visit.admitted_at = admitted_at or visit.admitted_at
     visit.discharged_at = discharged_at or visit.discharged_at
+    visit.cancelled_at = None
     sign(visit, actor, _("Visit recorded"))
+    return visit
+
+
+@service(perms.UPDATE_PATIENT)
+def change_visit(visit: Visit, *, actor: Actor, **fields: Any) -> Visit:
+    """Move it (``location``), end or reopen it (``discharged_at``), take it back (``cancelled_at``)."""
+    visit = Visit.objects.select_for_update(of=("self",)).get(pk=visit.pk)
+    errors = Errors()
+    for name in fields.keys() - {"location", "discharged_at", "cancelled_at"}:
+        errors.add(name, _("This cannot be set."))
+    if "location" in fields:
+        fields["location"] = validation.short_string(fields["location"], "location", errors, length=100)
+    errors.raise_if_any()
+    if any(getattr(visit, name) != value for name, value in fields.items()):
+        for name, value in fields.items():
+            setattr(visit, name, value)
+        sign(visit, actor, _("Visit changed"))
     return visit

@@ -33,6 +33,7 @@ from reporting.services.groups import add_procedure, remove_procedure
 from reporting.services.lists import change_list, move_list, remove_list, save_list, share_list
 from reporting.services.locks import beat, release_report, take_over
 from reporting.services.macros import save_macro
+from reporting.services.outside import record_outside_report
 from reporting.services.priors import cite_prior
 from reporting.services.reading import ensure_sla_targets, follow_order, follow_procedure, place_on_list, set_sla_target
 from reporting.services.reading_assign import (

@@ -43,6 +43,7 @@ from worklist.services.further import index_further_instance, recount_waiting
 from worklist.services.images import OtherContent, index_instance
 from worklist.services.loading import load_worklist_item
 from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
+from worklist.services.planned import PlannedStep, plan_steps
 from worklist.services.products import save_product
 from worklist.services.questionnaires import ensure_questionnaires, open_edition, publish_edition
 from worklist.services.reconciliation import (
@@ -88,6 +89,7 @@ from worklist.services.waiting import (
 
 __all__ = [
     "OtherContent",
+    "PlannedStep",
     "RoomClosed",
     "SearchResult",
     "SeriesRefused",
@@ -148,6 +150,7 @@ __all__ = [
     "order_from_exception",
     "override_screening",
     "plan_shift",
+    "plan_steps",
     "print_ticket",
     "publish_edition",
     "read_limited_study",

@@ -6,8 +6,10 @@ An update of a patient that is not known here registers them: a feed begins on a
 from __future__ import annotations
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _noop
 
 from interop.hl7 import mapping
+from interop.hl7.inbound import visits
 from interop.hl7.mapping import Identifier, PatientData
 from interop.hl7.messages import (
     DUPLICATE_KEY,
@@ -19,6 +21,7 @@ from interop.hl7.messages import (
     Segment,
 )
 from interop.hl7.processor import Context, Outcome, handles
+from interop.models import RetiredIdentifier, ReversedMerge, UnknownSurvivor
 from orders import services as orders
 from orders.models import IdentifierUse, Patient, PatientIdentifier, PatientMerge
 
@@ -26,7 +29,11 @@ NOTHING_CHANGED = "Known already; nothing was changed."
 
 
 def patient_of(message: Message, context: Context) -> PatientData:
-    return mapping.patient(message.required("PID"), default_issuer=context.issuer)
+    data = mapping.patient(message.required("PID"), default_issuer=context.issuer, maps=context.maps)
+    if context.sender.retired_identifier == RetiredIdentifier.REFUSE and is_retired(data.identifiers[0]):
+        assert data.segment is not None
+        raise Hl7Error(UNKNOWN_KEY, data.segment.location(3), "PID-3 was merged into another number.")
+    return data
 
 
 def resolve(identifiers: tuple[Identifier, ...], context: Context) -> Patient | None:
@@ -61,13 +68,13 @@ def register(data: PatientData, context: Context) -> Patient:
     return orders.register_patient(identifiers=rows, actor=context.actor, **data.fields)
 
 
-def update(patient: Patient, data: PatientData, context: Context) -> Patient:
+def update(patient: Patient, data: PatientData, context: Context, *, use: str = "secondary") -> Patient:
     """What the sender valued, and identifiers that were not known; a retired identifier changes nothing."""
     if is_retired(data.identifiers[0]):
         return patient
     known = set(PatientIdentifier.objects.filter(patient=patient).values_list("value", "issuer"))
     new = [
-        {"value": row.value, "issuer": row.issuer, "type": row.type, "use": "secondary"}
+        {"value": row.value, "issuer": row.issuer, "type": row.type, "use": use}
         for row in data.identifiers
         if (row.value, row.issuer) not in known
     ]
@@ -102,53 +109,125 @@ def refuse_another_person(patient: Patient, data: PatientData) -> None:
         raise Hl7Error(UNKNOWN_KEY, data.segment.location(5), text)
 
 
-@handles("ADT^A01", "ADT^A04", "ADT^A05", "ADT^A08", "ADT^A28", "ADT^A31")
+@handles(
+    "ADT^A01",
+    "ADT^A04",
+    "ADT^A05",
+    "ADT^A08",
+    "ADT^A28",
+    "ADT^A31",
+    does=_noop('registers the patient, or changes what is valued (`""` deletes); PV1-19 records the visit'),
+)
 def on_patient(message: Message, context: Context) -> Outcome:
-    data = patient_of(message, context)
-    patient = resolve(data.identifiers, context)
-    patient = register(data, context) if patient is None else update(patient, data, context)
-    stay = mapping.visit(message)
-    if stay.visit_number and message.event not in ("A28", "A31"):
-        orders.record_visit(
-            patient,
-            visit_number=stay.visit_number,
-            issuer=context.row.sending_facility[:64] or context.row.sending_application[:64],
-            patient_class=stay.patient_class,
-            location=stay.location,
-            actor=context.actor,
-        )
+    patient = _registered(message, context)
+    if message.event not in ("A28", "A31"):
+        visits.record(message, patient, context)
     return Outcome(patient=patient.uuid)
 
 
-@handles("ADT^A40", "ADT^A34")
+def _registered(message: Message, context: Context) -> Patient:
+    data = patient_of(message, context)
+    patient = resolve(data.identifiers, context)
+    return register(data, context) if patient is None else update(patient, data, context)
+
+
+@handles("ADT^A02", "ADT^A12", does=_noop("moves the visit to PV1-3, and its exams that have not begun with it"))
+def on_transfer(message: Message, context: Context) -> Outcome:
+    patient = _registered(message, context)
+    return Outcome(patient=patient.uuid, text=visits.move(message, patient, context))
+
+
+@handles("ADT^A03", does=_noop("ends the visit at PV1-45, else EVN-2"))
+def on_discharge(message: Message, context: Context) -> Outcome:
+    patient = _registered(message, context)
+    return Outcome(patient=patient.uuid, text=visits.discharge(message, patient, context))
+
+
+@handles("ADT^A13", does=_noop("opens the visit again"))
+def on_discharge_cancelled(message: Message, context: Context) -> Outcome:
+    patient = _registered(message, context)
+    return Outcome(patient=patient.uuid, text=visits.reopen(message, patient, context))
+
+
+@handles("ADT^A11", "ADT^A23", does=_noop("takes the visit back; the patient and their orders stay"))
+def on_visit_withdrawn(message: Message, context: Context) -> Outcome:
+    patient = resolve(patient_of(message, context).identifiers, context)
+    if patient is None:
+        return Outcome(text="The patient is not known here; nothing was changed.")
+    return Outcome(patient=patient.uuid, text=visits.withdraw(message, patient, context))
+
+
+@handles(
+    "ADT^A18",
+    "ADT^A34",
+    "ADT^A40",
+    does=_noop("merges MRG-1 into PID-3; a repeat changes nothing, the reverse is AR 205, MRG-1 = PID-3 is AR"),
+)
 def on_merge(message: Message, context: Context) -> Outcome:
     """Each PID survives its MRG. Repeating a merge changes nothing; reversing one is refused."""
     outcome = Outcome(text=NOTHING_CHANGED)
     for group in message.groups("PID"):
-        mrg = next((segment for segment in group if segment.name == "MRG"), None)
-        if mrg is None:
-            raise Hl7Error(SEGMENT_SEQUENCE, message.location("MRG"), "Segment MRG is missing.")
-        outcome = _merge(mapping.patient(group[0], default_issuer=context.issuer), mrg, context)
+        data = mapping.patient(group[0], default_issuer=context.issuer, maps=context.maps)
+        outcome = _merge(data, _prior(group, message), context)
     if outcome.patient is None:
         raise Hl7Error(SEGMENT_SEQUENCE, message.location("PID"), "Segment PID is missing.")
     return outcome
 
 
-def _merge(data: PatientData, mrg: Segment, context: Context) -> Outcome:
-    prior = mapping.identifiers(mrg, 1, default_issuer=context.issuer)
+def _prior(group: list[Segment], message: Message) -> Segment:
+    mrg = next((segment for segment in group if segment.name == "MRG"), None)
+    if mrg is None:
+        raise Hl7Error(SEGMENT_SEQUENCE, message.location("MRG"), "Segment MRG is missing.")
+    return mrg
+
+
+@handles("ADT^A47", does=_noop("gives the patient of MRG-1 the number in PID-3; the old one stays findable"))
+def on_new_number(message: Message, context: Context) -> Outcome:
+    data = mapping.patient(message.required("PID"), default_issuer=context.issuer, maps=context.maps)
+    mrg = message.required("MRG")
+    prior = _prior_identifiers(mrg, data, context)
+    patient, holder = resolve(prior, context), resolve(data.identifiers, context)
+    if patient is None:
+        if holder is None:
+            raise Hl7Error(UNKNOWN_KEY, mrg.location(1), "The patient in MRG-1 is not known here.")
+        return Outcome(patient=holder.uuid, text=NOTHING_CHANGED)
+    if holder is not None and holder.pk != patient.pk:
+        assert data.segment is not None
+        text = "The number in PID-3 is another patient's: merge them with A40."
+        raise Hl7Error(DUPLICATE_KEY, data.segment.location(3), text)
+    if holder is not None and is_retired(prior[0]):
+        return Outcome(patient=holder.uuid, text=NOTHING_CHANGED)
+    patient = update(patient, data, context, use="usual")
+    for row in PatientIdentifier.objects.filter(patient=patient).exclude(use=IdentifierUse.OLD):
+        if any(row.value == known.value and row.issuer == known.issuer for known in prior):
+            orders.retire_identifier(row, actor=context.actor)
+    return Outcome(patient=patient.uuid)
+
+
+def _prior_identifiers(mrg: Segment, data: PatientData, context: Context) -> tuple[Identifier, ...]:
+    prior = mapping.identifiers(mrg, 1, default_issuer=context.issuer, maps=context.maps)
     if not prior:
         raise Hl7Error(REQUIRED_MISSING, mrg.location(1), "MRG-1 holds no patient identifier.")
     if {identifier.key for identifier in prior} & {identifier.key for identifier in data.identifiers}:
         raise Hl7Error(DUPLICATE_KEY, mrg.location(1), "MRG-1 matches PID-3.", fatal=True)
+    return prior
+
+
+def _merge(data: PatientData, mrg: Segment, context: Context) -> Outcome:
+    prior = _prior_identifiers(mrg, data, context)
     loser, survivor = resolve(prior, context), resolve(data.identifiers, context)
     if loser is None:
         raise Hl7Error(UNKNOWN_KEY, mrg.location(1), "The patient in MRG-1 is not known here.")
     if survivor is not None and survivor.pk == loser.pk:
-        if came_by_merge(data.identifiers[0]) and not came_by_merge(prior[0]):
+        is_reversed = came_by_merge(data.identifiers[0]) and not came_by_merge(prior[0])
+        if is_reversed and context.sender.reversed_merge == ReversedMerge.REFUSE:
             text = "PID-3 was merged into MRG-1 before: the reverse merge is refused."
             raise Hl7Error(DUPLICATE_KEY, mrg.location(1), text, fatal=True)
         return Outcome(patient=survivor.uuid, text=NOTHING_CHANGED)
     if survivor is None:
+        if context.sender.unknown_survivor == UnknownSurvivor.REFUSE:
+            assert data.segment is not None
+            raise Hl7Error(UNKNOWN_KEY, data.segment.location(3), "The patient in PID-3 is not known here.")
         survivor = register(data, context)
     reason = _("HL7 %(type)s") % {"type": context.row.message_type}
     orders.merge_patients(survivor=survivor, loser=loser, reason=reason, actor=context.actor)

@@ -7,13 +7,15 @@ the destinations that take ORR.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _noop
 
-from interop.hl7 import mapping
+from interop.hl7 import mapping, maps
+from interop.hl7.inbound import codes, planning, visits
 from interop.hl7.inbound.adt import NOTHING_CHANGED, find_or_register, patient_of, refuse_another_person, resolve
+from interop.hl7.inbound.codes import line
 from interop.hl7.inbound.people import requester_of
 from interop.hl7.mapping import OrderData, ProcedureData
 from interop.hl7.messages import DUPLICATE_KEY, REQUIRED_MISSING, TABLE_VALUE, UNKNOWN_KEY, Hl7Error, Message
@@ -24,48 +26,29 @@ from orders import services as orders
 from orders.models import Order, Patient, RequestedProcedure
 from orders.models.orders import CLOSED_WITHOUT_EXAM, OPEN_BEFORE_EXAM
 
-NEW, CANCEL, DISCONTINUE, CHANGE, NOTE = "new", "cancel", "discontinue", "change", "note"
-#: (ORC-1, ORC-5) -> what is done; everything else is refused with its place
-ACTIONS: dict[tuple[str, str], str] = {
-    ("NW", ""): NEW,
-    ("NW", "SC"): NEW,
-    ("NW", "IP"): NEW,
-    ("CA", ""): CANCEL,
-    ("CA", "CA"): CANCEL,
-    ("DC", ""): DISCONTINUE,
-    ("DC", "CA"): DISCONTINUE,
-    ("DC", "DC"): DISCONTINUE,
-    ("XO", "SC"): CHANGE,
-    ("XO", "IP"): CHANGE,
-    ("XO", "CM"): NOTE,
-    ("SC", "SC"): NOTE,
-    ("SC", "IP"): NOTE,
-    ("SC", "CM"): NOTE,
-    ("SC", "A"): NOTE,
-}
-#: what is done -> (ORC-1 of the answer when it was, when it was too late)
-REPLIES = {NEW: ("OK", "UA"), CANCEL: ("CR", "UC"), DISCONTINUE: ("DR", "UD"), CHANGE: ("XR", "UX")}
-LOCAL_SCHEMES = ("", "L", "LOCAL")
-CODE_LENGTH = 16
 DOCTOR_CANCELED = "110500"
 TOO_LATE = "The exam has begun: the request is declined."
 
 
-@handles("ORM^O01", "OMG^O19", "OMI^O23")
+@handles("ORM^O01", "OMG^O19", "OMI^O23", does=_noop("orders, by the table of ORC-1 and ORC-5"))
 def on_order(message: Message, context: Context) -> Outcome:
     data = patient_of(message, context)
-    outcome = Outcome()
-    for order in mapping.orders(message, zone=context.zone):
-        action = ACTIONS.get((order.control, order.status))
-        if action is None:
+    outcome, replaced = Outcome(), None
+    for order in mapping.orders(message, zone=context.zone, maps=context.maps):
+        action = context.maps.action(order.control, order.status)
+        if action == maps.REFUSE:
             text = f"ORC-1 {order.control or '(empty)'} with ORC-5 {order.status or '(empty)'} means nothing here."
             raise Hl7Error(TABLE_VALUE, order.segment.location(1, 1), text[:80], fatal=True)
-        if action == NEW:
+        if action == maps.NEW:
             done = _new(message, order, find_or_register(data, context), context)
+        elif action == maps.REPLACEMENT:
+            done = _instead(message, order, replaced, find_or_register(data, context), context)
+            replaced = None
         else:
             known = _order_of(order)
             _refuse_another_patient(known, data, context)
             done = _later(action, message, order, known, context)
+            replaced = known if action == maps.REPLACE and done.text not in (TOO_LATE, NOTHING_CHANGED) else None
         worse = outcome.status == MessageStatus.UNMAPPED
         outcome = replace(done, status=outcome.status) if worse else done
     return outcome
@@ -93,24 +76,21 @@ def _new(message: Message, order: OrderData, patient: Patient, context: Context)
         if known.patient_id != patient.pk:
             text = "This placer order number belongs to an order of another patient."
             raise Hl7Error(DUPLICATE_KEY, order.segment.location(2), text)
-        _map_again(known, order, context)
+        codes.map_again(known, order, context)
         return _outcome(known, NOTHING_CHANGED)
     if not order.procedures:
         raise Hl7Error(REQUIRED_MISSING, message.location("OBR"), "The order has no OBR.")
-    first, stay = order.procedures[0], mapping.visit(message)
-    visit = None
-    if stay.visit_number:
-        visit = orders.record_visit(
-            patient,
-            visit_number=stay.visit_number,
-            issuer=context.row.sending_facility[:64] or context.row.sending_application[:64],
-            patient_class=stay.patient_class,
-            location=stay.location,
-            actor=context.actor,
-        )
+    created = _create(message, order, patient, context)
+    reply(message, created, "OK", actor=context.actor)
+    return _outcome(created)
+
+
+def _create(message: Message, order: OrderData, patient: Patient, context: Context) -> Order:
+    first, stay = order.procedures[0], mapping.visit(message, maps=context.maps)
+    requests = [codes.request(procedure, context) for procedure in order.procedures]
     created = orders.create_order(
         patient=patient,
-        procedures=[_request(procedure) for procedure in order.procedures],
+        procedures=requests,
         priority=order.priority or "routine",
         indication=first.indication,
         clinical_information=first.clinical_information,
@@ -118,69 +98,19 @@ def _new(message: Message, order: OrderData, patient: Patient, context: Context)
         location=line(stay.location, 64),
         transport=line(first.transport, 64),
         isolation=line(first.isolation, 64),
-        visit=visit,
+        visit=visits.record(message, patient, context),
         requester=requester_of(order.requester, default_issuer=order.placer_issuer, actor=context.actor),
         placer_order_number=order.placer_number,
         placer_issuer=order.placer_issuer,
         ordered_at=order.ordered_at,
         allow_unmapped=True,
+        is_accepted=planning.is_planned(order),
         actor=context.actor,
     )
-    reply(message, created, "OK", actor=context.actor)
-    return _outcome(created)
-
-
-def line(text: str, length: int) -> str:
-    """Descriptive text of a sender as one DICOM line: no control characters, no backslash, not too long."""
-    return re.sub(r"\s+", " ", re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)).replace("\\", "/").strip()[:length].strip()
-
-
-def _scheme(scheme: str) -> str:
-    return "" if scheme.upper() in LOCAL_SCHEMES else line(scheme, 16)
-
-
-def _chosen_code(procedure: ProcedureData) -> tuple[str, str, str]:
-    """The first of the sender's codes that the catalogue knows, else the first."""
-    for code, meaning, scheme in procedure.codes:
-        if len(code) <= CODE_LENGTH and orders.find_catalogue(code, _scheme(scheme)) is not None:
-            return code, meaning, _scheme(scheme)
-    code, meaning, scheme = procedure.codes[0]
-    return code, meaning, _scheme(scheme)
-
-
-def _request(procedure: ProcedureData) -> orders.ProcedureRequest:
-    code, meaning, scheme = _chosen_code(procedure)
-    description = line(meaning, 64)
-    if line(code, CODE_LENGTH) != code:  # longer than DICOM's SH, or not of its characters: it is kept in words
-        code, description = "", line(f"{code} {meaning}", 64)
-    known = orders.find_catalogue(code, scheme) if code else None
-    return orders.ProcedureRequest(
-        code=code,
-        scheme=scheme,
-        description=known.name if known is not None else description or line(code, 64),
-        laterality=procedure.laterality if known is None or known.has_laterality else "",
-        accession_number=procedure.accession_number,
-        study_instance_uid=procedure.study_instance_uid,
-        requested_procedure_id=procedure.requested_procedure_id,
-        modality=procedure.modality,
-    )
-
-
-def _map_again(order: Order, data: OrderData, context: Context) -> None:
-    """A code that was unknown when the order came may be in the catalogue by now."""
-    waiting = [row for row in order.procedures.order_by("pk") if row.is_unmapped and row.status in OPEN_BEFORE_EXAM]
-    for row in waiting:
-        for procedure in data.procedures:
-            code, _meaning, scheme = _chosen_code(procedure)
-            if code == row.code and orders.find_catalogue(code, scheme) is not None:
-                orders.change_procedure(
-                    row,
-                    code=code,
-                    scheme=scheme,
-                    laterality=procedure.laterality,
-                    reason=_("Mapped"),
-                    actor=context.actor,
-                )
+    rows = list(created.procedures.order_by("pk"))
+    codes.note_unmapped(rows, order.procedures, context)
+    planning.plan(order, rows, context)
+    return created
 
 
 # --- CA, DC, XO, SC
@@ -213,22 +143,68 @@ def _refuse_another_patient(order: Order, data: mapping.PatientData, context: Co
 
 
 def _later(action: str, message: Message, data: OrderData, order: Order, context: Context) -> Outcome:
-    if action == NOTE:
+    if action == maps.NOTE:
         return _outcome(order, "Noted; the state of an exam comes from the modality.")
     statuses = list(order.procedures.values_list("status", flat=True))
-    done, too_late = REPLIES[action]
+    done, too_late = maps.REPLIES[action]
     if any(status not in OPEN_BEFORE_EXAM and status not in CLOSED_WITHOUT_EXAM for status in statuses):
         reply(message, order, too_late, actor=context.actor)
         return _outcome(order, TOO_LATE)
     if all(status in CLOSED_WITHOUT_EXAM for status in statuses):
         return _outcome(order, NOTHING_CHANGED)
-    if action == CHANGE:
+    if action == maps.CHANGE:
         _change(data, order, context)
+    elif action == maps.REPLACE:
+        _replace_by_own(message, data, order, context)
     else:
         orders.cancel_order(order, reason_code=DOCTOR_CANCELED, reason_text=line(data.reason, 200), actor=context.actor)
     order.refresh_from_db()
     reply(message, order, done, actor=context.actor)
     return _outcome(order)
+
+
+# --- RP and RO
+
+
+def _open(order: Order) -> list[RequestedProcedure]:
+    rows = order.procedures.select_related("order__patient", "catalogue").order_by("pk")
+    return [row for row in rows if row.status in OPEN_BEFORE_EXAM]
+
+
+def _replace_by_own(message: Message, data: OrderData, order: Order, context: Context) -> None:
+    """An RP without an RO after it names the new exam itself: the same order, a new accession number."""
+    if any(segment.text(1).upper() == "RO" for segment in message.all("ORC")):
+        return
+    for row, procedure in zip(_open(order), data.procedures, strict=False):
+        wanted = codes.request(procedure, context)
+        if codes.catalogue_of(procedure, context) is None:
+            raise codes.unknown_exam(procedure)
+        orders.replace_procedure(
+            row,
+            by=replace(wanted, accession_number="", study_instance_uid="", requested_procedure_id=""),
+            reason_code=DOCTOR_CANCELED,
+            reason_text=line(data.reason, 200),
+            actor=context.actor,
+        )
+
+
+def _instead(message: Message, data: OrderData, old: Order | None, patient: Patient, context: Context) -> Outcome:
+    """The order of the RO, in the place of the RP's: that stays, replaced, and links to this one."""
+    outcome = _new(message, data, patient, context)
+    if old is None:
+        return outcome
+    new = Order.objects.get(placer_order_number=data.placer_number, placer_issuer=data.placer_issuer)
+    by = new.procedures.select_related("order__patient").order_by("pk").first()
+    if by is None or new.pk == old.pk:
+        raise Hl7Error(DUPLICATE_KEY, data.segment.location(2), "The RO needs a placer order number of its own.")
+    for row in _open(old):
+        orders.supersede_procedure(
+            row, by=by, reason_code=DOCTOR_CANCELED, reason_text=line(data.reason, 200), actor=context.actor
+        )
+    return outcome
+
+
+# --- XO
 
 
 def _change(data: OrderData, order: Order, context: Context) -> None:
@@ -250,26 +226,15 @@ def _change(data: OrderData, order: Order, context: Context) -> None:
         fields["requester"] = requester
     if fields:
         orders.change_order(order, reason=_("HL7 XO"), actor=context.actor, **fields)
-    rows = list(order.procedures.filter(status__in=OPEN_BEFORE_EXAM).order_by("pk"))
+    rows = _open(order)
+    pairs: list[tuple[RequestedProcedure, ProcedureData]] = []
     for position, procedure in enumerate(data.procedures):
         row = next((row for row in rows if row.accession_number == procedure.accession_number), None)
         if row is None and position < len(rows):
             row = rows[position]
         if row is not None:
-            _change_exam(row, procedure, context)
-
-
-def _change_exam(row: RequestedProcedure, procedure: ProcedureData, context: Context) -> None:
-    code, _meaning, scheme = _chosen_code(procedure)
-    catalogue = orders.find_catalogue(code, scheme) if len(code) <= CODE_LENGTH else None
-    side = procedure.laterality or row.laterality
-    if catalogue is None:
-        if code == row.code:
-            return
-        assert procedure.segment is not None
-        text = "The catalogue does not know the new exam: the order stays as it was."
-        raise Hl7Error(TABLE_VALUE, procedure.segment.location(4), text)
-    side = side if catalogue.has_laterality else ""
-    if catalogue.pk == row.catalogue_id and side == row.laterality:
-        return
-    orders.change_procedure(row, code=code, scheme=scheme, laterality=side, reason=_("HL7 XO"), actor=context.actor)
+            codes.change_exam(row, procedure, context)
+            pairs.append((row, procedure))
+    if planning.is_planned(data):
+        for row, procedure in pairs:
+            planning.plan_exam(row, procedure, context)
