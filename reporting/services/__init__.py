@@ -94,6 +94,7 @@ __all__ = [
     "plan_deliveries",
     "raise_critical_result",
     "recall_report",
+    "record_outside_report",
     "release_exam",
     "release_held",
     "release_now",

@@ -118,7 +118,7 @@ def test_a_fault_in_one_order_of_a_message_leaves_none(client):
 
 
 @pytest.mark.parametrize(
-    ("control", "status"), [("XO", ""), ("XX", "SC"), ("", ""), ("NW", "CM"), ("RP", "SC"), ("CA", "SC")]
+    ("control", "status"), [("XO", ""), ("XX", "SC"), ("", ""), ("NW", "CM"), ("HD", "SC"), ("CA", "SC")]
 )
 def test_a_pair_that_means_nothing_is_refused_with_its_place(client, control, status):
     client.ask(order("A1"))
