@@ -20,4 +20,5 @@ urlpatterns = [
     *archive.urlpatterns,
     *webhook_pages.urlpatterns,
     *smart.urlpatterns,
+    path("", include("interop.fhir.urls")),
 ]

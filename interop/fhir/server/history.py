@@ -1,0 +1,143 @@
+"""What was said before: ``vread`` and ``_history`` of one resource and of a type, newest first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from interop.fhir.server.call import Answer, Call, Resource
+from interop.fhir.server.errors import Refused
+from interop.fhir.server.params import invalid, span_of
+from interop.fhir.server.registry import ResourceType, Source
+from interop.fhir.server.represent import etag_of, instant, validators_of, whole
+from interop.fhir.server.rights import note_read, note_read_of
+from interop.fhir.server.versions import Moment
+
+PAGE, LARGEST_PAGE = 50, 200
+#: Rows of a type whose changes one page of its history looks at
+LOOKED_AT = 400
+KNOWN = ("_count", "_since", "_before", "_format", "_pretty")
+
+
+def vread(kind: ResourceType, source: Source, row: Any, version_id: str, call: Call) -> Answer:
+    refuse_unversioned(kind)
+    for moment in source.versions.moments([row])[row.pk]:
+        if moment.version_id == version_id:
+            resource = whole(kind, source, row, call.version, moment)
+            if resource is not None:
+                note_read_of(call, kind, row)
+                return Answer(resource, headers=validators_of(resource))
+    raise Refused(404, f"There is no version {version_id[:40]} of this {kind.name}.")
+
+
+def of_one(kind: ResourceType, source: Source, row: Any, call: Call) -> Answer:
+    refuse_unversioned(kind)
+    _check(call)
+    since, before = _bounds(call)
+    moments = [
+        (source, row, moment)
+        for moment in reversed(source.versions.moments([row])[row.pk])
+        if since <= moment.at < before
+    ]
+    note_read_of(call, kind, row)
+    return _bundle(kind, moments, call, call.url(kind.name, str(row.uuid), "_history"), total=len(moments))
+
+
+def of_type(kind: ResourceType, call: Call) -> Answer:
+    """The changes of the rows that changed last; ``next`` goes further back."""
+    refuse_unversioned(kind)
+    _check(call)
+    since, before = _bounds(call)
+    found: list[tuple[Source, Any, Moment]] = []
+    is_cut = False
+    for source in kind.sources:
+        rows = source.rows(call.actor).filter(**{f"{source.updated}__gte": since})
+        keys = list(rows.order_by(f"-{source.updated}", "-pk").values_list("pk", flat=True)[: LOOKED_AT + 1])
+        is_cut |= len(keys) > LOOKED_AT
+        loaded = list(
+            source.versions.annotated(source.loaded(source.model._base_manager.filter(pk__in=keys[:LOOKED_AT])))
+        )
+        for row, moments in zip(loaded, (source.versions.moments(loaded)[row.pk] for row in loaded), strict=True):
+            found += [(source, row, moment) for moment in moments if since <= moment.at < before]
+    found.sort(key=lambda entry: (entry[2].at, entry[1].pk), reverse=True)
+    shown = [row for _source, row, _moment in found[: _size(call)]]
+    note_read(call, kind, shown, len(shown))
+    return _bundle(kind, found, call, call.url(kind.name, "_history"), total=None if is_cut else len(found))
+
+
+def refuse_unversioned(kind: ResourceType) -> None:
+    if not kind.is_versioned:
+        raise Refused(405, f"No earlier versions of {kind.name} are kept.", headers={"Allow": "GET, HEAD"})
+
+
+def _check(call: Call) -> None:
+    for key, _value in call.params:
+        if key not in KNOWN:
+            raise Refused(400, f"A history is not asked for by {key[:40]}.", issue="not-supported")
+
+
+def _bounds(call: Call) -> tuple[Any, Any]:
+    since, before = call.param("_since"), call.param("_before")
+    low = span_of(since, "_since")[0] if since else datetime(1970, 1, 1, tzinfo=UTC)
+    if not before:
+        return low, timezone.now() + timedelta(days=1)
+    high = parse_datetime(before.replace(" ", "+"))
+    if high is None or timezone.is_naive(high):
+        raise invalid("_before", "an instant.")
+    return low, high
+
+
+def _size(call: Call) -> int:
+    text = call.param("_count", str(PAGE))
+    if not text.isdigit() or text == "0":
+        raise invalid("_count", "a number of versions.")
+    return min(int(text), LARGEST_PAGE)
+
+
+def _bundle(
+    kind: ResourceType, moments: list[tuple[Source, Any, Moment]], call: Call, url: str, *, total: int | None
+) -> Answer:
+    size = _size(call)
+    query = [f"{name}={value}" for name in ("_count", "_since", "_before") if (value := call.param(name))]
+    links = [{"relation": "self", "url": url + (f"?{'&'.join(query)}" if query else "")}]
+    if len(moments) > size:
+        at = instant_exact(moments[size - 1][2])
+        kept = [part for part in query if not part.startswith("_before=")]
+        links.append({"relation": "next", "url": f"{url}?{'&'.join([*kept, f'_before={at}'])}"})
+    entries = [
+        entry
+        for source, row, moment in moments[:size]
+        if (entry := _entry(kind, source, row, moment, call)) is not None
+    ]
+    bundle: Resource = {"resourceType": "Bundle", "type": "history"}
+    if total is not None:
+        bundle["total"] = total
+    bundle["link"] = links
+    if entries:
+        bundle["entry"] = entries
+    return Answer(bundle)
+
+
+def instant_exact(moment: Moment) -> str:
+    """To the microsecond: a page begins right behind the last of the one before."""
+    return moment.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _entry(kind: ResourceType, source: Source, row: Any, moment: Moment, call: Call) -> Resource | None:
+    resource = whole(kind, source, row, call.version, moment)
+    if resource is None:
+        return None
+    path = kind.name if moment.is_first else f"{kind.name}/{row.uuid}"
+    return {
+        "fullUrl": call.url(kind.name, str(row.uuid)),
+        "resource": resource,
+        "request": {"method": "POST" if moment.is_first else "PUT", "url": path},
+        "response": {
+            "status": "201 Created" if moment.is_first else "200 OK",
+            "etag": etag_of(resource),
+            "lastModified": instant(moment.at),
+        },
+    }
