@@ -24,7 +24,9 @@ from reporting.selectors.reading_filters import (
     is_free,
     suits,
     unread,
+    with_due,
 )
+from reporting.selectors.reading_page import rows_of
 from ris.core.actor import Actor
 from ris.core.permissions import RADIOLOGIST
 from worklist.models import AdverseEvent, ImagingStudy, ScheduledProcedureStep, TechnologistNote
@@ -40,32 +42,35 @@ def _images() -> Subquery:
     return Subquery(rows.annotate(n=Sum("imagingstudy__instance_count")).values("n"), output_field=IntegerField())
 
 
-def reading_list(*, actor: Actor, filters: ReadingFilter | None = None) -> QuerySet[RequestedProcedure]:
-    """What waits to be read, due first, each with all that its row shows; a fixed number of queries."""
-    filters = filters or ReadingFilter()
+def with_columns(rows: QuerySet[RequestedProcedure]) -> QuerySet[RequestedProcedure]:
+    """What a row tells beside its own fields: images, priors, station, flags."""
     priors = RequestedProcedure.objects.filter(
         order__patient=OuterRef("order__patient"), status__in=(S.FINAL, S.AMENDED, S.DISTRIBUTED)
     ).exclude(pk=OuterRef("pk"))
     counted = priors.order_by().values("order__patient").annotate(n=Count("pk")).values("n")
     steps = ScheduledProcedureStep.objects.filter(procedure=OuterRef("pk"), station__isnull=False).order_by("-pk")
     alerts = CriticalResult.objects.filter(procedure=OuterRef("pk"), status__in=("open", "communicated"))
+    of_exam = {"procedure": OuterRef("pk")}
+    return rows.annotate(
+        image_count=Coalesce(_images(), 0),
+        prior_count=Coalesce(Subquery(counted, output_field=IntegerField()), 0),
+        last_prior_at=Subquery(priors.order_by("-performed_at").values("performed_at")[:1]),
+        station_name=Subquery(steps.values("station__name")[:1]),
+        has_critical=Exists(alerts),
+        has_note=Exists(TechnologistNote.objects.filter(**of_exam)),
+        has_reaction=Exists(AdverseEvent.objects.filter(**of_exam, withdrawn_at__isnull=True)),
+        came_back=Exists(ReadingReturn.objects.filter(**of_exam, closed_at__isnull=False)),
+    )
+
+
+def reading_list(*, actor: Actor, filters: ReadingFilter | None = None) -> QuerySet[RequestedProcedure]:
+    """What waits to be read, due first, each with all that its row shows; a fixed number of queries."""
+    filters = filters or ReadingFilter()
     live = Report.objects.exclude(status__in=("cancelled", "entered-in-error")).select_related(
         "author", "preliminary_by"
     )
-    of_exam = {"procedure": OuterRef("pk")}
     return (
-        unread(actor)
-        .filter(filters.condition(actor))
-        .annotate(
-            image_count=Coalesce(_images(), 0),
-            prior_count=Coalesce(Subquery(counted, output_field=IntegerField()), 0),
-            last_prior_at=Subquery(priors.order_by("-performed_at").values("performed_at")[:1]),
-            station_name=Subquery(steps.values("station__name")[:1]),
-            has_critical=Exists(alerts),
-            has_note=Exists(TechnologistNote.objects.filter(**of_exam)),
-            has_reaction=Exists(AdverseEvent.objects.filter(**of_exam, withdrawn_at__isnull=True)),
-            came_back=Exists(ReadingReturn.objects.filter(**of_exam, closed_at__isnull=False)),
-        )
+        with_columns(unread(actor).filter(filters.condition(actor)))
         .select_related(
             "order__patient",
             "order__requester",
@@ -84,17 +89,19 @@ def reading_list(*, actor: Actor, filters: ReadingFilter | None = None) -> Query
     )
 
 
+def _columns_of_a_page(rows: QuerySet[RequestedProcedure]) -> QuerySet[RequestedProcedure]:
+    return with_columns(with_due(rows))
+
+
 def reading_keys(*, actor: Actor, filters: ReadingFilter) -> QuerySet[Any]:
     """The same rows in the same order, their keys alone: a page is cut from these, and only its rows are dressed."""
     rows = unread(actor).filter(filters.condition(actor)).order_by(*SORTS[filters.sort])
     return rows.values_list("pk", flat=True)
 
 
-def rows_of_keys(keys: Iterable[int], *, actor: Actor) -> list[Any]:
-    """The rows of a page, in the order of its keys."""
-    wanted = list(keys)
-    rows = {row.pk: row for row in reading_list(actor=actor).filter(pk__in=wanted).order_by()}
-    return [rows[key] for key in wanted if key in rows]
+def rows_of_keys(keys: Iterable[int]) -> list[Any]:
+    """The rows of a page, in the order of its keys, which come from ``reading_keys``."""
+    return rows_of(keys, annotated=_columns_of_a_page)
 
 
 def dress(rows: Any, *, user: Any) -> None:
@@ -110,9 +117,9 @@ def dress(rows: Any, *, user: Any) -> None:
         row.is_my_draft = row.report is not None and row.report.is_draft and row.report.author_id == user.pk
 
 
-def fingerprint(*, actor: Actor, filters: ReadingFilter) -> str:
-    """Changes when the list does; one cheap query, for a poll's ETag."""
-    now = timezone.now()
+def fingerprint(*, actor: Actor, filters: ReadingFilter | None = None) -> str:
+    """Changes when the list does (without filters: when any unread exam does); for a poll's ETag."""
+    now, filters = timezone.now(), filters or ReadingFilter()
     state = (
         unread(actor)
         .filter(filters.condition(actor))

@@ -1,4 +1,4 @@
-"""``{% load reading %}``: a row of the reading list, made in one go.
+"""``{% load reading %}``: the rows of the reading list, made in one go.
 
 Fifty rows are shown and polled for all day long: words and icons are put together once a language, addresses once.
 """
@@ -6,25 +6,27 @@ Fifty rows are shown and polled for all day long: words and icons are put togeth
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 from uuid import UUID
 
 from django import template
 from django.template import Context
 from django.urls import get_script_prefix, get_urlconf, reverse
-from django.utils import formats, timezone
+from django.utils import dateformat, timezone
 from django.utils.html import conditional_escape as esc
-from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_noop
 from django.utils.translation import gettext as _
 
-from ris.core import text
-from ris.core.templatetags.picha import flag, patient_line, priority, sla, status, svg
+from ris.core import text, vocabulary
+from ris.core.templatetags.picha import SOON_SHARE, chip_html, flag, priority, status, svg
 
 register = template.Library()
 
 NOBODY = UUID(int=0)
+MARK = "\x1f"
 ADDRESSES = (
     "report_edit",
     "reading_exam",
@@ -54,7 +56,7 @@ def _address(name: str, uuid: UUID) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _labels(_language: str | None) -> dict[str, str]:
-    """Icon and word of each button."""
+    """Icon and word of each button, and the words with a number in them, once a language."""
     labels = {
         "view": ("eye", _("View")),
         "look": ("eye", _("View only")),
@@ -66,113 +68,192 @@ def _labels(_language: str | None) -> dict[str, str]:
         "back": ("arrow-back-up", _("Send back")),
     }
     made = {key: f"{svg(icon, 's')}{esc(words)}" for key, (icon, words) in labels.items()}
-    return made | {"read": str(esc(_("Read"))), "dots": str(svg("dots", "s"))}
+    return made | {
+        "read": str(esc(_("Read"))),
+        "dots": str(svg("dots", "s")),
+        "choose": str(esc(_("Choose %(a)s"))),
+        "more": str(esc(_("More for %(a)s"))),
+    }
 
 
 ROW = """
-<tr id="r-{uuid}" tabindex="-1"{stat}>
-<td class="pick"><input type="checkbox" form="batch" name="procedure" value="{uuid}" tabindex="-1" aria-label="{choose}"></td>
-<td>{left}</td>
-<td class="c-priority">{priority}</td>
-<td class="rp-name"><span class="nm trunc d-block" title="{name}">{name}</span><span class="l2">{line}</span></td>
-<td class="rp-exam"><span class="trunc d-block" title="{exam}">{exam}</span><span class="l2 trunc"><span class="mono">{number}</span>{where}</span></td>
-<td class="c-images">{images}<span class="l2">{complete}</span></td>
-<td class="fluid c-question"><span class="trunc d-block" title="{question}">{question}</span><span class="l2 trunc">{origin}</span></td>
-<td class="c-priors">{priors}<span class="l2">{last}</span></td>
-<td class="c-status">{state}</td>
-<td class="nowrap c-flags">{flags}</td>
-<td class="act">{acts}</td></tr>
+<tr id="r-%s" tabindex="-1"%s>
+<td class="pick"><input type="checkbox" form="batch" name="procedure" value="%s" tabindex="-1" aria-label="%s"></td>
+<td>%s</td>
+<td class="c-priority">%s</td>
+<td class="rp-name"><span class="nm trunc d-block" title="%s">%s</span><span class="l2">%s</span></td>
+<td class="rp-exam"><span class="trunc d-block" title="%s">%s</span><span class="l2 trunc"><span class="mono">%s</span>%s</span></td>
+<td class="c-images">%s<span class="l2">%s</span></td>
+<td class="fluid c-question"><span class="trunc d-block" title="%s">%s</span><span class="l2 trunc">%s</span></td>
+<td class="c-priors">%d<span class="l2">%s</span></td>
+<td class="c-status">%s</td>
+<td class="nowrap c-flags">%s</td>
+<td class="act">%s</td></tr>
 """  # noqa: E501
 
 
 @register.simple_tag(takes_context=True)
-def reading_row(context: Context, row: Any) -> SafeString:
-    """A row of the list, from what ``selectors.reading_list`` and ``dress`` gave it."""
-    order, user, number = row.order, context["request"].user.pk, row.accession_number
+def reading_rows(context: Context, rows: Any) -> SafeString:
+    """The rows of the list, from what ``selectors.reading_list`` and ``dress`` gave them."""
+    language, several_sites = get_language(), context.get("several_sites")
+    acts = Acts(
+        _labels(language),
+        context["request"].user.pk,
+        bool(context.get("may_read")),
+        bool(context.get("may_assign")),
+        bool(context.get("may_send_back")),
+    )
+    return mark_safe("".join(_row(row, acts, several_sites, language) for row in rows))  # each part is escaped
+
+
+def _row(row: Any, acts: Acts, several_sites: bool, language: str | None) -> str:
+    order, number = row.order, escape(row.accession_number)
     where = [row.station_name] if row.station_name else []
-    where += [order.site.name] if context.get("several_sites") and order.site is not None else []
-    return format_html(
-        ROW,
-        uuid=row.uuid,
-        stat=mark_safe(" data-stat") if order.priority == "stat" else "",
-        choose=_("Choose %(a)s") % {"a": number},
-        left=sla(row.minutes_left, row.minutes_total, number),
-        priority=_priority(order.priority, get_language()),
-        name=text.person_name(order.patient),
-        line=patient_line(order.patient),
-        exam=row.description_with_side,
-        number=number,
-        where="".join(f" · {name}" for name in where),
-        images=text.thousands(row.image_count),
-        complete=text.clock(row.images_complete_at),
-        question=order.indication or "–",
-        origin=_origin(order),
-        priors=row.prior_count,
-        last=formats.date_format(timezone.localtime(row.last_prior_at), "M Y") if row.last_prior_at else "",
-        state=_state(row, user),
-        flags=_flags(row),
-        acts=_acts(context, row, user),
+    where += [order.site.name] if several_sites and order.site is not None else []
+    name, exam = escape(text.person_name(order.patient)), escape(row.description_with_side)
+    question = escape(order.indication or "–")
+    return ROW % (
+        row.uuid,
+        " data-stat" if order.priority == "stat" else "",
+        row.uuid,
+        acts.label["choose"] % {"a": number},
+        _sla(row, number, language),
+        _priority(order.priority, language),
+        name,
+        name,
+        escape(text.line_of(order.patient)),
+        exam,
+        exam,
+        number,
+        escape("".join(f" · {name}" for name in where)),
+        text.thousands(row.image_count),
+        text.clock(row.images_complete_at),
+        question,
+        question,
+        escape(_origin(order)),
+        row.prior_count,
+        escape(_month(row.last_prior_at)),
+        _state(row, acts.user, language),
+        _flags(row, language),
+        _acts(row, acts),
     )
 
 
+def _month(moment: Any) -> str:
+    return dateformat.format(timezone.localtime(moment), "M Y") if moment else ""
+
+
 @functools.lru_cache(maxsize=64)
-def _priority(code: str, _language: str | None) -> SafeString:
-    return priority(code)
+def _priority(code: str, _language: str | None) -> str:
+    return str(priority(code))
 
 
-def _state(row: Any, user: int) -> SafeString:
+@functools.lru_cache(maxsize=64)
+def _waits(code: str, _language: str | None) -> tuple[str, str]:
+    """The chip of an exam that only waits, before and after the time since when."""
+    look = vocabulary.status_look(code)
+    head, _mark, tail = chip_html(look, title=f"{look.text} · {MARK}").partition(MARK)
+    return head, tail
+
+
+@functools.lru_cache(maxsize=256)
+def _chip(code: str, words: str, _language: str | None) -> str:
+    return str(status(code, words))
+
+
+@functools.lru_cache(maxsize=64)
+def _flag(tone: str, icon: str, words: str, _language: str | None) -> str:
+    return str(flag(tone, icon, _(words)))
+
+
+@functools.lru_cache(maxsize=16)
+def _left(state: str, _language: str | None) -> tuple[str, str]:
+    """Icon, and words around the time that is left."""
+    symbol = {"ok": "clock", "soon": "hourglass-high", "over": "alarm"}[state]
+    return str(svg(symbol)), str(esc(_("Over {t}") if state == "over" else _("{t} left")))
+
+
+def _sla(row: Any, number: str, language: str | None) -> str:
+    """What ``{% sla %}`` makes, without asking for the words again."""
+    minutes, total = row.minutes_left, row.minutes_total
+    state = "over" if minutes < 0 else "soon" if minutes <= total * SOON_SHARE else "ok"
+    symbol, words = _left(state, language)
+    used = max(0, min(100, round(100 * (1 - minutes / total))))
+    return (
+        f'<span class="sla {state}" data-left="{minutes}" data-total="{total}" data-what="{number}">{symbol}'
+        f"<span>{words.format(t=text.duration(abs(minutes)))}</span>"
+        f'<progress max="100" value="{used}" aria-hidden="true"></progress></span>'
+    )
+
+
+def _state(row: Any, user: int, language: str | None) -> str:
     """The chip that says who has it, or for whom it waits."""
     if row.read_by is not None:
         who = row.read_by.display_name
-        return status("reading", _("Reading: you") if row.is_mine else _("Reading: %(who)s") % {"who": who})
+        return _chip("reading", _("Reading: you") if row.is_mine else _("Reading: %(who)s") % {"who": who}, language)
     if row.status == "preliminary" and row.report is not None:
-        return status("preliminary", _("Preliminary: %(who)s") % {"who": _name(row.report.preliminary_by)})
+        return _chip("preliminary", _("Preliminary: %(who)s") % {"who": _name(row.report.preliminary_by)}, language)
     if row.status == "reading":
-        return status("partial", _("Draft, free"))
+        return _chip("partial", _("Draft, free"), language)
     if row.place is not None and row.place.assigned_to is not None:
         own = row.place.assigned_to_id == user
-        return status("assigned", _("For you") if own else _("For %(who)s") % {"who": _name(row.place.assigned_to)})
-    return status(row)
+        words = _("For you") if own else _("For %(who)s") % {"who": _name(row.place.assigned_to)}
+        return _chip("assigned", words, language)
+    head, tail = _waits(row.status, language)
+    return f"{head}{text.stamp(row.status_changed_at)}{tail}"
 
 
 def _name(user: Any) -> str:
     return user.display_name if user is not None else ""
 
 
-def _flags(row: Any) -> SafeString:
-    patient = row.order.patient
-    shown = []
-    if row.has_critical:
-        shown.append(flag("red", "alert-octagon", _("Critical result open")))
-    if patient.identity_is_unverified:
-        shown.append(flag("orange", "alert-triangle", _("Identity not confirmed")))
-    if row.has_reaction:
-        shown.append(flag("red", "heartbeat", _("The patient had a reaction")))
-    if row.is_my_draft:
-        shown.append(flag("indigo", "file-pencil", _("Your draft")))
-    if row.came_back:
-        shown.append(flag("teal", "rotate-clockwise", _("Came back from the technologist")))
-    if row.has_note:
-        shown.append(flag("blue", "message", _("Technologist note")))
+FLAGS = (
+    (lambda row: row.has_critical, "red", "alert-octagon", gettext_noop("Critical result open")),
+    (
+        lambda row: row.order.patient.identity_is_unverified,
+        "orange",
+        "alert-triangle",
+        gettext_noop("Identity not confirmed"),
+    ),
+    (lambda row: row.has_reaction, "red", "heartbeat", gettext_noop("The patient had a reaction")),
+    (lambda row: row.is_my_draft, "indigo", "file-pencil", gettext_noop("Your draft")),
+    (lambda row: row.came_back, "teal", "rotate-clockwise", gettext_noop("Came back from the technologist")),
+    (lambda row: row.has_note, "blue", "message", gettext_noop("Technologist note")),
+)
+
+
+def _flags(row: Any, language: str | None) -> str:
+    shown = [_flag(tone, icon, words, language) for holds, tone, icon, words in FLAGS if holds(row)]
     if row.contrast:
         shown.append(flag("blue", "droplet", row.contrast))
-    shown += [flag("red", "flask", alert.text) for alert in patient.alert_rows.all() if alert.is_active]
-    return mark_safe("".join(shown))  # each is escaped by the tag that made it
+    shown += [flag("red", "flask", alert.text) for alert in row.order.patient.alert_rows.all() if alert.is_active]
+    return "".join(shown)  # each is escaped by the tag that made it
 
 
-def _acts(context: Context, row: Any, user: int) -> SafeString:
+@dataclass(frozen=True)
+class Acts:
+    """Words, and what the person may do."""
+
+    label: dict[str, str]
+    user: int
+    may_read: bool
+    may_assign: bool
+    may_send_back: bool
+
+
+def _acts(row: Any, acts: Acts) -> str:
     """What can be done with a row: the one button, and the menu behind the dots."""
-    label, may_read, uuid = _labels(get_language()), context.get("may_read"), row.uuid
+    label, uuid = acts.label, row.uuid
     parts = ['<span class="ra">']
     if row.read_by is not None and not row.is_mine and row.report is not None:
         address = _address("report_edit", row.report.uuid)
         parts.append(f'<a class="btn btn-sm" href="{address}" data-open data-key="v">{label["view"]}</a>')
-    elif may_read:
+    elif acts.may_read:
         parts.append(
             f'<button class="btn btn-sm btn-primary" form="act" name="procedure" value="{uuid}" data-read>'
             f'{label["read"]} <span class="kbd" aria-hidden="true">↵</span></button>'
         )
-    more = esc(_("More for %(a)s") % {"a": row.accession_number})
+    more = label["more"] % {"a": escape(row.accession_number)}
     parts.append(
         f'\n<details class="pi-menu end row-menu"><summary class="btn btn-sm btn-icon" aria-label="{more}">'
         f'{label["dots"]}</summary><div class="pi-pop">'
@@ -180,13 +261,13 @@ def _acts(context: Context, row: Any, user: int) -> SafeString:
     )
     if row.image_count:
         parts.append(f'<a href="{_address("viewer_exam", uuid)}">{label["images"]}</a>')
-    if may_read:
-        parts.append(_own_act(row, label, user))
-    if context.get("may_assign"):
+    if acts.may_read:
+        parts.append(_own_act(row, label, acts.user))
+    if acts.may_assign:
         parts.append(f'<a href="{_address("reading_assign", uuid)}" data-key="a">{label["assign"]}</a>')
-    if context.get("may_send_back") and row.status != "preliminary":
+    if acts.may_send_back and row.status != "preliminary":
         parts.append(f'<a href="{_address("reading_send_back", uuid)}">{label["back"]}</a>')
-    return mark_safe("".join((*parts, "</div></details></span>")))  # words and addresses are escaped above
+    return "".join((*parts, "</div></details></span>"))  # words and addresses are escaped above
 
 
 def _own_act(row: Any, label: dict[str, str], user: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django.core.cache import cache
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -22,18 +23,20 @@ from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.models import ReaderProfile, ReadingGroup, Report
 from reporting.selectors.reading import ListEntry, dress, reading_keys, rows_of_keys
-from reporting.selectors.reading_filters import ReadingFilter, filter_choices, running_shifts
+from reporting.selectors.reading_filters import ReadingFilter, filter_choices, running_shifts, scope_of
 from ris.accounts.models import Site
 from ris.accounts.selectors import users_with_role
 from ris.accounts.web import ActorRequest, page
 from ris.audit.models import Action
 from ris.audit.service import record, record_read
+from ris.core.actor import Actor
 from ris.core.errors import NotKnown
 from ris.core.permissions import READERS
 
 ROWS_ON_A_PAGE = 50
 #: The list from which the exam was opened, as its query; signing goes on from there.
 FROM_LIST = "reading_query"
+COUNTS_SECONDS = 10
 COLUMNS = ("priority", "images", "question", "priors", "status", "flags")
 SHORTEST_WORD = 2
 
@@ -50,8 +53,8 @@ class CountedPages(Paginator):
         return self.known
 
 
-def _counts(request: ActorRequest, filters: ReadingFilter) -> dict[str, Any]:
-    """Lists with how much they hold, and the numbers over the table; one query for all."""
+def _counts(request: ActorRequest, filters: ReadingFilter, state: str) -> dict[str, Any]:
+    """Lists with how much they hold, and the numbers over the table; asked, in one query, when ``state`` changes."""
     entries = selectors.saved_lists(actor=request.actor)
     stat = Priority.STAT.value
     shown_stat = replace(filters, priority=(stat,)) if not filters.priority or stat in filters.priority else None
@@ -61,7 +64,7 @@ def _counts(request: ActorRequest, filters: ReadingFilter) -> dict[str, Any]:
         ListEntry("now_over", "", "", replace(filters, due="over"), ""),
         *([ListEntry("now_stat", "", "", shown_stat, "")] if shown_stat else []),
     ]
-    counted = selectors.list_counts(asked, actor=request.actor)
+    counted = _known_counts(asked, state, actor=request.actor)
     numbers = {entry.key: number for entry, number in counted}
     wanted = request.GET.get("list") or request.POST.get("list")
     same = [entry for entry in entries if entry.filters == filters]
@@ -78,10 +81,22 @@ def _counts(request: ActorRequest, filters: ReadingFilter) -> dict[str, Any]:
     }
 
 
+def _known_counts(asked: list[ListEntry], state: str, *, actor: Actor) -> list[tuple[ListEntry, int]]:
+    """Counted again when the list has changed, and every few seconds for what its fingerprint does not tell."""
+    scope = scope_of(actor.user) if actor.user is not None else None
+    words = "|".join((state, str(scope), *(f"{entry.key}:{entry.filters}" for entry in asked)))
+    name = f"reading-counts:{hashlib.sha256(words.encode()).hexdigest()[:32]}"
+    numbers = cache.get(name)
+    if numbers is None:
+        numbers = [number for _entry, number in selectors.list_counts(asked, actor=actor)]
+        cache.set(name, numbers, COUNTS_SECONDS)
+    return list(zip(asked, numbers, strict=True))
+
+
 def _rows(request: ActorRequest, filters: ReadingFilter, total: int) -> Any:
     keys = reading_keys(actor=request.actor, filters=filters)
     shown = CountedPages(keys, ROWS_ON_A_PAGE, total).get_page(request.GET.get("page"))
-    shown.object_list = rows_of_keys(shown.object_list, actor=request.actor)
+    shown.object_list = rows_of_keys(shown.object_list)
     dress(shown.object_list, user=request.user)
     _note_read(request, shown.object_list)
     return shown
@@ -97,9 +112,9 @@ def _hidden_columns(request: HttpRequest) -> list[str]:
     return [name for name in profile.hidden_columns if name in COLUMNS] if profile is not None else []
 
 
-def _frame(request: ActorRequest, filters: ReadingFilter, query: str) -> dict[str, Any]:
+def _frame(request: ActorRequest, filters: ReadingFilter, query: str, state: str) -> dict[str, Any]:
     """What stands around the rows."""
-    counts = _counts(request, filters)
+    counts = _counts(request, filters, state)
     current = counts["current"]
     hidden = _hidden_columns(request)
     labels = (_("Priority"), _("Images"), _("Clinical question"), _("Priors"), _("Status"), _("Flags"))
@@ -143,29 +158,28 @@ def _rights(request: ActorRequest) -> dict[str, bool]:
 @require_GET
 @page(perms.VIEW_READING_LIST)
 def reading_list(request: ActorRequest) -> HttpResponse:
-    filters = ReadingFilter.from_query(request.GET)
-    context = _frame(request, filters, request.GET.urlencode())
-    context |= {"page": _rows(request, filters, context["total"]), "etag": _etag(request, filters)}
+    filters, state = ReadingFilter.from_query(request.GET), selectors.fingerprint(actor=request.actor)
+    context = _frame(request, filters, request.GET.urlencode(), state)
+    context |= {"page": _rows(request, filters, context["total"]), "etag": _etag(request, filters, state)}
     return render(request, "reporting/reading_list.html", context)
 
 
-def _etag(request: ActorRequest, filters: ReadingFilter) -> str:
+def _etag(request: ActorRequest, filters: ReadingFilter, state: str) -> str:
     """Of all that waits, not of this filter alone: the counts at the left are live too."""
     asked = f"{filters}|{filters.sort}|{request.GET.get('page', '1')[:6]}|{request.LANGUAGE_CODE}"
-    all_of_it = selectors.fingerprint(actor=request.actor, filters=ReadingFilter())
-    return f'"{all_of_it}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"'
+    return f'"{state}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"'
 
 
 @require_GET
 @page(perms.VIEW_READING_LIST)
 def reading_rows(request: ActorRequest) -> HttpResponse:
     """The rows and the counts, for the poll; 304 when nothing has changed."""
-    filters = ReadingFilter.from_query(request.GET)
-    etag = _etag(request, filters)
+    filters, state = ReadingFilter.from_query(request.GET), selectors.fingerprint(actor=request.actor)
+    etag = _etag(request, filters, state)
     if request.headers.get("If-None-Match") == etag:
         return HttpResponse(status=304, headers={"ETag": etag})
-    context = {**_counts(request, filters), **_rights(request), "query": request.GET.urlencode(), "filters": filters}
-    context["page"] = _rows(request, filters, context["total"])
+    context = {**_counts(request, filters, state), **_rights(request), "query": request.GET.urlencode()}
+    context |= {"filters": filters, "page": _rows(request, filters, context["total"])}
     response = render(request, "reporting/_reading_poll.html", context)
     response["ETag"] = etag
     return response
@@ -183,7 +197,7 @@ def reading_find(request: ActorRequest) -> HttpResponse:
     rows = selectors.reading_list(actor=request.actor, filters=filters)
     for word in words:
         rows = rows.filter(_holds(word))
-    context = _frame(request, filters, query)
+    context = _frame(request, filters, query, selectors.fingerprint(actor=request.actor))
     found = list(rows[:ROWS_ON_A_PAGE])
     dress(found, user=request.user)
     _note_read(request, found)

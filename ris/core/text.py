@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.utils import formats, timezone
+from django.utils.dates import MONTHS_3
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -92,12 +93,15 @@ def _local(moment: Any) -> Any:
 
 def day(moment: Any) -> str:
     """ "19 Nov 2026", the month in the reader's language."""
-    return formats.date_format(_local(moment), "j M Y").replace(" ", NBSP) if moment else "–"
+    if not moment:
+        return "–"
+    local = _local(moment)
+    return f"{local.day}{NBSP}{str(MONTHS_3[local.month]).title()}{NBSP}{local.year}"
 
 
 def clock(moment: Any) -> str:
     """ "10:42"."""
-    return formats.time_format(_local(moment), "H:i") if moment else "–"
+    return f"{_local(moment):%H:%M}" if moment else "–"
 
 
 def stamp(moment: Any) -> str:
