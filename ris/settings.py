@@ -161,6 +161,9 @@ RIS_TRUSTED_PROXIES = env.number(
 RIS_UPLOAD_LIMIT_MB = env.number(
     "RIS_UPLOAD_LIMIT_MB", 512, "The largest upload through a page or DICOMweb.", low=1, high=65536
 )
+RIS_FHIR_REQUIRE_IF_MATCH = env.flag(
+    "RIS_FHIR_REQUIRE_IF_MATCH", False, "FHIR changes a resource only for who names its version (If-Match); else 428."
+)
 RIS_SESSION_HOURS = env.number(
     "RIS_SESSION_HOURS", 12, "After so many hours everybody signs in again.", low=1, high=168
 )
@@ -180,6 +183,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "ris.audit.middleware.AuditMiddleware",
     "ris.accounts.middleware.RequestMemoryMiddleware",
+    "ris.accounts.cors.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "ris.tenants.middleware.FacilityLocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

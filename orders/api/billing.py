@@ -19,8 +19,8 @@ from orders import revenue as figures
 from orders import selectors, services
 from orders import selectors_billing as money_selectors
 from orders.api import billing_serializers as shapes
-from orders.api.patients import ResourceViewSet, of_this_facility
 from orders.api.serializers import PlainReasonSerializer
+from orders.api.support import of_this_facility
 from orders.invoice_pdf import render_invoice_pdf, render_receipt_pdf
 from orders.models import (
     AuthorisationStatus,
@@ -39,7 +39,7 @@ from orders.models import (
     PreAuthorisation,
     PriceItem,
 )
-from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityAPIView, ListMixin, RetrieveMixin
+from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityAPIView, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.audit.models import Action
 from ris.audit.service import record
 
@@ -55,7 +55,7 @@ class SchemeFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class SchemeViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceViewSet):
+class SchemeViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
     """Who pays, and by which rules."""
 
     queryset = PayerScheme.objects.none()
@@ -102,7 +102,7 @@ class PriceFilter(filters.FilterSet):
         return queryset.on(value)
 
 
-class PriceViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+class PriceViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Price lists. A new price is a new row; the one before it ends the day before."""
 
     queryset = PriceItem.objects.none()
@@ -146,7 +146,7 @@ class CoverageFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class CoverageViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+class CoverageViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Who covers which patient, in which order, for which part of the whole."""
 
     queryset = Coverage.objects.none()
@@ -216,7 +216,7 @@ class AuthorisationFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class AuthorisationViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+class AuthorisationViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """What payers have said before an exam. Nothing here hinders an exam; it is warned of."""
 
     queryset = PreAuthorisation.objects.none()
@@ -286,7 +286,7 @@ class CodeFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class CodeViewSet(ListMixin, ResourceViewSet):
+class CodeViewSet(ListMixin, FacilityViewSet):
     """ICD-10 and CPT codes on exams, for the payer."""
 
     queryset = BillingCode.objects.none()
@@ -324,7 +324,7 @@ class InvoiceFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class InvoiceViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
+class InvoiceViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     """Invoices and credit notes: numbered without gaps, never changed."""
 
     queryset = Invoice.objects.none()
@@ -396,7 +396,7 @@ class PaymentFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class PaymentViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+class PaymentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Money that came or went back, each with its receipt; never changed."""
 
     queryset = Payment.objects.none()

@@ -16,13 +16,13 @@ from orders import selectors, services
 from orders.api import filters, intake
 from orders.api import serializers as shapes
 from orders.api.billing_serializers import ChargeInputSerializer
-from orders.api.patients import ResourceViewSet, of_this_facility
+from orders.api.support import of_this_facility
 from orders.models import CatalogueProcedure, Charge
-from ris.accounts.api.base import CreateMixin, ListMixin, RetrieveMixin
+from ris.accounts.api.base import CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.accounts.models import Practitioner
 
 
-class CatalogueViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
+class CatalogueViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     """What can be ordered."""
 
     queryset = CatalogueProcedure.objects.none()
@@ -62,7 +62,7 @@ class CatalogueViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         return Response(shapes.ImportResultSerializer(result).data)
 
 
-class ChargeViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+class ChargeViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Charges, drafted from what was performed; others are added by hand."""
 
     queryset = Charge.objects.none()
@@ -109,7 +109,7 @@ class ChargeViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
         return self.answer(services.void_charge(self.get_object(), **self.validated(), actor=self.actor))
 
 
-class PractitionerViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
+class PractitionerViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     """Who may request exams and get copies."""
 
     queryset = Practitioner.objects.none()

@@ -17,8 +17,8 @@ from rest_framework.response import Response
 from orders import downtime_lists as lists
 from orders import permissions as perms
 from orders import selectors, services
-from orders.api.patients import ResourceViewSet, of_this_facility
 from orders.api.serializers import PatientCreateSerializer, uuid_of
+from orders.api.support import of_this_facility
 from orders.models import (
     DowntimeForm,
     DowntimePack,
@@ -34,7 +34,7 @@ from orders.models import (
 from orders.models.downtime import LANGUAGES
 from orders.services import PaperEntry, Used
 from orders.services.downtime_files import print_downtime_pack
-from ris.accounts.api.base import CreateMixin, ListMixin, RetrieveMixin
+from ris.accounts.api.base import CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.accounts.models import Practitioner, Site
 from ris.core.concepts import DISCONTINUATION_REASONS
 
@@ -267,7 +267,7 @@ def _site(code: str | None) -> Site | None:
 # --- resources
 
 
-class DowntimePackViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+class DowntimePackViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Packs of numbered forms. Made once, printed as often as need be."""
 
     queryset = DowntimePack.objects.none()
@@ -322,7 +322,7 @@ class DowntimePackViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet
         return self.answer(self._fresh(pack))
 
 
-class DowntimeFormViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
+class DowntimeFormViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     """Sheets with reserved numbers; ``enter`` makes the exam of what was written."""
 
     queryset = DowntimeForm.objects.none()
@@ -402,7 +402,7 @@ class DowntimeFormViewSet(ListMixin, RetrieveMixin, ResourceViewSet):
         return self.answer(services.return_blank_form(self.get_object(), actor=self.actor))
 
 
-class DowntimePeriodViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+class DowntimePeriodViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """When it was down. Closed only when its closing list is empty."""
 
     queryset = DowntimePeriod.objects.none()

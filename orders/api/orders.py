@@ -16,9 +16,9 @@ from orders import permissions as perms
 from orders import queues, selectors, services
 from orders.api import filters, intake
 from orders.api import serializers as shapes
-from orders.api.patients import ResourceViewSet, of_this_facility
+from orders.api.support import of_this_facility
 from orders.models import Order, RequestedProcedure
-from ris.accounts.api.base import ChangeMixin, CreateMixin, ListMixin, RetrieveMixin
+from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.accounts.models import Practitioner, Site, User
 from ris.core.errors import NotKnown
 
@@ -26,7 +26,7 @@ from ris.core.errors import NotKnown
 PAGING = frozenset({"cursor", "page_size"})
 
 
-class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceViewSet):
+class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
     """Orders with their procedures."""
 
     queryset = Order.objects.none()
@@ -85,7 +85,7 @@ class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceV
         return self.answer(services.cancel_order(self.get_object(), **self.validated(), actor=self.actor))
 
 
-class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, ResourceViewSet):
+class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, FacilityViewSet):
     """Requested procedures. ``status`` is the full one, ``life_cycle`` one of the eight classic states."""
 
     queryset = RequestedProcedure.objects.none()

@@ -6,12 +6,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import FileResponse
-from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.filters import OrderingFilter
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,13 +27,7 @@ from ris.audit.service import record_read
 FOUND_AT_MOST = 50
 
 
-class ResourceViewSet(FacilityViewSet):
-    """With filters and a choice of order."""
-
-    filter_backends = (DjangoFilterBackend, OrderingFilter)
-
-
-class PatientViewSet(IdentityActions, ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, ResourceViewSet):
+class PatientViewSet(IdentityActions, ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
     """Patients. Names and identifiers are searched by POST, so that they never stand in a log."""
 
     queryset = Patient.objects.none()
@@ -130,7 +122,7 @@ class PatientViewSet(IdentityActions, ListMixin, RetrieveMixin, CreateMixin, Cha
         return Response(shapes.AlertSerializer(alert).data, status=status.HTTP_201_CREATED)
 
 
-class MergeViewSet(AfterMergeActions, ListMixin, RetrieveMixin, ResourceViewSet):
+class MergeViewSet(AfterMergeActions, ListMixin, RetrieveMixin, FacilityViewSet):
     """Merges that were made, and the way back."""
 
     queryset = PatientMerge.objects.none()
@@ -154,7 +146,7 @@ class MergeViewSet(AfterMergeActions, ListMixin, RetrieveMixin, ResourceViewSet)
         return self.answer(services.unmerge_patients(self.get_object(), **self.validated(), actor=self.actor))
 
 
-class DocumentViewSet(ListMixin, RetrieveMixin, CreateMixin, ResourceViewSet):
+class DocumentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Papers of patients and orders, sent as ``multipart/form-data``."""
 
     queryset = Document.objects.none()

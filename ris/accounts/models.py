@@ -251,7 +251,7 @@ class FacilitySettings(Recorded):
         help_text=_("Origins such as https://portal.example.org, separated by commas. Empty: none."),
     )
     api_requests_per_minute = models.PositiveIntegerField(
-        _("REST requests per minute and credential"), default=600, help_text=_("0: no limit.")
+        _("REST requests per minute and credential"), default=6000, help_text=_("0: no limit.")
     )
     viewer_notice = models.BooleanField(
         _("the viewer says that it is not for primary diagnosis"),

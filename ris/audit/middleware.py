@@ -21,14 +21,14 @@ class AuditMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Correlation-ID", "")
+        given = request.headers.get("X-Request-ID", "") or request.headers.get("X-Correlation-ID", "")
         value = given if GIVEN.fullmatch(given) else uuid.uuid4().hex
         token = correlation_id.set(value)
         structlog.contextvars.bind_contextvars(correlation_id=value)
         request.correlation_id = value
         try:
             response = self.get_response(request)
-            response["X-Correlation-ID"] = value
+            response["X-Correlation-ID"] = response["X-Request-ID"] = value
             return response
         finally:
             flush_refusals()

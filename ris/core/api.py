@@ -10,12 +10,12 @@ from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404
-from rest_framework import exceptions, pagination, status
+from rest_framework import exceptions, filters, pagination, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
-from ris.core.errors import DomainError, PreconditionFailed
+from ris.core.errors import DomainError, PreconditionFailed, PreconditionRequired
 
 log = structlog.get_logger(__name__)
 PROBLEM = "application/problem+json"
@@ -45,6 +45,16 @@ def problem(
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Every refusal of a REST call, translated once; no view catches a DomainError."""
+    response = _translated(exc, context)
+    request = context.get("request")
+    if response is not None and isinstance(response.data, dict):
+        known = getattr(request, "correlation_id", "")
+        if known:
+            response.data["correlation_id"] = known
+    return response
+
+
+def _translated(exc: Exception, context: dict[str, Any]) -> Response | None:
     request = context.get("request")
     instance = request.path if request is not None else ""
     if isinstance(exc, DomainError):
@@ -117,14 +127,74 @@ class CursorPagination(pagination.CursorPagination):
         }
 
 
+class HouseOrdering(filters.OrderingFilter):
+    """``?ordering=-created_at``: by one of the view's ``ordering_fields``, and what is none of them is refused."""
+
+    #: Where a view names none: those of these that its model has. None of them is ever empty.
+    USUAL = ("id", "created_at", "updated_at", "name", "code")
+
+    def fields_of(self, view: Any) -> list[str]:
+        named = getattr(view, "ordering_fields", None)
+        if named is not None:
+            return list(named)
+        model = getattr(getattr(view, "queryset", None), "model", None)
+        if model is None:
+            return []
+        known = {field.name for field in model._meta.concrete_fields if not field.null}
+        return [name for name in self.USUAL if name in known]
+
+    def get_ordering(self, request: Any, queryset: Any, view: Any) -> Any:
+        given = [part.strip() for part in request.query_params.get(self.ordering_param, "").split(",") if part.strip()]
+        wrong = [part for part in given if part.removeprefix("-") not in self.fields_of(view)]
+        if wrong:
+            raise exceptions.ValidationError({self.ordering_param: [f"One of: {', '.join(self.fields_of(view))}."]})
+        return given or None
+
+    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+        ordering = self.get_ordering(request, queryset, view)
+        return queryset.order_by(*ordering) if ordering else queryset
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        names = self.fields_of(view)
+        if not names:
+            return []
+        return [
+            {
+                "name": self.ordering_param,
+                "required": False,
+                "in": "query",
+                "description": "Sorts by this field; with a minus before it, the other way round.",
+                "schema": {"type": "string", "enum": [sign + name for name in names for sign in ("", "-")]},
+            }
+        ]
+
+
+def tags_match(header: str, etag: str) -> bool:
+    """Whether If-None-Match names the ETag (RFC 9110 13.1.2: a weak comparison), or anything at all."""
+    given = {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    return bool(header) and ("*" in given or etag.removeprefix("W/") in given)
+
+
+def weak_etag(content: bytes) -> str:
+    """A validator of an answer as it was written."""
+    return f'W/"{hashlib.sha256(content).hexdigest()[:20]}"'
+
+
 def etag_of(obj: Any) -> str:
     """A strong validator: the row's identity and the number of its saves."""
     return '"' + hashlib.sha256(f"{obj.uuid}:{obj.version}".encode()).hexdigest()[:20] + '"'
 
 
-def check_if_match(request: Any, obj: Any) -> None:
-    """Refuse a write whose If-Match is not the current version (RFC 9110 13.1.1)."""
+def check_if_match(request: Any, obj: Any, *, is_required: bool = False) -> None:
+    """Refuse a write whose If-Match is not the current version (RFC 9110 13.1.1), or is missing where it must be."""
     wanted = request.headers.get("If-Match")
+    if is_required and not wanted:
+        raise PreconditionRequired(
+            "Say which version you have read.",
+            asked="A change to whatever is stored.",
+            found="Somebody else may have changed it since you read it.",
+            todo="Repeat the change with the ETag that you read in If-Match.",
+        )
     if wanted and wanted.strip() != "*" and etag_of(obj) not in {tag.strip() for tag in wanted.split(",")}:
         raise PreconditionFailed(
             "Somebody has changed this since you read it.",

@@ -80,6 +80,13 @@ class PreconditionFailed(DomainError):
     http_status = 412
 
 
+class PreconditionRequired(DomainError):
+    """The write must say which version it changes."""
+
+    code = "precondition_required"
+    http_status = 428
+
+
 class NoFacility(DomainError):
     """Work that belongs to a facility was asked for without one: fails closed."""
 

@@ -15,33 +15,63 @@
         def cancel(self, request, uuid=None):
             return self.answer(services.cancel_order(self.get_object(), reason=..., actor=self.actor))
 
-An action without a code is denied. Refusals (401, 403) and reads are recorded. Answers of one object carry its ETag;
-``get_object`` in a write checks If-Match; a write with Idempotency-Key runs once.
+An action without a code is denied. Refusals (401, 403) and reads are recorded. Answers of one object carry its ETag,
+all others one of their content; ``get_object`` in a write checks If-Match; a write with Idempotency-Key runs once; a
+list is also CSV; a key or token asks so often per minute as it may.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models
-from django.http import Http404
+from django.http import Http404, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions, permissions, status, viewsets
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
+from ris.accounts import limits
 from ris.accounts.actors import actor_of, stranger
 from ris.audit.models import Action
 from ris.audit.service import flush_refusals, record_read, refused
+from ris.core import api_csv
 from ris.core.actor import SYSTEM, Actor
-from ris.core.api import CursorPagination, check_if_match, etag_of
+from ris.core.api import CursorPagination, HouseOrdering, check_if_match, etag_of, tags_match, weak_etag
 from ris.core.errors import NotKnown, NotPermitted
 from ris.events.idempotency import IdempotencyMixin
+from ris.tenants.context import require_schema, use_facility
 
 READS = {"GET", "HEAD", "OPTIONS"}
+REST = "/api/"
+API_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Deprecated:
+    """An action that will go: since when nobody should begin with it, when it ends at the earliest, then what."""
+
+    since: datetime
+    sunset: datetime
+    successor: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """RFC 9745, RFC 8594."""
+        return {
+            "Deprecation": f"@{int(self.since.timestamp())}",
+            "Sunset": format_datetime(self.sunset, usegmt=True),
+            "Link": f'<{self.successor}>; rel="successor-version"',
+        }
 
 
 class HoldsPermission(permissions.BasePermission):
@@ -64,7 +94,38 @@ class FacilityViewMixin(APIView):
     permission_codes: ClassVar[Mapping[str, str]] = {}
     #: rights any of which opens all actions as well
     also_allowed: ClassVar[tuple[str, ...]] = ()
+    #: actions that are on their way out
+    deprecated: ClassVar[Mapping[str, Deprecated]] = {}
     action: str | None
+    allowance: limits.Allowance | None = None
+
+    def perform_authentication(self, request: Request) -> None:
+        """Who has shown a key or a token is counted before anything is looked up for them."""
+        super().perform_authentication(request)
+        if request.path.startswith(REST):
+            self.allowance = limits.count(request.auth)
+            if self.allowance is not None and self.allowance.is_exceeded:
+                raise exceptions.Throttled(self.allowance.resets_in)
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if not request.path.startswith(REST):
+            return response
+        response["API-Version"] = API_VERSION
+        if self.allowance is not None:
+            for name, value in self.allowance.headers.items():
+                response[name] = value
+        notice = self.deprecated.get(getattr(self, "action", None) or "")
+        if notice is not None:
+            for name, value in notice.headers.items():
+                response[name] = value
+        if request.method in ("GET", "HEAD") and response.status_code == status.HTTP_200_OK:
+            response.headers.setdefault("Cache-Control", "private, no-cache")
+            if isinstance(response, Response) and "ETag" not in response.headers:
+                response.add_post_render_callback(_conditional(request.headers.get("If-None-Match", "")))
+        return response
 
     @property
     def permission_code(self) -> str | None:
@@ -140,6 +201,26 @@ class FacilityViewMixin(APIView):
         record_read(self.actor, code, patients=sorted(patients), detail={"rows": len(rows), **detail})
 
 
+def _conditional(known: str) -> Any:
+    """After rendering: the answer with the ETag of its content, or 304 for who holds that already."""
+
+    def add(response: Response) -> Response | None:
+        response["ETag"] = weak_etag(response.content)
+        if tags_match(known, response["ETag"]):
+            return _not_modified(response)
+        return None
+
+    return add
+
+
+def _not_modified(response: Any) -> Response:
+    """Without a body, and without what would describe one."""
+    response.status_code = status.HTTP_304_NOT_MODIFIED
+    response.content = b""
+    response.headers.pop("Content-Type", None)
+    return response
+
+
 class FacilityAPIView(IdempotencyMixin, FacilityViewMixin):
     """A plain endpoint: ``permission_codes = {"get": ..., "post": ...}``."""
 
@@ -149,6 +230,9 @@ class FacilityViewSet(IdempotencyMixin, FacilityViewMixin, viewsets.GenericViewS
 
     lookup_field = "uuid"
     pagination_class = CursorPagination
+    filter_backends: Any = (DjangoFilterBackend, HouseOrdering)
+    #: actions that are refused without If-Match (428), as a lost update would hurt
+    requires_if_match: ClassVar[tuple[str, ...]] = ()
     #: action -> serializer, where it is not ``serializer_class``
     serializer_classes: ClassVar[Mapping[str, type[BaseSerializer]]] = {}
 
@@ -163,7 +247,7 @@ class FacilityViewSet(IdempotencyMixin, FacilityViewMixin, viewsets.GenericViewS
             raise NotKnown("There is no such object in this facility.") from None
         self.check_object_permissions(self.request, obj)
         if self.request.method not in READS and hasattr(obj, "version"):
-            check_if_match(self.request, obj)
+            check_if_match(self.request, obj, is_required=self.action in self.requires_if_match)
         return obj
 
     def answer(self, obj: Any, http_status: int = status.HTTP_200_OK, **headers: str) -> Response:
@@ -183,13 +267,43 @@ class FacilityViewSet(IdempotencyMixin, FacilityViewMixin, viewsets.GenericViewS
 
 
 class ListMixin:
-    """``GET /``: a cursor page, recorded as one read."""
+    """``GET /``: a cursor page, recorded as one read; for ``Accept: text/csv`` (``?format=csv``) all rows, streamed."""
 
-    def list(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+    exports_csv: ClassVar[bool] = True
+
+    def get_renderers(self: Any) -> list[BaseRenderer]:
+        found = super().get_renderers()
+        return [*found, api_csv.CsvRenderer()] if self.exports_csv and self.action == "list" else found
+
+    def list(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response | StreamingHttpResponse:
+        queryset = self.filter_queryset(self.get_queryset())
+        if request.accepted_renderer.format == api_csv.CsvRenderer.format:
+            return self._csv(queryset)
+        page = self.paginate_queryset(queryset)
         self.audit_read(page)
         serializer = self.get_serializer(page, many=True)
         return self.get_paginated_response(serializer.data)
+
+    def _csv(self: Any, queryset: models.QuerySet) -> StreamingHttpResponse:
+        """In the order of the pages; every portion is recorded as a read before it leaves."""
+        ordering = self.paginator.get_ordering(self.request, queryset, self)
+        rows = queryset.order_by(*ordering).iterator(chunk_size=api_csv.PORTION)
+        schema, serializer = require_schema(), self.get_serializer()
+
+        def serialize(portion: list[Any]) -> list[Any]:
+            self.audit_read(portion, format="csv")
+            return self.get_serializer(portion, many=True).data
+
+        def lines() -> Iterator[bytes]:
+            with use_facility(schema):
+                yield from api_csv.stream(rows, serialize, api_csv.columns_of(serializer))
+
+        name = self.request.path.rstrip("/").rpartition("/")[2]
+        return StreamingHttpResponse(
+            lines(),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+        )
 
 
 class RetrieveMixin:
@@ -199,7 +313,7 @@ class RetrieveMixin:
         obj = self.get_object()
         self.audit_read(obj)
         response = self.answer(obj)
-        if request.headers.get("If-None-Match", "") == response.headers.get("ETag"):
+        if tags_match(request.headers.get("If-None-Match", ""), response.headers.get("ETag", "")):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": response["ETag"]})
         return response
 
