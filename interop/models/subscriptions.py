@@ -54,7 +54,7 @@ class FhirSubscription(Recorded):
     endpoint = models.URLField(_("address"), max_length=500)
     headers = EncryptedTextField(_("headers"), blank=True, default="", help_text=_("One per line; kept encrypted."))
     secret = EncryptedTextField(
-        _("secret for signatures"), blank=True, default="", help_text=_("HMAC-SHA256 of the body. Empty: unsigned.")
+        _("secret for signatures"), blank=True, default="", help_text=_("whsec_ and base64. Empty: not signed.")
     )
     content = models.CharField(
         _("what is sent"), max_length=14, choices=PayloadContent.choices, default=PayloadContent.ID_ONLY
@@ -120,7 +120,6 @@ class FhirNotification(PublicModel):
     resource_type = models.CharField(_("resource"), max_length=32, blank=True)
     resource = models.UUIDField(null=True, blank=True)
     patient = models.UUIDField(null=True, blank=True)
-    dedupe_key = models.CharField(max_length=150, unique=True)
     status = models.CharField(
         _("status"), max_length=10, choices=NotificationStatus.choices, default=NotificationStatus.PENDING
     )

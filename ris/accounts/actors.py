@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from rest_framework.exceptions import NotAuthenticated
 
+from ris.accounts.tokens import SMART_CONTEXTS
 from ris.core.actor import Actor
 from ris.core.permissions import permissions
 from ris.tenants.middleware import address_of
@@ -26,10 +27,14 @@ def door_of(request: Any) -> str:
 
 
 def expand_scopes(scopes: list[str] | None) -> frozenset[str] | None:
-    """Codes that the patterns of a credential stand for; ``*`` alone, or None, is all that the user holds."""
+    """Codes that the patterns of a credential stand for; ``*`` alone, or None, is all that the user holds.
+
+    Scopes of SMART stand beside them as they are: the FHIR server looks at them once more, per resource.
+    """
     if scopes is None or "*" in scopes:
         return None
-    return frozenset(code for code in permissions() if any(fnmatchcase(code, pattern) for pattern in scopes))
+    codes = {code for code in permissions() if any(fnmatchcase(code, pattern) for pattern in scopes)}
+    return frozenset({*codes, *(scope for scope in scopes if scope.startswith(SMART_CONTEXTS))})
 
 
 def stranger(request: Any, username: str = "") -> Actor:

@@ -14,6 +14,7 @@ from interop.fhir.server.errors import Refused, said
 from interop.fhir.server.registry import ResourceType, Source, system_handlers, type_of
 from interop.fhir.server.represent import Part, etag_of, validators_of, whole
 from interop.fhir.server.rights import note_read_of, require
+from interop.fhir.smart.guard import require_write
 
 READS = ("GET", "HEAD")
 
@@ -76,7 +77,11 @@ def _named(kind: ResourceType, rest: tuple[str, ...], call: Call) -> Answer:
         _allow(call, READS)
         require(call, kind)
         return history.of_type(kind, call)
-    raise Refused(404, f"{kind.name} has no {rest[0][:40]}.", issue="not-supported")
+    operation = kind.type_operations.get(rest[0].removeprefix("$")) if rest[0].startswith("$") else None
+    if operation is None or len(rest) > 1:
+        raise Refused(404, f"{kind.name} has no {rest[0][:40]}.", issue="not-supported")
+    _allow(call, ("POST",))
+    return operation(call)
 
 
 def _of_instance(kind: ResourceType, key: str, call: Call) -> Answer:
@@ -198,6 +203,7 @@ def _handler(kind: ResourceType, name: str, call: Call) -> Callable[..., Answer]
     if handler is None:
         ways = {"create": "POST"} if len(call.path) == 1 else {"update": "PUT", "patch": "PATCH", "delete": "DELETE"}
         _refuse_method(call, _methods_of(kind, ways))
+    require_write(call, kind.name, name)
     return handler  # type: ignore[return-value]
 
 

@@ -85,6 +85,8 @@ class ResourceType:
     doc: str = ""
     handlers: dict[str, Handler] = field(default_factory=dict)
     operations: dict[str, Callable[[Call, Any], Answer]] = field(default_factory=dict)
+    #: ``$name`` on the type itself
+    type_operations: dict[str, Callable[[Call], Answer]] = field(default_factory=dict)
     #: the releases that have this type
     releases: tuple[str, ...] = ("r4", "r5")
     #: rights that a change needs, for the CapabilityStatement's documentation
@@ -114,6 +116,7 @@ class ResourceType:
 
 
 _types: dict[str, ResourceType] = {}
+_loaded: set[bool] = set()
 #: ``(method, path)`` of the base itself, as ``("POST", "")`` for a bundle: brought by other modules
 system_handlers: dict[tuple[str, str], Callable[[Call], Answer]] = {}
 
@@ -126,8 +129,12 @@ def register(made: ResourceType) -> ResourceType:
 
 
 def load() -> None:
+    if _loaded:
+        return
     for name in MODULES:
         import_module(f"interop.fhir.server.resources.{name}")
+    import_module("interop.fhir.writing.registering").give(_types)
+    _loaded.add(True)
 
 
 def types() -> Mapping[str, ResourceType]:

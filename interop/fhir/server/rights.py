@@ -9,13 +9,14 @@ from django.utils.translation import gettext as _
 
 from interop.fhir.server.call import Call
 from interop.fhir.server.registry import ResourceType
+from interop.fhir.smart.guard import reaches
 from ris.audit.models import Action
 from ris.audit.service import record_read, refused
 from ris.core.errors import NotPermitted
 
 
 def may(call: Call, kind: ResourceType) -> bool:
-    return any(call.actor.may(code) for code in kind.permission)
+    return any(call.actor.may(code) for code in kind.permission) and reaches(call, kind.name)
 
 
 def require(call: Call, kind: ResourceType) -> None:

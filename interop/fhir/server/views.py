@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import set_rollback
 
 from interop.fhir.server import engine, wire
-from interop.fhir.server.call import VERSIONS, Answer, Call, Version
+from interop.fhir.server.call import VERSIONS, Answer, Call, Version, reached_by
 from interop.fhir.server.errors import Refused, outcome_of
 from ris.accounts.actors import actor_of, stranger
 from ris.accounts.api.base import FacilityViewMixin
@@ -65,6 +65,11 @@ class FhirView(FacilityViewMixin):
     def permission_code(self) -> str | None:
         return None
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Allow is what the engine says of this address, not what the view can do for any."""
+        return {}
+
     # --- a request
 
     def get(self, request: Request, **kwargs: Any) -> HttpResponseBase:
@@ -92,9 +97,12 @@ class FhirView(FacilityViewMixin):
         parts = self.parts
         if request.method == "POST" and parts[-1:] == ("_search",):
             params += self.posted(request._request)
-        elif request.method in ("POST", "PUT", "PATCH") and not (parts and parts[-1].startswith("$")):
+        elif request.method in ("POST", "PUT", "PATCH") and (
+            request._request.body or not (parts and parts[-1].startswith("$"))
+        ):
             body = wire.body_of(request._request.body, request.headers.get("Content-Type", ""), self.release)
         actor = stranger(request._request) if self.is_open else actor_of(request)
+        reached_by(request.build_absolute_uri("/").rstrip("/"))
         base = request.build_absolute_uri(f"/fhir/{self.release.name}")
         return Call(self.release, actor, request.method or "", parts, base, params, request.headers, body)
 

@@ -99,7 +99,7 @@ def test_a_signed_assertion_is_worth_a_token(http, program, key, kid, algorithm)
     grant = SmartGrant.objects.get()
     assert grant.client == program
     assert not AccessToken.objects.filter(digest=body["access_token"]).exists(), "kept as a hash"
-    assert expand_scopes(grant.token.scopes) == {"orders.view_patient"}
+    assert expand_scopes(grant.token.scopes) == {"orders.view_patient", "system/Patient.rs"}
     row = AuditEvent.objects.filter(event_type="interop.issue_smart_token").get()
     assert (row.outcome, row.detail["client"]) == (Outcome.SUCCESS, program.client_id)
     assert http.get("/api/v1/patients/", HTTP_AUTHORIZATION=f"Bearer {body['access_token']}").status_code == 401

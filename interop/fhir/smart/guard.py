@@ -1,0 +1,46 @@
+"""SMART scopes at the server's door: which letter an interaction needs, and whether the credential has it."""
+
+from __future__ import annotations
+
+from interop.fhir.server.call import Call
+from interop.fhir.server.errors import Refused
+from interop.fhir.smart.scopes import limits
+
+READING = ("GET", "HEAD")
+WRITES = {
+    "create": "c",
+    "conditional-create": "c",
+    "update": "u",
+    "conditional-update": "u",
+    "patch": "u",
+    "delete": "d",
+}
+
+
+def reaches(call: Call, resource: str) -> bool:
+    """Whether the caller's scopes let them see this type in this call; without scopes of SMART, always."""
+    found = limits(call.actor.scopes)
+    if found is None:
+        return True
+    wanted = set(_letters(call, resource))
+    return any(scope.resource in ("*", resource) and wanted & set(scope.letters) for scope in found)
+
+
+def _letters(call: Call, resource: str) -> str:
+    """``r`` for one, ``s`` for a search; either for what is included. Who writes sees what they have written."""
+    if call.path[:1] != (resource,):
+        return "rs"
+    is_search = len(call.path) == 1 or call.path[1] in ("_search", "_history")
+    if call.method in READING or call.path[1:2] == ("_search",):
+        return "s" if is_search else "r"
+    return "cruds"
+
+
+def require_write(call: Call, resource: str, interaction: str) -> None:
+    """Raises Refused (403) when the caller's scopes do not let them do this."""
+    found = limits(call.actor.scopes)
+    letter = WRITES[interaction]
+    if found is None or any(scope.resource in ("*", resource) and letter in scope.letters for scope in found):
+        return
+    words = f"The token's scopes do not let it {interaction.rpartition('-')[2]} {resource}."
+    raise Refused(403, words, headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'})

@@ -1,0 +1,34 @@
+"""Gives the server what changes its resources. Called once, when the resource types are loaded."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from interop.fhir.server.call import Answer, Call
+from interop.fhir.server.registry import ResourceType, system_handlers
+from interop.fhir.writing import bundles, orders, patients
+from interop.fhir.writing.conditional import Writer
+from interop.fhir.writing.validating import validate
+
+WRITERS: tuple[Writer, ...] = (patients.WRITER, orders.WRITER)
+
+
+def give(types: dict[str, ResourceType]) -> None:
+    """Handlers to the types that there are, ``$validate`` to each, and bundles to the base."""
+    for writer in WRITERS:
+        kind = types.get(writer.name)
+        if kind is not None:
+            kind.handlers.update(writer.handlers())
+            kind.write_permissions.update(writer.rights or {})
+    for kind in types.values():
+        kind.operations.setdefault("validate", partial(_on_instance, kind))
+        kind.type_operations.setdefault("validate", partial(_on_type, kind))
+    system_handlers[("POST", "")] = bundles.answered
+
+
+def _on_instance(kind: ResourceType, call: Call, row: object) -> Answer:
+    return validate(kind, call, row)
+
+
+def _on_type(kind: ResourceType, call: Call) -> Answer:
+    return validate(kind, call)
