@@ -6,11 +6,11 @@ from functools import partial
 
 from interop.fhir.server.call import Answer, Call
 from interop.fhir.server.registry import ResourceType, system_handlers
-from interop.fhir.writing import bundles, orders, patients
+from interop.fhir.writing import bundles, orders, patients, schedule
 from interop.fhir.writing.conditional import Writer
 from interop.fhir.writing.validating import validate
 
-WRITERS: tuple[Writer, ...] = (patients.WRITER, orders.WRITER)
+WRITERS: tuple[Writer, ...] = (patients.WRITER, orders.WRITER, *schedule.WRITERS)
 
 
 def give(types: dict[str, ResourceType]) -> None:
