@@ -8,6 +8,8 @@ VIEW_INTERFACES = declare("interop.view_interfaces", _("See peers, destinations 
 MANAGE_INTERFACES = declare("interop.manage_interfaces", _("Manage peers and destinations"), IT_ADMIN, clinical=False)
 VIEW_MESSAGE = declare("interop.view_message", _("Open messages (patient data)"), QA_LEAD)
 REPLAY_MESSAGE = declare("interop.replay_message", _("Send and process messages again"), IT_ADMIN, clinical=False)
+EDIT_MESSAGE = declare("interop.edit_message", _("Edit messages that go out (patient data)"), QA_LEAD)
+MAP_CODES = declare("interop.map_codes", _("Say what codes of senders mean"), IT_ADMIN, QA_LEAD, clinical=False)
 QUERY_ARCHIVE = declare(
     "interop.query_archive", _("Look for earlier studies in other archives, and fetch them"),
     RADIOLOGIST, RESIDENT, TECHNOLOGIST,

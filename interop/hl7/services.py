@@ -15,6 +15,8 @@ from interop import permissions as perms
 from interop.hl7.acknowledgements import new_control_id
 from interop.hl7.intake import process_message
 from interop.hl7.messages import peek
+from interop.hl7.outbound.orders import check_order_states
+from interop.hl7.outbound.shaping import check_field_map, check_filters
 from interop.models import Hl7Destination, InboundMessage, OutboundMessage, OutboundStatus
 from orders.models import Patient
 from reporting import services as reporting
@@ -32,10 +34,12 @@ from ris.tenants.models import MLLPReceiver
 DESTINATION_FIELDS = frozenset(
     {
         "host", "port", "uses_tls", "messages", "receiving_application", "receiving_facility", "hl7_version",
-        "character_set", "includes_pdf", "ack_timeout_seconds", "is_active",
+        "character_set", "includes_pdf", "ack_timeout_seconds", "is_active", "acknowledgement_mode", "keeps_connection",
+        "one_message_per_exam", "field_map", "filters", "order_states", "holds_behind_parked", "alert_after_minutes",
     }
 )  # fmt: skip
 LONGEST_TIMEOUT = 300
+LONGEST_PATIENCE = 7 * 24 * 60
 
 
 # --- destinations
@@ -48,6 +52,12 @@ def _clean_destination(destination: Hl7Destination) -> None:
     if not 1 <= destination.ack_timeout_seconds <= LONGEST_TIMEOUT:
         text = _("Between 1 and %(most)d seconds.") % {"most": LONGEST_TIMEOUT}
         raise InvalidData(text, errors={"ack_timeout_seconds": [text]})
+    if destination.alert_after_minutes > LONGEST_PATIENCE:
+        text = _("At most %(most)d minutes.") % {"most": LONGEST_PATIENCE}
+        raise InvalidData(text, errors={"alert_after_minutes": [text]})
+    destination.field_map = check_field_map(destination.field_map or [])
+    destination.filters = check_filters(destination.filters or {})
+    destination.order_states = check_order_states(destination.order_states or {})
     try:
         destination.full_clean()
     except ValidationError as error:
@@ -97,9 +107,9 @@ def allow_host(host: str, *, actor: Actor) -> FacilitySettings:
 
 
 @service(perms.MANAGE_INTERFACES)
-def pause_destination(destination: Hl7Destination, *, actor: Actor) -> Hl7Destination:
+def pause_destination(destination: Hl7Destination, *, reason: str = "", actor: Actor) -> Hl7Destination:
     """Nothing is sent until it is resumed; the queue keeps its order."""
-    return _set_paused(destination, True, actor)
+    return _set_paused(destination, True, actor, reason)
 
 
 @service(perms.MANAGE_INTERFACES)
@@ -111,11 +121,14 @@ def resume_destination(destination: Hl7Destination, *, actor: Actor) -> Hl7Desti
     return destination
 
 
-def _set_paused(destination: Hl7Destination, is_paused: bool, actor: Actor) -> Hl7Destination:
+def _set_paused(destination: Hl7Destination, is_paused: bool, actor: Actor, reason: str = "") -> Hl7Destination:
     destination = Hl7Destination.locked(destination.pk)
     if destination.is_paused != is_paused:
         destination.is_paused = is_paused
-        destination.save_as(actor, _("Paused") if is_paused else _("Resumed"))
+        destination.paused_at = timezone.now() if is_paused else None
+        destination.paused_by = actor.user.display_name[:150] if is_paused and actor.user else ""
+        destination.paused_reason = reason.strip()[:200] if is_paused else ""
+        destination.save_as(actor, reason.strip() or (_("Paused") if is_paused else _("Resumed")))
     return destination
 
 
@@ -203,7 +216,7 @@ def _as_network(address: str) -> str:
 # --- messages
 
 
-def _with_control_id(body: bytes, control_id: str) -> bytes:
+def with_control_id(body: bytes, control_id: str) -> bytes:
     """The same message under another MSH-10; JSON names no control id."""
     if body.startswith(b"{"):
         return body
@@ -219,7 +232,7 @@ def requeue(message: OutboundMessage, *, at: datetime) -> OutboundMessage:
     """Back into the queue. What was answered gets a new MSH-10, or the peer would only repeat its answer."""
     if message.acknowledgement is not None:
         message.control_id = new_control_id()
-        message.body = _with_control_id(bytes(message.body), message.control_id)
+        message.body = with_control_id(bytes(message.body), message.control_id)
     message.status, message.next_attempt_at, message.claimed_until = OutboundStatus.PENDING, at, None
     message.acknowledgement, message.acknowledged_at, message.last_error = None, None, ""
     message.save()
@@ -248,7 +261,7 @@ def send_again(message: OutboundMessage, *, actor: Actor) -> OutboundMessage:
         destination=message.destination,
         message_type=message.message_type,
         control_id=control_id,
-        body=_with_control_id(bytes(message.body), control_id),
+        body=with_control_id(bytes(message.body), control_id),
         ordering_key=message.ordering_key,
         patient=message.patient,
         accession_number=message.accession_number,

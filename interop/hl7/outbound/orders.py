@@ -8,10 +8,13 @@ destination that takes ORR, is told as a placer: nothing new of its own order, t
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from interop.hl7.messages import Value, encode_segment
 from interop.hl7.outbound.envelope import (
@@ -30,6 +33,7 @@ from interop.hl7.outbound.shaping import admits
 from interop.models import Hl7Destination, OutboundMessage
 from orders.models import Priority, RequestedProcedure
 from orders.models.orders import ProcedureStatus as S
+from ris.core.errors import InvalidData
 from worklist.models import ScheduledProcedureStep, SPSStatus
 
 NEW, CHANGED = "new", "changed"
@@ -62,7 +66,8 @@ PLACER = {
     S.REPLACED: "RU^CA",
     S.DISCONTINUED: "OD^DC",
 }
-STATES = frozenset({*PERFORMER, *PLACER})
+STATES = frozenset(str(name) for name in (*PERFORMER, *PLACER))
+CODE = re.compile(r"([A-Z]{2}\^([A-Z]{1,2})?)?")
 #: ORC-1^ORC-5 -> OBR-25 (table 0123)
 RESULTS = {"SC": "S", "IP": "I", "A": "I", "CM": "F", "CA": "X", "DC": "X", "HD": "O"}
 PRIORITIES = {Priority.STAT: "S", Priority.ASAP: "A", Priority.URGENT: "U", Priority.ROUTINE: "R"}
@@ -75,6 +80,18 @@ KINDS = {
 }
 
 MESSAGE_TYPES = [f"{name}^{event}" for name, event, _structure in KINDS.values()]
+
+
+def check_order_states(states: Any) -> dict[str, str]:
+    """Raises InvalidData."""
+    known = sorted(STATES)
+    if not isinstance(states, dict) or set(states) - STATES:
+        words = _("An object whose names are among: %(names)s.") % {"names": ", ".join(known)}
+        raise InvalidData(_("The destination cannot be stored."), errors={"order_states": [words]})
+    if not all(isinstance(code, str) and CODE.fullmatch(code) for code in states.values()):
+        words = _("ORC-1 and ORC-5 such as SC^CM, or an empty text for nothing.")
+        raise InvalidData(_("The destination cannot be stored."), errors={"order_states": [words]})
+    return states
 
 
 def kind_for(destination: Hl7Destination) -> tuple[str, ...] | None:
@@ -123,13 +140,15 @@ def _tell_one(
     is_known = _said(destination, procedure).exists()
     told = []
     if not is_known and (what in TOLD_FROM or procedure.status in TOLD_FROM) and states[NEW]:
-        told.append(_queue(destination, kind, procedure, states[NEW]))
+        told.append(_queue(destination, kind, procedure, states[NEW], is_news=False))
         is_known = True
         if what in (NEW, CHANGED, S.ACCEPTED, S.SCHEDULED):
             return [row for row in told if row is not None]
-    code = states.get(CHANGED if what == S.SCHEDULED and S.SCHEDULED not in states else what, "")
+    if what not in states and what in (S.ACCEPTED, S.SCHEDULED):  # planned, or no longer
+        what = CHANGED
+    code = states.get(what, "")
     if code and (is_known or not states[NEW]):
-        told.append(_queue(destination, kind, procedure, code))
+        told.append(_queue(destination, kind, procedure, code, is_news=what not in (NEW, CHANGED)))
     return [row for row in told if row is not None]
 
 
@@ -140,21 +159,25 @@ def _said(destination: Hl7Destination, procedure: RequestedProcedure) -> QuerySe
 
 
 def _queue(
-    destination: Hl7Destination, kind: tuple[str, ...], procedure: RequestedProcedure, code: str
+    destination: Hl7Destination, kind: tuple[str, ...], procedure: RequestedProcedure, code: str, *, is_news: bool
 ) -> OutboundMessage | None:
-    """None when the destination has heard exactly this last: several events may tell of one thing."""
+    """None when the destination has heard exactly this last: several events may tell of one thing. ``is_news``: the
+    code itself tells something, so that the same content under another one is no repeat.
+    """
     control, _separator, status = code.partition("^")
     body = body_of(procedure, kind[0], control, status)
     digest = _digest(body)
     said = _said(destination, procedure)
     last = said.order_by("-pk").first()
-    if last is not None and last.dedupe_key.endswith(digest):
-        return None
+    if last is not None:
+        last_digest, last_code = last.dedupe_key.rsplit(":", 2)[-2:]
+        if last_digest == digest and (not is_news or last_code == code):
+            return None
     return enqueue(
         destination,
         f"{kind[0]}^{kind[1]}",
         lambda control_id: [msh(destination, kind, control_id), pid(procedure.order.patient), *body],
-        dedupe_key=f"order:{procedure.uuid.hex}:{destination.pk}:{said.count()}:{digest}",
+        dedupe_key=f"order:{procedure.uuid.hex}:{destination.pk}:{said.count()}:{digest}:{code}",
         patient=procedure.order.patient.uuid,
         accession_number=procedure.accession_number,
         subject=str(procedure.uuid),
@@ -162,10 +185,10 @@ def _queue(
 
 
 def _digest(body: Segments) -> str:
-    """Of what is said, not of when it is said (ORC-9)."""
+    """Of what is said, not of when (ORC-9) and by which words (ORC-1)."""
     lines = []
     for name, values in body:
-        said = [None if name == "ORC" and number == 9 else value for number, value in enumerate(values, 1)]
+        said = [None if name == "ORC" and number in (1, 9) else value for number, value in enumerate(values, 1)]
         lines.append(encode_segment(name, said))
     return hashlib.sha256("\r".join(lines).encode()).hexdigest()[:24]
 
