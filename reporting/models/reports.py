@@ -10,9 +10,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from simple_history.models import HistoricalRecords
 
 from orders.models import RequestedProcedure
+from reporting.models.exams_history import ExamsHistory
 from reporting.querysets import ReportQuerySet, ReportVersionQuerySet
 from ris.core.lifecycle import Lifecycle, PublicModel
 
@@ -100,7 +100,7 @@ class Report(Lifecycle):
         null=True, blank=True, editable=False, help_text="When who signed preliminary looked at what was changed."
     )
 
-    history = HistoricalRecords(m2m_fields=[procedures], excluded_fields=["held_claimed_until"])
+    history = ExamsHistory(m2m_fields=[procedures], excluded_fields=["held_claimed_until"])
     objects = ReportQuerySet.as_manager()
 
     class Meta:

@@ -18,7 +18,7 @@ from django.db.models.functions import JSONObject
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from orders.models import RequestedProcedure
+from orders.models import PatientIdentifier, RequestedProcedure
 from reporting.assessments import SCHEMES, agrees
 from reporting.models import SECTIONS, Assessment, CheckSetting, CriticalResult, Report
 from reporting.parts import part_key
@@ -329,6 +329,7 @@ def checks_of(report: Report, sections: Mapping[str, str] | None = None, *, view
     sides = {procedure.laterality for procedure in procedures}
     patient = procedures[0].order.patient
     facts = _facts_of(report, procedures)
+    facts["numbers"] = [(row["value"], row["issuer"]) for row in facts["identifiers"]]
     return checks_before_signing(
         texts,
         laterality=sides.pop() if len(sides) == 1 else "",
@@ -336,7 +337,7 @@ def checks_of(report: Report, sections: Mapping[str, str] | None = None, *, view
         sex=patient.sex,
         has_alert=facts["has_alert"],
         not_critical=report.not_critical,
-        identity_changed=bool(report.identity_seen) and report.identity_seen != identity_of(patient),
+        identity_changed=bool(report.identity_seen) and report.identity_seen != identity_of(patient, facts["numbers"]),
         shows_other_patient=bool(viewer_study) and is_of_other_patient(viewer_study, patient),
         newest_image=facts["newest_image"],
         opened_at=report.opened_at,
@@ -355,7 +356,9 @@ def _exams_of(report: Report) -> list[RequestedProcedure]:
 
 
 def _facts_of(report: Report, procedures: list[RequestedProcedure]) -> dict[str, Any]:
-    """Whether an alert was raised, when the newest image came, what was assessed, and the levels set; one query."""
+    """Whether an alert was raised, when the newest image came, what was assessed, the patient's numbers, and the levels
+    set; one query."""
+    numbers = PatientIdentifier.objects.filter(patient=procedures[0].order.patient_id).order_by("pk")
     alerts = CriticalResult.objects.filter(Q(report=report) | Q(procedure__in=procedures)).exclude(status="withdrawn")
     images = ImagingStudy.objects.filter(procedures__in=procedures).order_by("-last_received_at")
     assessed = Assessment.objects.filter(report=report).standing().order_by("pk")
@@ -365,6 +368,7 @@ def _facts_of(report: Report, procedures: list[RequestedProcedure]) -> dict[str,
             has_alert=Exists(alerts),
             newest_image=Subquery(images.values("last_received_at")[:1]),
             assessed=ArraySubquery(assessed.values(said=JSONObject(scheme="scheme", category="category"))),
+            identifiers=ArraySubquery(numbers.values(said=JSONObject(value="value", issuer="issuer"))),
             levels=ArraySubquery(CheckSetting.objects.values(said=JSONObject(code="code", level="level"))),
         )
         .get(pk=report.pk)

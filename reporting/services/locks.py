@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -20,6 +21,9 @@ from ris.audit.service import record, service
 from ris.core import text
 from ris.core.actor import Actor
 from ris.core.errors import Conflict, InvalidData, NotPermitted
+
+#: A sign of life younger than this is not written again: an autosave comes every few seconds.
+BEAT_AGAIN = timedelta(seconds=20)
 
 
 class HeldByAnother(Conflict):
@@ -71,15 +75,18 @@ def _refuse(locks: Iterable[ReadingLock], user: User) -> None:
             )
 
 
-def claim(procedures: list[RequestedProcedure], user: User) -> None:
-    """Take or keep the locks of these (locked) procedures. Raises HeldByAnother."""
+def claim(procedures: list[RequestedProcedure], user: User, locks: list[ReadingLock] | None = None) -> None:
+    """Take or keep the locks of these (locked) procedures; ``locks``: theirs, just read. Raises HeldByAnother."""
     now = timezone.now()
-    locks = list(ReadingLock.objects.filter(procedure__in=procedures).select_related("user"))
+    if locks is None:
+        locks = list(ReadingLock.objects.filter(procedure__in=procedures).select_related("user"))
     _refuse([lock for lock in locks if lock.heartbeat_at > now - LOCK_IDLE], user)
     known = {lock.procedure_id: lock for lock in locks}
     for procedure in procedures:
         lock = known.get(procedure.pk) or ReadingLock(procedure=procedure)
         is_mine = lock.user_id == user.pk and lock.heartbeat_at > now - LOCK_IDLE
+        if is_mine and lock.heartbeat_at > now - BEAT_AGAIN:
+            continue
         lock.user, lock.heartbeat_at = user, now
         lock.claimed_at = lock.claimed_at if is_mine else now
         lock.save()

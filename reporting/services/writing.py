@@ -35,9 +35,14 @@ class RevisionConflict(Conflict):
     code = "revision_conflict"
 
 
-def identity_of(patient: Patient) -> str:
-    """A hash of who the report is about, to notice that it has become somebody else."""
-    identifiers = sorted(f"{row.value}|{row.issuer}" for row in patient.identifiers.all())
+def identity_of(patient: Patient, numbers: Iterable[tuple[str, str]] | None = None) -> str:
+    """A hash of who the report is about, to notice that it has become somebody else.
+
+    ``numbers``: identifier and issuer of each, where they are known already.
+    """
+    if numbers is None:
+        numbers = [(row.value, row.issuer) for row in patient.identifiers.all()]
+    identifiers = sorted(f"{value}|{issuer}" for value, issuer in numbers)
     parts = [str(patient.uuid), patient.dicom_name, str(patient.birth_date), patient.sex, *identifiers]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -203,11 +208,9 @@ def save_report(report: Report, *, sections: Mapping[str, str], revision: int | 
     Raises RevisionConflict, HeldByAnother, Conflict when signed.
     """
     user = person(actor)
-    report = Report.locked(report.pk)
-    exams = RequestedProcedure.objects.select_related("order__patient")
-    prefetch_related_objects(
-        [report], Prefetch("procedures", queryset=exams), "procedures__order__patient__identifiers"
-    )
+    report = Report.objects.select_for_update(of=("self",)).select_related("template").get(pk=report.pk)
+    exams = RequestedProcedure.objects.select_related("order__patient", "reading_lock__user")
+    prefetch_related_objects([report], Prefetch("procedures", queryset=exams))
     procedures = list(report.procedures.all())
     if report.is_signed:
         raise already_signed(report)
@@ -215,7 +218,7 @@ def save_report(report: Report, *, sections: Mapping[str, str], revision: int | 
         raise InvalidTransition(_("This report is closed."), todo=_("Open the exam again from the reading list."))
     if _joined(report, sections, None) != report.sections:
         check_revision(report, revision)
-    claim(procedures, user)
+    claim(procedures, user, [row.reading_lock for row in procedures if hasattr(row, "reading_lock")])
     if write_sections(report, sections, actor):
         report.save_as(actor, "Saved")
     return report

@@ -20,6 +20,7 @@ from reporting import permissions as perms
 from reporting.models import SECTIONS, Report, ReportStatus, ReportTemplate
 from reporting.mrrt.answers import still_open
 from reporting.mrrt.form import Form
+from reporting.selectors.viewer import studies_of_procedures
 from reporting.services.checks import checks_of
 from reporting.services.critical_report import pending_sentences
 from reporting.services.dictation import is_offered, words_of
@@ -36,7 +37,7 @@ from reporting.web.proof import proof_context, wants_json
 from ris.accounts.web import ActorRequest, page
 from ris.audit.service import record_read
 from ris.core.errors import InvalidData, NotKnown
-from worklist.models import ImagingStudy
+from worklist.permissions import VIEW_STUDY
 
 ROWS = {"findings": 6, "impression": 3}
 MOST_AUDIO = 8 * 1024 * 1024
@@ -57,6 +58,7 @@ def report_page(request: ActorRequest, uuid: UUID) -> HttpResponse:
 
 def _editor(request: ActorRequest, report: Report) -> HttpResponse:
     procedures = pages.procedures_of(report)
+    studies = studies_of_procedures(procedures, actor=request.actor) if request.actor.may(VIEW_STUDY) else []
     context = {
         "nav": "reading",
         "report": report,
@@ -73,8 +75,9 @@ def _editor(request: ActorRequest, report: Report) -> HttpResponse:
         "together": _together(request, procedures) if report.is_draft else [],
         **_form_context(report, procedures),
         "viewer_pane": True,
-        "has_images": ImagingStudy.objects.filter(procedures__in=procedures, instance_count__gt=0).exists(),
-        **pages.surroundings(request, procedures),
+        "viewer_studies": studies,
+        "has_images": any(study.instance_count for study in studies),
+        **pages.surroundings(request, procedures, timeline=reverse("report_timeline", args=[report.uuid])),
         **pages.time_left(procedures[0]),
     }
     context["pending_sentences"] = pending_sentences(report, context["criticals"])

@@ -30,8 +30,11 @@ from ris.core.actor import SYSTEM
 from ris.core.errors import NotKnown
 
 
-def surroundings(request: ActorRequest, procedures: list[RequestedProcedure]) -> dict[str, Any]:
-    """The context pane: request, priors, technologist's notes, timeline; images and dose come from panels."""
+def surroundings(request: ActorRequest, procedures: list[RequestedProcedure], *, timeline: str = "") -> dict[str, Any]:
+    """The context pane: request, priors, technologist's notes, timeline; images and dose come from panels.
+
+    ``timeline``: where it can be asked for, when it shall not be waited for.
+    """
     first = procedures[0]
     return {
         "procedures": procedures,
@@ -40,7 +43,8 @@ def surroundings(request: ActorRequest, procedures: list[RequestedProcedure]) ->
         "patient": first.order.patient,
         "priors": selectors.priors_of(procedures, actor=request.actor),
         "notes": selectors.technologist_notes(procedures if request.actor.may(perms.VIEW_READING_LIST) else []),
-        "timeline": entries_of(first, request=request),
+        "timeline": [] if timeline else entries_of(first, request=request),
+        "timeline_at": timeline,
         "criticals": [
             row
             for row in selectors.critical_results(actor=request.actor).filter(procedure__in=procedures)
@@ -97,6 +101,19 @@ def reading_exam(request: ActorRequest, uuid: UUID) -> HttpResponse:
         **surroundings(request, [procedure]),
     }
     return render(request, "reporting/report_detail.html", context)
+
+
+@require_GET
+@page(perms.VIEW_REPORT)
+def report_timeline(request: ActorRequest, uuid: UUID) -> HttpResponse:
+    """What happened to the exam of a report: asked for when the editor's tab is opened; without scripts a page."""
+    report = selectors.report_by_uuid(uuid, actor=request.actor)
+    record_read(request.actor, perms.VIEW_REPORT, entity=report, detail={"part": "timeline"})
+    first = procedures_of(report)[0]
+    context = {"nav": "reading", "report": report, "procedure": first, "patient": first.order.patient}
+    context["timeline"] = entries_of(first, request=request)
+    is_part = request.headers.get("HX-Request") == "true"
+    return render(request, "reporting/_timeline.html" if is_part else "reporting/timeline.html", context)
 
 
 # --- writing

@@ -90,6 +90,7 @@ urlpatterns = [
     path("reports/changes/", signing.changes_list, name="report_changes"),
     path("reports/checks/", signing.signing_checks, name="signing_checks"),
     path("reports/<uuid:uuid>/critical/", report.report_critical, name="report_critical"),
+    path("reports/<uuid:uuid>/timeline/", report.report_timeline, name="report_timeline"),
     path("reports/<uuid:uuid>/versions/", signing.report_versions, name="report_versions"),
     path("reports/<uuid:uuid>/pdf/", paper.report_pdf, name="report_pdf"),
     path("reports/<uuid:uuid>/print/", paper.report_print, name="report_print"),
