@@ -140,6 +140,7 @@ class Caller:
     address: str
     plans: dict[Any, Any] = field(default_factory=dict)
     is_withdrawn: bool = False
+    _actors: dict[str, Actor] = field(default_factory=dict, repr=False)
 
     @property
     def ae_title(self) -> str:
@@ -159,7 +160,10 @@ class Caller:
         return self.peer.scope
 
     def actor(self, door: str) -> Actor:
-        return Actor(door, ae_title=self.calling_ae_title, address=self.address)
+        actor = self._actors.get(door)
+        if actor is None:
+            actor = self._actors[door] = Actor(door, ae_title=self.calling_ae_title, address=self.address)
+        return actor
 
 
 @dataclass(slots=True)
@@ -232,9 +236,12 @@ class Question:
 
 
 class StoreSink(Protocol):
-    """Takes a C-STORE's data set. ``finish`` answers the row when the object is safe; ``discard`` leaves nothing."""
+    """Takes a C-STORE's data set. ``finish`` answers the row when the object is safe; ``discard`` leaves nothing.
 
-    def write(self, chunk: memoryview) -> None: ...
+    Pieces may be reused after ``write``.
+    """
+
+    def write(self, *pieces: memoryview) -> None: ...
 
     def finish(self) -> Any: ...
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Bytes of an object that go to its thread at once, and so many may wait there.
 HAND_OVER, MOST_QUEUED = 1 << 20, 4 << 20
+#: Pieces in one call of the system; it takes no more than 1024.
+MOST_TOGETHER = 256
 
 
 class Budget:
@@ -86,12 +88,12 @@ class Storing:
         except Exception as error:
             self._fail(error)
 
-    def write(self, chunk: memoryview) -> None:
-        """A piece at once, without another stop."""
+    def write(self, pieces: list[memoryview]) -> None:
+        """At once, without another stop."""
         try:
             sink = self._sink or self._opened()
             if sink is not None:
-                sink.write(chunk)
+                sink.write(*pieces)
         except Exception as error:
             self._fail(error)
 
@@ -141,11 +143,14 @@ class StoreIntake:
     def __init__(self, taker: Taker, storing: Storing) -> None:
         self._taker, self.storing = taker, storing
         self._pieces: list[bytes] = []
+        self._here: list[memoryview] = []
         self._size = 0
 
     def write(self, chunk: memoryview) -> None:
         if self._taker.receiver is not None:
-            self.storing.write(chunk)
+            self._here.append(chunk)
+            if len(self._here) == MOST_TOGETHER:
+                self.flush()
             return
         self._pieces.append(bytes(chunk))
         self._size += len(chunk)
@@ -155,6 +160,12 @@ class StoreIntake:
             pieces, size = self.taken()
             storing = self.storing
             self._taker.hand_over(lambda: storing.take(pieces), size)
+
+    def flush(self) -> None:
+        """Where it is read: write what still lies in the buffer, before that is used again."""
+        if self._here:
+            pieces, self._here = self._here, []
+            self.storing.write(pieces)
 
     def taken(self) -> tuple[list[bytes], int]:
         """What has not been handed over, and how much it is."""

@@ -26,6 +26,7 @@ from interop.dicom.doorkeeper import REMEMBERED_SECONDS
 from interop.dicom.intake import DiscardSink, StoreIntake
 from interop.dicom.logbook import settle
 from interop.dicom.messages import Field, Message
+from interop.dicom.requests import stored_answer
 from interop.dicom.upper_layer import Data, ReleaseRequested
 from interop.dicom.work import clean_up
 
@@ -108,8 +109,12 @@ class Receiver:
                 return association.settled
             elif event is not None:
                 return partial(association.heard, event)
-            elif not self._receive():
-                return _nothing
+            else:
+                waiting = self._reader.waiting_sink
+                if isinstance(waiting, StoreIntake):
+                    waiting.flush()
+                if not self._receive():
+                    return _nothing
 
     def _take(self, units: Iterator[tuple[int, int, memoryview]]) -> Then | None:
         """The values of one P-DATA-TF; the rest of them is the loop's where one is no C-STORE's."""
@@ -147,6 +152,7 @@ class Receiver:
     def _answer(self, message: Message) -> None:
         association, sink = self._association, message.sink
         if isinstance(sink, StoreIntake):
+            sink.flush()
             answer, stored = sink.storing.finish()
             if stored is not None:
                 association.tally.stored[stored.series_id] += 1
@@ -154,10 +160,16 @@ class Receiver:
             assert isinstance(sink, DiscardSink)
             answer = sink.answer
         association.tally.note(answer.status)
-        self._send(association.encoded(message, answer))
+        self._send(association.encoded(message, answer) if answer.status else self._stored(message))
         if answer.status:
             clean_up()
         association.since = time.monotonic()
+
+    def _stored(self, message: Message) -> bytes:
+        command, room = message.command, self._association.request.max_length
+        return stored_answer(
+            message.context_id, command.message_id, command.sop_class_uid, command.sop_instance_uid, room
+        )
 
     def _send(self, data: bytes) -> None:
         sent = self._socket.send(data)

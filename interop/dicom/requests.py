@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from interop.dicom import dimse, pdu
 from interop.dicom.dimse import Handler, Lost, Request, Status
+from interop.dicom.elements import padded
 from interop.dicom.headers import MAX_META, read_file_start
-from interop.dicom.messages import RESPONSE, Command, Field, Message, encode_response, encode_store_request
+from interop.dicom.messages import (
+    RESPONDED_ID,
+    RESPONSE,
+    Command,
+    Field,
+    Message,
+    encode_response,
+    encode_store_request,
+)
 
 if TYPE_CHECKING:
     from interop.dicom.association import Association
@@ -22,6 +31,9 @@ SEND_BATCH = 64 * 1024
 #: Batches that a thread may have on their way to the socket.
 AHEAD = 4
 _DATA_HEAD = struct.Struct(">BxLLBB")
+_SHORT = struct.Struct("<H")
+#: The header of (0000,0120), Message ID Being Responded To.
+_RESPONDED_ID = struct.pack("<HHL", 0, RESPONDED_ID & 0xFFFF, 2)
 
 
 def chunks_of(message: Message, answers: Iterable[tuple[int, bytes]], max_length: int) -> Iterator[tuple[bytes, bool]]:
@@ -62,6 +74,26 @@ def _encoded(
     asked = Command(command_field, message_id, sop_class, "", True)
     command = encode_response(asked, status, has_data_set=has_data_set)
     return b"".join(pdu.p_data(context_id, command, is_command=True, max_length=length))
+
+
+def stored_answer(context_id: int, message_id: int, sop_class: str, sop_instance: str, max_length: int) -> bytes:
+    """C-STORE-RSP, Success: but for the message's number and the UID it is the one before."""
+    before, between = _around_stored(context_id, sop_class, len(sop_instance))
+    answer = before + _SHORT.pack(message_id) + between + padded(sop_instance.encode(), b"UI")
+    if len(answer) - pdu.HEADER.size <= (max_length or len(answer)):
+        return answer
+    command = answer[pdu.HEADER.size + pdu.PDV_HEADER.size :]
+    return b"".join(pdu.p_data(context_id, command, is_command=True, max_length=max_length))
+
+
+@lru_cache(1024)
+def _around_stored(context_id: int, sop_class: str, length: int) -> tuple[bytes, bytes]:
+    command = encode_response(
+        Command(Field.C_STORE, 0, sop_class, "", True), Status.SUCCESS, sop_instance_uid="0" * length
+    )
+    whole = b"".join(pdu.p_data(context_id, command, is_command=True, max_length=0))
+    at = whole.index(_RESPONDED_ID) + len(_RESPONDED_ID)
+    return whole[:at], whole[at + 2 : len(whole) - length - length % 2]
 
 
 def _rest_of(file: BinaryIO) -> bytes:

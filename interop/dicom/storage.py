@@ -30,7 +30,11 @@ def on_store(request: Request, actor: Actor) -> ObjectSink:
     if not is_valid_uid(request.sop_instance_uid):
         raise DimseError(Status.INVALID_INSTANCE, "The SOP Instance UID is not a UID.")
     incoming = IncomingFile(
-        request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid, actor.ae_title
+        request.sop_class_uid,
+        request.sop_instance_uid,
+        request.transfer_syntax_uid,
+        actor.ae_title,
+        request.caller.facility.schema_name,
     )
     if settings.RIS_DICOM_FSYNC == "association":
         return ObjectSink(incoming, actor, is_further=True, unsynced=_unsynced.setdefault(id(request.caller), []))

@@ -128,7 +128,10 @@ class IncomingFile:
         "sop_class_uid", "sop_instance_uid", "source", "transfer_syntax_uid",
     )  # fmt: skip
 
-    def __init__(self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source: str = "") -> None:
+    def __init__(
+        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source: str = "", schema: str = ""
+    ) -> None:
+        """``schema``: of the current facility, for those who know it; to ask the connection takes a while."""
         self.sop_class_uid, self.sop_instance_uid = sop_class_uid, sop_instance_uid
         self.transfer_syntax_uid, self.source = transfer_syntax_uid, source
         self._meta = file_meta(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
@@ -136,7 +139,7 @@ class IncomingFile:
         self._head = b""
         self._size = 0
         self._kept = self.kept_path = ""
-        self._root = _root()
+        self._root = f"{settings.RIS_INSTANCE_FOLDER}/{schema or require_schema()}"
         folder = f"{self._root}/{INCOMING}"
         self._path = f"{folder}/{os.urandom(16).hex()}{SUFFIX}"
         try:
@@ -150,18 +153,19 @@ class IncomingFile:
             self.discard()
             raise
 
-    def write(self, chunk: bytes | memoryview) -> None:
-        """The next piece; it may be reused afterwards."""
-        if not self._size:
-            self._write_all([self._meta, chunk])
+    def write(self, *pieces: bytes | memoryview) -> None:
+        """The next pieces; they may be reused afterwards."""
+        if self._size:
+            self._write_all(pieces)
         else:
-            self._write_all([chunk])
-        self._fingerprint.update(chunk)
-        if len(self._head) < HEAD_KEPT:
-            self._head += bytes(chunk[: HEAD_KEPT - len(self._head)])
-        self._size += len(chunk)
+            self._write_all((self._meta, *pieces))
+        for piece in pieces:
+            self._fingerprint.update(piece)
+            if len(self._head) < HEAD_KEPT:
+                self._head += bytes(piece[: HEAD_KEPT - len(self._head)])
+            self._size += len(piece)
 
-    def _write_all(self, parts: list[bytes | memoryview]) -> None:
+    def _write_all(self, parts: tuple[bytes | memoryview, ...]) -> None:
         written, whole = os.writev(self._fd, parts), sum(map(len, parts))
         if written < whole:
             rest = memoryview(b"".join(parts))[written:]
@@ -245,10 +249,6 @@ class IncomingFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _root() -> str:
-    return f"{settings.RIS_INSTANCE_FOLDER}/{require_schema()}"
 
 
 def _make_folder(folder: str) -> None:

@@ -5,6 +5,9 @@ that a series that was moved or a study that was split is seen at once. It winds
 that was complete again, under a shared lock on the study, so that whoever calls it complete either sees the instance
 or is undone by it.
 
+Where several associations store at once, what comes while a statement runs goes into the next one together, in one
+commit. Nobody waits for company: who finds no statement running runs one.
+
 Counts are not touched: several associations into one study would queue for its row. They are counted anew when an
 association ends, and every half second before that, by a thread of this process. A process that dies in between leaves
 the study's clock wound: whoever answers it counts first.
@@ -12,16 +15,19 @@ the study's clock wound: whoever answers it counts first.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django_tenants.utils import get_public_schema_name
 from psycopg import Connection
 from psycopg import OperationalError as NoServer
 from psycopg.errors import InvalidSqlStatementName, error_from_result
@@ -32,7 +38,7 @@ from ris.accounts.models import FacilitySettings
 from ris.core.actor import Actor
 from ris.tenants.context import require_schema, use_facility
 from worklist import permissions as perms
-from worklist.models import ImagingInstance
+from worklist.models import ImagingSeries
 from worklist.services import completeness
 from worklist.services.counting import recount_study, with_tables
 from worklist.services.support import now
@@ -43,34 +49,71 @@ COUNT_EVERY = 0.5
 #: The thread that counts ends when it has had nothing to do for so long.
 ENDS_AFTER = 5.0
 QUIET_SECONDS = FacilitySettings._meta.get_field("images_complete_after_seconds").get_default()
+#: Instances in one statement. Each number of them is one that connections prepare.
+MOST_AT_ONCE = 8
 
+GIVEN = {
+    "series_uid": "text",
+    "study_uid": "text",
+    "received_at": "timestamptz",
+    "sop_instance_uid": "text",
+    "sop_class_uid": "text",
+    "transfer_syntax_uid": "text",
+    "number": "int",
+    "rows": "int",
+    "columns": "int",
+    "frames": "int",
+    "path": "text",
+    "size": "bigint",
+    "fingerprint": "text",
+    "received_from": "text",
+}
+COLUMNS = ", ".join([*GIVEN][2:])
+VALUES = ", ".join(f"given_{name}" for name in [*GIVEN][2:])
+#: Into studies whose clock is wound: nearly always. In the order of SOP Instance UIDs, so that two processes with the
+#: same objects do not wait for each other in turn.
 INSERT = """
-with target as (
-    select s.id as series_id, t.id as study_id, t.settle_after, t.completed_at
-    from {series} s join {study} t on t.id = s.study_id
-    where s.series_instance_uid = $1::text and t.study_instance_uid = $2::text
-    for key share of s, t
-), moment as (
-    select $3::timestamptz as received_at,
-        make_interval(secs => coalesce(
-            (select images_complete_after_seconds from {settings} where id = 1), $4::int)) as quiet
-), added as (
-    insert into {instance} (series_id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, number, rows, columns,
-        frames, path, size, fingerprint, received_from, received_at, is_rejected)
-    select series_id, $5::text, $6::text, $7::text, $8::int, $9::int, $10::int,
-        $11::int, $12::text, $13::bigint, $14::text, $15::text, moment.received_at, false
-    from target, moment
-    on conflict (sop_instance_uid) do nothing returning id
-), wound as (
-    update {study} t set settle_after = moment.received_at + moment.quiet, completed_at = null
-    from target, moment
-    where t.id = target.study_id and exists (select 1 from added) and (
-        target.completed_at is not null or target.settle_after is null
-        or target.settle_after < moment.received_at + moment.quiet / 2
-    )
-)
-select target.series_id, target.study_id, (select id from added) from target
+insert into {{instance}} (series_id, {columns}, is_rejected)
+select s.id, {values}, false
+from {given} join {{series}} s on s.series_instance_uid = given_series_uid
+join {{study}} t on t.id = s.study_id and t.study_instance_uid = given_study_uid
+where t.completed_at is null and t.settle_after > given_received_at + {quiet} / 2
+order by given_sop_instance_uid
+for key share of s, t
+on conflict (sop_instance_uid) do nothing returning sop_instance_uid, series_id, id
 """
+#: Into studies whose clock has to be wound, which may have been complete.
+INSERT_AND_WIND = """
+with given as (select * from {given}), target as (
+    select s.id as series_id, t.id as study_id, given.*
+    from given join {{series}} s on s.series_instance_uid = given_series_uid
+    join {{study}} t on t.id = s.study_id and t.study_instance_uid = given_study_uid
+    for key share of s, t
+), added as (
+    insert into {{instance}} (series_id, {columns}, is_rejected)
+    select series_id, {values}, false from target
+    order by given_sop_instance_uid
+    on conflict (sop_instance_uid) do nothing returning sop_instance_uid, series_id, id
+), wound as (
+    update {{study}} t set settle_after = given_received_at + {quiet}, completed_at = null
+    from target where t.id = target.study_id and given_sop_instance_uid in (select sop_instance_uid from added)
+)
+select sop_instance_uid, series_id, id from added
+"""
+QUIET = """make_interval(secs => coalesce(
+    (select images_complete_after_seconds from {{settings}} where id = 1), {seconds}))"""
+
+
+@dataclass(slots=True)
+class FurtherInstance:
+    """What is told of an added row. To make its model costs as much as half of the database's work."""
+
+    pk: int
+    series_id: int
+    sop_instance_uid: str
+    sop_class_uid: str
+    path: str
+    series: ImagingSeries | None = None
 
 
 def index_further_instance(
@@ -89,59 +132,139 @@ def index_further_instance(
     fingerprint: str,
     received_from: str,
     actor: Actor,
-) -> ImagingInstance | None:
+) -> FurtherInstance | None:
     """The new row, committed; None when the series is not known, or the instance is: ``index_instance`` knows then.
 
     For images of a study and series that stand in the index as the object says; UIDs are the caller's to check.
     """
     actor.require(perms.STORE_STUDY)
-    line = connections[DEFAULT_DB_ALIAS]  # once: each look through the proxy costs as much as a field
-    if line.in_atomic_block:
+    line = connections[DEFAULT_DB_ALIAS]  # once: each look through the proxy costs as much as all fields
+    schema = line.schema_name
+    if line.in_atomic_block or schema == get_public_schema_name():
         return None
-    moment, schema = now(), require_schema()
-    values = (
-        series_instance_uid, study_instance_uid, moment.isoformat(), QUIET_SECONDS, sop_instance_uid,
-        sop_class_uid[:64], transfer_syntax_uid[:64], instance_number, rows, columns, frames, path, size,
-        fingerprint, received_from,
-    )  # fmt: skip
-    found = _execute(line, schema, [None if value is None else str(value).encode() for value in values])
-    if found is None or found[2] is None:
+    values = [
+        series_instance_uid.encode(), study_instance_uid.encode(), now().isoformat().encode(),
+        sop_instance_uid.encode(), sop_class_uid[:64].encode(), transfer_syntax_uid[:64].encode(),
+        None if instance_number is None else b"%d" % instance_number, b"%d" % rows, b"%d" % columns, b"%d" % frames,
+        path.encode(), b"%d" % size, fingerprint.encode(), received_from.encode(),
+    ]  # fmt: skip
+    found = queue_of(schema).add(line, Waiting(sop_instance_uid, values))
+    if found is None:
         return None
-    series_id, study_id, pk = (int(value) for value in found if value is not None)
-    counter.note(schema, study_id, actor)
-    return ImagingInstance(
-        pk=pk,
-        series_id=series_id,
-        sop_instance_uid=sop_instance_uid,
-        sop_class_uid=sop_class_uid,
-        transfer_syntax_uid=transfer_syntax_uid,
-        number=instance_number,
-        rows=rows,
-        columns=columns,
-        frames=frames,
-        path=path,
-        size=size,
-        fingerprint=fingerprint,
-        received_from=received_from,
-        received_at=moment,
-    )
+    series_id, pk = found
+    counter.note(schema, series_id, actor)
+    return FurtherInstance(pk, series_id, sop_instance_uid, sop_class_uid, path)
+
+
+# --- what comes at once goes together
+
+#: series, instance
+Keys = tuple[int, int]
+Found = dict[str, Keys]
+
+
+class Waiting:
+    """An instance whose thread waits until another has seen to it, or leaves the next statement to it."""
+
+    __slots__ = ("has_failed", "is_done", "keys", "uid", "values", "wake")
+
+    def __init__(self, uid: str, values: list[bytes | None]) -> None:
+        self.uid, self.values = uid, values
+        self.is_done = self.has_failed = False
+        self.keys: Keys | None = None
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+
+class Queue:
+    """The instances of one facility: one statement at a time, for all that have come while the last one ran."""
+
+    def __init__(self, schema: str) -> None:
+        self._schema = schema
+        self._lock = threading.Lock()
+        self._waiting: list[Waiting] = []
+        self._is_running = False
+
+    def add(self, line: BaseDatabaseWrapper, mine: Waiting) -> Keys | None:
+        """In the thread of ``line``. None: the instance is known, or its series is not. Raises DatabaseError."""
+        with self._lock:
+            must_wait, self._is_running = self._is_running, True
+            if must_wait:
+                self._waiting.append(mine)
+        if must_wait:
+            mine.wake.acquire()
+            if mine.is_done:
+                return mine.keys
+        if mine.has_failed:
+            return _add(line, self._schema, [mine]).get(mine.uid)
+        together = self._taken(mine)
+        found: Found | None = None
+        try:
+            found = _add(line, self._schema, together)
+        except DatabaseError:
+            if len(together) == 1:
+                raise
+        finally:
+            self._tell(together[1:], found)
+        if found is None:  # one of them cannot be added, and it may be another: each for itself
+            found = _add(line, self._schema, [mine])
+        return found.get(mine.uid)
+
+    def _taken(self, mine: Waiting) -> list[Waiting]:
+        """The first is the thread's own. One that comes twice at once is not added twice at once."""
+        taken, uids = [mine], {mine.uid}
+        with self._lock:
+            left = []
+            for one in self._waiting:
+                if one is mine:
+                    continue
+                if one.uid in uids or len(taken) == MOST_AT_ONCE:
+                    left.append(one)
+                else:
+                    taken.append(one)
+                    uids.add(one.uid)
+            self._waiting = left
+        return taken
+
+    def _tell(self, others: list[Waiting], found: Found | None) -> None:
+        with self._lock:
+            self._is_running = bool(self._waiting)
+            following = self._waiting[:1]
+        for one in others:
+            one.is_done, one.has_failed = found is not None, found is None
+            one.keys = found.get(one.uid) if found is not None else None
+        for one in (*following, *others):
+            one.wake.release()
+
+
+@lru_cache(1024)
+def queue_of(schema: str) -> Queue:
+    return Queue(schema)
+
+
+os.register_at_fork(after_in_child=queue_of.cache_clear)
 
 
 # --- one round trip
 
-#: The facilities whose statement a connection has prepared.
-_prepared: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
+_numbers = itertools.count()
+#: The statements that a connection has prepared.
+_prepared: WeakKeyDictionary[Connection, dict[tuple[str, bool, int], bytes]] = WeakKeyDictionary()
 
 
-def _execute(line: BaseDatabaseWrapper, schema: str, values: Sequence[bytes | None]) -> list[bytes | None] | None:
-    """The row that INSERT answers. A connection that was cut meanwhile is opened anew, once: the statement may have
-    been done before the cut, and then finds what it did.
+def _add(line: BaseDatabaseWrapper, schema: str, together: list[Waiting]) -> Found:
+    """The keys of what was added. A connection that was cut meanwhile is opened anew, once: what was done before the
+    cut is found then.
     """
     for is_last in (False, True):
         line.ensure_connection()
         try:
             with line.wrap_database_errors:
-                return _round_trip(line.connection, schema, values)
+                found = _round_trip(line.connection, schema, INSERT, together)
+                if len(found) < len(together):
+                    others = [one for one in together if one.uid not in found]
+                    found |= _round_trip(line.connection, schema, INSERT_AND_WIND, others)
+                return found
         except (OperationalError, InterfaceError):
             if is_last or line.is_usable():
                 raise
@@ -149,21 +272,41 @@ def _execute(line: BaseDatabaseWrapper, schema: str, values: Sequence[bytes | No
     raise AssertionError("unreachable")
 
 
-def _round_trip(line: Connection, schema: str, values: Sequence[bytes | None]) -> list[bytes | None] | None:
+def _round_trip(line: Connection, schema: str, template: str, together: list[Waiting]) -> Found:
     """By libpq itself: a cursor costs more than the server's own work."""
-    name, prepared = f"further_{schema}".encode(), _prepared.setdefault(line, set())
-    if schema not in prepared:
-        statement = with_tables(INSERT, schema).encode()
+    prepared = _prepared.get(line)
+    if prepared is None:
+        prepared = _prepared[line] = {}
+    key = (schema, template is INSERT, len(together))
+    name = prepared.get(key)
+    if name is None:
+        name = b"further_%d" % next(_numbers)
+        statement = with_tables(insert_of(template, len(together)), schema).encode()
         if (result := line.pgconn.prepare(name, statement)).status != ExecStatus.COMMAND_OK:
             raise _error(line, result)
-        prepared.add(schema)
-    result = line.pgconn.exec_prepared(name, values)
+        prepared[key] = name
+    result = line.pgconn.exec_prepared(name, [value for one in together for value in one.values])
     if result.status != ExecStatus.TUPLES_OK:
         error = _error(line, result)
         if isinstance(error, InvalidSqlStatementName):
             prepared.clear()
         raise error
-    return [result.get_value(0, column) for column in range(3)] if result.ntuples else None
+    return {
+        (result.get_value(row, 0) or b"").decode(): (
+            int(result.get_value(row, 1) or 0),
+            int(result.get_value(row, 2) or 0),
+        )
+        for row in range(result.ntuples)
+    }
+
+
+@lru_cache
+def insert_of(template: str, number: int) -> str:
+    """The statement for so many instances, the facility's tables still to be named."""
+    marks = [f"${at}::{kind}" for at, kind in enumerate([*GIVEN.values()] * number, 1)]
+    rows = [f"({', '.join(marks[first : first + len(GIVEN)])})" for first in range(0, len(marks), len(GIVEN))]
+    given = f"(values {', '.join(rows)}) as one({', '.join(f'given_{name}' for name in GIVEN)})"
+    return template.format(given=given, columns=COLUMNS, values=VALUES, quiet=QUIET.format(seconds=QUIET_SECONDS))
 
 
 def _error(line: Connection, result: PGresult) -> Exception:
@@ -176,7 +319,7 @@ def _error(line: Connection, result: PGresult) -> Exception:
 
 
 class StudyCounter:
-    """Which studies have rows that are not counted, in this process."""
+    """Which series have rows that are not counted, in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -188,9 +331,9 @@ class StudyCounter:
         self._lock, self._thread = threading.Lock(), None
         self._waiting.clear()
 
-    def note(self, schema: str, study_id: int, actor: Actor) -> None:
+    def note(self, schema: str, series_id: int, actor: Actor) -> None:
         with self._lock:
-            self._waiting[schema][study_id] = actor
+            self._waiting[schema][series_id] = actor
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="count-studies", daemon=True)
                 self._thread.start()
@@ -232,7 +375,10 @@ counter = StudyCounter()
 def recount_waiting() -> None:
     """Count what waits in the current facility, here and now; a study that has all its images is complete by that."""
     waiting = counter.take(require_schema())
-    for study_id, actor in sorted(waiting.items()):
+    if not waiting:
+        return
+    series = ImagingSeries.objects.filter(pk__in=waiting).values_list("study_id", "pk").order_by("study_id")
+    for study_id, actor in {study_id: waiting[pk] for study_id, pk in series}.items():
         counted = recount_study(study_id, received_at=now())
         if counted is not None and counted.may_be_all:
             completeness.note_images_complete(study_id, actor=actor)

@@ -21,12 +21,12 @@ class PlainSink:
         self.meta: bytes = file_meta(request.sop_class_uid, self.uid, request.transfer_syntax_uid)
         self.fd = os.open(f"{folder}/{self.uid}.dcm", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
 
-    def write(self, chunk: memoryview) -> None:
+    def write(self, *pieces: memoryview) -> None:
         if self.meta:
-            os.writev(self.fd, [self.meta, chunk])
+            os.writev(self.fd, [self.meta, *pieces])
             self.meta = b""
         else:
-            os.write(self.fd, chunk)
+            os.writev(self.fd, pieces)
 
     def finish(self) -> None:
         os.close(self.fd)
