@@ -55,6 +55,9 @@ class Source(Recorded):
     synced_until = models.DateTimeField(_("read up to"), null=True, blank=True, editable=False)
     next_run_at = models.DateTimeField(_("next run"), default=timezone.now, editable=False)
     asked_by = models.CharField(max_length=150, blank=True, editable=False)
+    accepts_gone = models.BooleanField(
+        default=False, editable=False, help_text=_("A person has seen how many entries would be cancelled.")
+    )
     running_since = models.DateTimeField(null=True, blank=True, editable=False)
     claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
     last_run_at = models.DateTimeField(_("last run"), null=True, blank=True, editable=False)
@@ -66,8 +69,8 @@ class Source(Recorded):
 
     history = HistoricalRecords(
         excluded_fields=[
-            "secrets", "synced_until", "next_run_at", "asked_by", "running_since", "claimed_until", "last_run_at",
-            "last_success_at", "failures", "failing_since", "alerted_at", "last_error",
+            "secrets", "synced_until", "next_run_at", "asked_by", "accepts_gone", "running_since", "claimed_until",
+            "last_run_at", "last_success_at", "failures", "failing_since", "alerted_at", "last_error",
         ]
     )  # fmt: skip
 

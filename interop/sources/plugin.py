@@ -74,12 +74,12 @@ class Ask:
 
 @dataclass(frozen=True)
 class Row:
-    """One entry over there. ``is_gone``: it was deleted there; ``problem``: why it cannot be read."""
+    """One entry over there. ``is_gone``: it is not to be done any more, for ``reason`` where one is told."""
 
     external_id: str
     values: Mapping[str, Any] = field(default_factory=dict)
     is_gone: bool = False
-    problem: str = ""
+    reason: str = ""
 
 
 Batch = list[Row]

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from django.utils.translation import gettext as _
 
-from ris.accounts.outbound import HostNotAllowed, OutsideFailed, PinnedTransport
+from ris.accounts.outbound import HostNotAllowed, OutsideFailed, pinned_address
 from ris.core.errors import DomainError
 
 LARGEST_BODY = 64 * 1024 * 1024
@@ -33,15 +33,32 @@ class SourceFailed(DomainError):
         self.reason = reason
 
 
+class PinnedForTheRun(httpx.BaseTransport):
+    """Each host is looked up and checked once, by the thread that knows the facility; then any thread may ask it."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_connections=8, max_keepalive_connections=8))
+        self._addresses: dict[tuple[str, int], str] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        port = request.url.port or (443 if request.url.scheme == "https" else 80)
+        if (host, port) not in self._addresses:
+            self._addresses[host, port] = pinned_address(host, port)
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        request.url = request.url.copy_with(host=self._addresses[host, port])
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 class Wire:
     """One run's connection. Every request ends by the deadline, a slow drip as well as silence."""
 
-    def __init__(self, *, seconds: float, verify: bool = True) -> None:
+    def __init__(self, *, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
-        self.requests = 0
-        self._client = httpx.Client(
-            transport=PinnedTransport(verify=verify, retries=0), follow_redirects=False, trust_env=False
-        )
+        self._client = httpx.Client(transport=PinnedForTheRun(), follow_redirects=False, trust_env=False)
 
     def __enter__(self) -> Wire:
         return self
@@ -65,19 +82,25 @@ class Wire:
         """The JSON that the other side answers. Raises SourceFailed; HTTP errors keep the words of the API."""
         status, body = self.exchange(method, url, **options)
         if status != httpx.codes.OK:
-            raise _refusal(status, body)
+            raise refusal_of(status, body)
+        return self.parsed(body)
+
+    @staticmethod
+    def parsed(body: bytes, kind: type = object) -> Any:
         try:
-            return json.loads(body)
+            found = json.loads(body)
         except (ValueError, RecursionError):
             raise SourceFailed(
                 _("The source answered something that is no JSON."),
                 reason="malformed",
                 todo=_("Look whether the address is that of the API and not of a page."),
             ) from None
+        if not isinstance(found, kind):
+            raise SourceFailed(_("The source did not answer as agreed."), reason="malformed")
+        return found
 
     def exchange(self, method: str, url: str, **options: Any) -> tuple[int, bytes]:
         self.check_time()
-        self.requests += 1
         quiet = max(0.1, min(QUIET_AT_MOST, self.left))
         timeout = httpx.Timeout(quiet, connect=min(10.0, quiet))
         parts: list[bytes] = []
@@ -106,7 +129,7 @@ class Wire:
             raise SourceFailed(refusal.detail, reason="outage") from None
 
 
-def _refusal(status: int, body: bytes) -> SourceFailed:
+def refusal_of(status: int, body: bytes) -> SourceFailed:
     said = said_in(body)
     words = _("The source answered %(status)d.") % {"status": status}
     if status in (401, 403):
