@@ -38,6 +38,7 @@ class _NoMigrations(dict):
 
 MIGRATION_MODULES = _NoMigrations() if INSTALLED_APPS else {}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+ORIGINAL_BACKEND = "django.db.backends.postgresql"  # nobody reads how long the statements of a test took
 AXES_ENABLED = False
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True

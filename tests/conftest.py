@@ -268,6 +268,14 @@ def _menu_counts_stay() -> None:
     panels.COUNTS_SECONDS = 3600
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _pages_are_not_copied(django_test_environment: None) -> None:
+    """Django keeps a copy of all that every template was given. Tests look at the page instead: that costs nothing."""
+    from django.template import Template
+
+    Template._render = lambda self, context: self.nodelist.render(context)
+
+
 @pytest.fixture(autouse=True)
 def _between_tests() -> Iterator[None]:
     """No test begins in a facility that it did not ask for, nor with what another one has cached."""
