@@ -18,8 +18,7 @@ from ris.core.actor import Actor
 from ris.core.errors import DomainError
 from ris.core.ids import is_valid_uid
 from worklist.data import StoredInstance
-from worklist.models import ImagingInstance
-from worklist.services import index_further_instance, index_instance, recount_waiting
+from worklist.services import Indexed, index_further_instance, index_instance, recount_waiting
 
 #: RIS_DICOM_FSYNC=association: the files of each association that are not on the disk yet.
 _unsynced: dict[int, list[str]] = {}
@@ -62,7 +61,7 @@ class ObjectSink:
         self._is_further, self._unsynced = is_further, unsynced
         self.write = incoming.write
 
-    def finish(self) -> ImagingInstance:
+    def finish(self) -> Indexed:
         """Raises Malformed, DimseError, OSError, or what the index refuses."""
         incoming = self._incoming
         try:
@@ -88,7 +87,7 @@ class ObjectSink:
             self._unsynced.append(incoming.kept_path)
         return row
 
-    def _index(self, told: Core | Header, stored: Stored) -> ImagingInstance:
+    def _index(self, told: Core | Header, stored: Stored) -> Indexed:
         incoming = self._incoming
         if isinstance(told, Core):
             row = index_further_instance(

@@ -25,8 +25,8 @@ from ris.audit.service import record
 from ris.core.actor import Actor
 from ris.core.errors import Conflict, DomainError
 from worklist import permissions as perms
-from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
-from worklist.services import recount_waiting
+from worklist.models import ImagingSeries, ImagingStudy
+from worklist.services import Indexed, recount_waiting
 
 log = structlog.get_logger("interop.dicomweb")
 
@@ -58,7 +58,7 @@ class Failure:
 class Stored:
     """What became of the parts. ``too_large``: the request was ended before its end."""
 
-    rows: list[ImagingInstance] = field(default_factory=list)
+    rows: list[Indexed] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     other_types: int = 0
     #: Files that are to be brought to the disk before the answer.
@@ -147,7 +147,7 @@ def _reason_of(refusal: DomainError) -> int:
     return PROCESSING_FAILURE if isinstance(refusal, Conflict) else CANNOT_UNDERSTAND
 
 
-def _store_part(part: Part, study: str, actor: Actor, failure: Failure, unsynced: list[str]) -> ImagingInstance:
+def _store_part(part: Part, study: str, actor: Actor, failure: Failure, unsynced: list[str]) -> Indexed:
     declared = part.headers.get("content-type", DICOM)
     if [media.name for media in parse_media_types(declared)] != [DICOM]:
         raise Refused(SYNTAX_NOT_SUPPORTED, f"A part is not {DICOM}.")
@@ -238,7 +238,7 @@ def _failed_item(failure: Failure) -> Model:
     }
 
 
-def _stored_item(row: ImagingInstance, addresses: Addresses) -> Model:
+def _stored_item(row: Indexed, addresses: Addresses) -> Model:
     return {
         "00081150": {"vr": "UI", "Value": [row.sop_class_uid]},
         "00081155": {"vr": "UI", "Value": [row.sop_instance_uid]},

@@ -39,7 +39,7 @@ from worklist.services.documents import keep_document
 from worklist.services.exams import complete_exam, discontinue_exam, start_exam
 from worklist.services.exception_orders import order_from_exception
 from worklist.services.exceptions import link_exception, read_limited_study, resolve_exception
-from worklist.services.further import index_further_instance, recount_waiting
+from worklist.services.further import Indexed, index_further_instance, recount_waiting
 from worklist.services.images import OtherContent, index_instance
 from worklist.services.loading import load_worklist_item
 from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
@@ -88,6 +88,7 @@ from worklist.services.waiting import (
 )
 
 __all__ = [
+    "Indexed",
     "OtherContent",
     "PlannedStep",
     "RoomClosed",

@@ -20,7 +20,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
@@ -38,7 +38,7 @@ from ris.accounts.models import FacilitySettings
 from ris.core.actor import Actor
 from ris.tenants.context import require_schema, use_facility
 from worklist import permissions as perms
-from worklist.models import ImagingSeries
+from worklist.models import ImagingInstance, ImagingSeries
 from worklist.services import completeness
 from worklist.services.counting import recount_study, with_tables
 from worklist.services.support import now
@@ -113,7 +113,10 @@ class FurtherInstance:
     sop_instance_uid: str
     sop_class_uid: str
     path: str
-    series: ImagingSeries | None = None
+    series: ImagingSeries = field(init=False)
+
+
+Indexed = ImagingInstance | FurtherInstance
 
 
 def index_further_instance(
