@@ -100,7 +100,7 @@ class Hl7Sender(Recorded):
 
 
 class CodeAlias(PublicModel):
-    """What a sender's own code means in the catalogue: remembered when a person has said so once."""
+    """What a sender's own code means in the catalogue: said once by a person, remembered. Forgetting makes it inactive."""
 
     sender = models.ForeignKey(
         Hl7Sender, on_delete=models.PROTECT, related_name="code_aliases", verbose_name=_("sender")
@@ -111,6 +111,7 @@ class CodeAlias(PublicModel):
         "orders.CatalogueProcedure", on_delete=models.PROTECT, related_name="+", verbose_name=_("exam")
     )
     laterality = models.CharField(_("side"), max_length=1, choices=Laterality.choices, blank=True, default="")
+    is_active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(_("since"), default=timezone.now)
 
     history = HistoricalRecords()

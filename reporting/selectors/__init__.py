@@ -1,6 +1,7 @@
 """What is asked about reports: the reading list, a report with its surroundings, results, critical results."""
 
 from reporting.selectors.critical import compliance_by_month, critical_board, critical_results
+from reporting.selectors.outside import outside_reports_of
 from reporting.selectors.reading import (
     ReadingFilter,
     fingerprint,
@@ -34,6 +35,7 @@ __all__ = [
     "list_counts",
     "live_lock_of",
     "next_best",
+    "outside_reports_of",
     "priors_of",
     "reading_list",
     "report_by_uuid",

@@ -33,7 +33,7 @@ def _alias(procedure: ProcedureData, context: Context) -> CodeAlias | None:
     if context.sender.pk is None:
         return None
     wanted = [(code[:LONGEST], scheme[:64]) for code, _meaning, scheme in procedure.codes]
-    rows = CodeAlias.objects.filter(sender=context.sender, code__in=[code for code, _scheme in wanted])
+    rows = CodeAlias.objects.filter(sender=context.sender, is_active=True, code__in=[code for code, _scheme in wanted])
     known = {(row.code, row.scheme): row for row in rows.select_related("procedure") if row.procedure.is_active}
     return next((known[key] for key in wanted if key in known), None)
 
