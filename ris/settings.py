@@ -344,6 +344,11 @@ SPECTACULAR_SETTINGS = {
         "LanguageEnum": [("en", "English"), ("sw", "Swahili")],
     },
     "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "ris.accounts.api.openapi.complete",
+        "ris.accounts.api.examples.add_examples",
+    ],
 }
 
 # --- Cache, tasks, files ---------------------------------------------------------------------------------------------

@@ -158,7 +158,6 @@ class ReportTemplateViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, 
         ],
         responses={
             201: TemplateSerializer,
-            422: OpenApiResponse(OpenApiTypes.OBJECT, description="A problem document with the reason."),
         },
     )
     @action(detail=False, methods=["post"], url_path="import", parser_classes=[HtmlParser])

@@ -257,6 +257,8 @@ def _scale(scheme: Scheme) -> dict[str, Any]:
 class ScaleViewSet(FacilityViewSet):
     """Published scales: their questions with codes, and what follows from answers."""
 
+    pagination_class = None
+    filter_backends = ()
     queryset = Assessment.objects.none()
     lookup_field = "key"
     serializer_class = CalculationSerializer
@@ -289,9 +291,19 @@ class ScaleViewSet(FacilityViewSet):
         )
 
 
+class CheckLevelSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    title = serializers.CharField()
+    level = serializers.CharField(help_text="Its weight in this facility.")
+    by_itself = serializers.CharField(help_text="Its weight where nobody has chosen one.")
+    may_be = serializers.ListField(child=serializers.CharField())
+
+
 class SigningCheckViewSet(FacilityViewSet):
     """What stops a signature in this facility."""
 
+    pagination_class = None
+    filter_backends = ()
     queryset = CheckSetting.objects.none()
     serializer_class = LevelSerializer
     permission_codes = {"list": perms.MANAGE_CHECKS, "create": perms.MANAGE_CHECKS}
@@ -309,11 +321,11 @@ class SigningCheckViewSet(FacilityViewSet):
             for code, kind in CHECKS.items()
         ]
 
-    @extend_schema(responses=OpenApiResponse(OpenApiTypes.OBJECT, description="Every check with its weight here."))
+    @extend_schema(responses=CheckLevelSerializer(many=True))
     def list(self, request: Request) -> Response:
         return Response(self._rows())
 
-    @extend_schema(request=LevelSerializer, responses=OpenApiResponse(OpenApiTypes.OBJECT))
+    @extend_schema(request=LevelSerializer, responses=CheckLevelSerializer(many=True))
     def create(self, request: Request) -> Response:
         """Set the weight of one check."""
         data = self.validated()

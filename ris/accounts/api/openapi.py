@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.text import capfirst
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.permissions import AllowAny
 
 from ris.events.idempotency import IdempotencyMixin
 
@@ -26,13 +28,86 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "found": {"type": "string"},
         "todo": {"type": "string"},
         "errors": {"type": "object", "additionalProperties": True, "description": "Field to messages."},
+        "correlation_id": {"type": "string", "description": "Names this request in our logs and in the audit trail."},
     },
 }
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
+LONGEST_SUMMARY = 90
+#: What the mixins of ``ris.accounts.api.base`` do, said of the resource.
+USUAL = {
+    "list": "List {many}",
+    "retrieve": "Read one {one}",
+    "create": "Create {a_one}",
+    "partial_update": "Change {a_one}",
+    "destroy": "Remove {a_one}",
+}
+NEVER_PLURAL = ("series", "staff", "access")
+#: Headers of answers, told once.
+HEADERS = {
+    "ETag": "Names this version: send it back in If-Match or If-None-Match.",
+    "X-Request-ID": "The request's name in our logs: yours when you sent one.",
+    "API-Version": "The version of this interface.",
+    "RateLimit-Limit": "Requests per window of this key or token; absent for browser sessions.",
+    "RateLimit-Remaining": "What is left of them.",
+    "RateLimit-Reset": "Seconds until the window ends.",
+}
+OF_EVERY_ANSWER = ("X-Request-ID", "API-Version", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+
+
+def singular(words: str) -> str:
+    """``deliveries`` -> ``delivery``; the names of our resources need no more."""
+    if words.endswith(NEVER_PLURAL):
+        return words
+    if words.endswith("ies"):
+        return words[:-3] + "y"
+    return words[:-1] if words.endswith("s") else words
+
+
+def with_article(words: str) -> str:
+    return f"{'an' if words[:1] in 'aeiou' and not words.startswith(('user', 'uni')) else 'a'} {words}"
+
+
+def first_sentence(words: str) -> str:
+    """Without the full stop; cut at a word where it is long."""
+    line = " ".join(words.split("\n\n")[0].split())
+    for mark in (". ", ": ", "; "):
+        line = line.partition(mark)[0] if len(line) > LONGEST_SUMMARY or mark == ". " else line
+    if len(line) > LONGEST_SUMMARY:
+        line = line[:LONGEST_SUMMARY].rpartition(" ")[0] + " …"
+    return capfirst(line.rstrip("."))
 
 
 class HouseAutoSchema(AutoSchema):
     """Every operation with its refusals; writes with Idempotency-Key, writes to one object with If-Match."""
+
+    def get_summary(self) -> str:
+        """What is said of it, else what its name says."""
+        action = getattr(self.view, "action", None) or self.method.lower()
+        parts = [part for part in self.path.removeprefix("/api/v1").split("/") if part and not part.startswith("{")]
+        method = getattr(self.view, action, None)
+        own_words = getattr(method, "__doc__", None) or ""
+        if own_words and not getattr(method, "__module__", "").endswith("api.base"):
+            return first_sentence(own_words)
+        many = (parts[0] if parts else "root").replace("-", " ")
+        one = singular(many)
+        if action in USUAL:
+            return USUAL[action].format(many=many, one=one, a_one=with_article(one))
+        if len(parts) > 1:
+            return capfirst(f"{' '.join(parts[1:])} of {with_article(one)}".replace("-", " ").replace("_", " "))
+        return first_sentence(self.view.__doc__ or many)
+
+    def is_deprecated(self) -> bool:
+        return (getattr(self.view, "action", None) or "") in getattr(self.view, "deprecated", {})
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().get_operation(*args, **kwargs)
+        content = ((operation or {}).get("responses", {}).get("200") or {}).get("content", {})
+        if "text/csv" in content:
+            content["text/csv"] = {"schema": {"type": "string", "description": "All rows, a head line first."}}
+            for parameter in operation["parameters"]:
+                if parameter["name"] == "format":
+                    parameter["description"] = "csv: all rows as a table, streamed; the same as Accept: text/csv."
+        return operation
 
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
         bodies = super()._get_response_bodies(direction)
@@ -60,7 +135,11 @@ class HouseAutoSchema(AutoSchema):
                 found["422"] = "The Idempotency-Key was used for another body."
             if "{" in self.path:
                 found["412"] = "If-Match names a version that is no longer the current one."
-        found["default"] = "Any other refusal, such as 405, 415, 429 or 503."
+            if getattr(self.view, "action", None) in getattr(self.view, "requires_if_match", ()):
+                found["428"] = "If-Match is missing."
+        if self.path.startswith("/api/v1") and self.view.permission_classes != (AllowAny,):
+            found["429"] = "More requests in this minute than this key or token may make: see Retry-After."
+        found["default"] = "Any other refusal, such as 405, 415 or 503."
         return found
 
     def get_override_parameters(self) -> list[Any]:
@@ -70,8 +149,15 @@ class HouseAutoSchema(AutoSchema):
                 OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="Repeats run once.")
             )
             if "{" in self.path:
+                is_required = getattr(self.view, "action", None) in getattr(self.view, "requires_if_match", ())
                 parameters.append(
-                    OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The ETag that was read.")
+                    OpenApiParameter(
+                        "If-Match",
+                        str,
+                        OpenApiParameter.HEADER,
+                        required=is_required,
+                        description="The ETag that was read.",
+                    )
                 )
         return parameters
 
@@ -107,3 +193,36 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "apiKey", "in": "cookie", "name": "ris_session", "description": "With X-CSRFToken on writes."}
+
+
+def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """A hook of drf-spectacular: headers of what succeeds; what is refused is told once for all operations."""
+    components = result.setdefault("components", {})
+    headers, shared = components.setdefault("headers", {}), components.setdefault("responses", {})
+    for name, words in HEADERS.items():
+        kind = "integer" if name in ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset") else "string"
+        headers[name] = {"description": words, "schema": {"type": kind}}
+    for path, methods in result["paths"].items():
+        if path.startswith("/api/v1"):
+            for operation in methods.values():
+                operation["responses"] = {
+                    code: _shared(code, answer, shared)
+                    if PROBLEM in answer.get("content", {})
+                    else _headed(code, answer)
+                    for code, answer in operation.get("responses", {}).items()
+                }
+    return result
+
+
+def _shared(code: str, answer: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """A reference to the refusal, or itself where an operation says something of its own."""
+    name = f"Problem{code.capitalize()}"
+    if shared.setdefault(name, answer) != answer:
+        return answer
+    return {"$ref": f"#/components/responses/{name}"}
+
+
+def _headed(code: str, answer: dict[str, Any]) -> dict[str, Any]:
+    names = (*OF_EVERY_ANSWER, "ETag") if code in ("200", "201") else OF_EVERY_ANSWER
+    told = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    return {**answer, "headers": {**told, **answer.get("headers", {})}}
