@@ -36,7 +36,7 @@ def diagnostic_report(version: ReportVersion) -> dict[str, Any]:
         "id": str(version.report.uuid),
         "meta": {"versionId": str(version.number), "lastUpdated": version.signed_at.isoformat()},
         "language": version.report.language or "en",
-        "text": {"status": "generated", "div": _narrative(version)},
+        "text": {"status": "generated", "div": narrative(version)},
         "identifier": [{"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{version.report.uuid}"}],
         "basedOn": [_service_request(exam, order) for exam in exams],
         "status": status,
@@ -81,7 +81,7 @@ def diagnostic_report(version: ReportVersion) -> dict[str, Any]:
     if conclusion:
         resource["conclusion"] = conclusion
     if version.assessments:
-        resource["contained"] = [_observation(version, n, row) for n, row in enumerate(version.assessments, 1)]
+        resource["contained"] = [observation(version, n, row) for n, row in enumerate(version.assessments, 1)]
         resource["result"] = [{"reference": f"#a{n}"} for n, _row in enumerate(version.assessments, 1)]
     return resource
 
@@ -94,7 +94,7 @@ def _service_request(exam: dict[str, Any], order: dict[str, Any]) -> dict[str, A
     return {"reference": f"ServiceRequest/{exam['uuid']}", "identifier": accession, "display": exam["description"]}
 
 
-def _observation(version: ReportVersion, number: int, row: dict[str, Any]) -> dict[str, Any]:
+def observation(version: ReportVersion, number: int, row: dict[str, Any]) -> dict[str, Any]:
     """One scale: its category, its answers as components, its version as the method."""
     scheme = SCHEMES.get(row["scheme"])
     system = f"urn:picha:scale:{row['scheme']}"
@@ -133,15 +133,15 @@ def _value(field: Any, given: Any, system: str) -> dict[str, Any]:
     return {"valueCodeableConcept": {"coding": [{"system": system, "code": code} for code in codes]}}
 
 
-def _narrative(version: ReportVersion) -> str:
+def narrative(version: ReportVersion) -> str:
     parts = []
     for key, (_loinc, label) in SECTIONS.items():
         words = version.sections.get(key, "").strip()
         if words:
             said = escape(words).replace("\n", "<br/>")
             parts.append(f"<h3>{escape(str(label))}</h3><p>{said}</p>")
-    amended = version.report.versions.filter(number__lte=version.number).exclude(addendum="").order_by("number")
-    for row in amended:
+    amended = [row for row in version.report.versions.all() if row.number <= version.number and row.addendum]
+    for row in sorted(amended, key=lambda row: row.number):
         said = escape(row.addendum).replace("\n", "<br/>")
         parts.append(f"<h3>Addendum</h3><p>{said}</p>")
     return f'<div xmlns="http://www.w3.org/1999/xhtml">{"".join(parts) or "<p>-</p>"}</div>'

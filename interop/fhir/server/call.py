@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from django.db import connection
+
 from ris.core.actor import Actor
+
+#: Scheme and host by which the caller reaches us
+_host: ContextVar[str] = ContextVar("fhir_host", default="")
 
 Resource = dict[str, Any]
 
@@ -73,3 +79,17 @@ class Answer:
     resource: Resource | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+
+
+def reached_by(host: str) -> None:
+    """``https://ris.example.org``, for the addresses inside resources; of this request only."""
+    _host.set(host)
+
+
+def public_address(path: str) -> str:
+    """An absolute address: by the host of the request, else by the facility's own name."""
+    if host := _host.get():
+        return host + path
+    tenant = getattr(connection, "tenant", None)
+    domain = tenant.get_primary_domain() if hasattr(tenant, "get_primary_domain") else None
+    return f"https://{domain.domain if domain else 'localhost'}{path}"

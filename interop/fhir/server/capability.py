@@ -6,7 +6,7 @@ from typing import Any
 
 from interop.fhir.server.call import Call, Resource
 from interop.fhir.server.params import Param
-from interop.fhir.server.registry import ResourceType, includes_to, system_handlers, types
+from interop.fhir.server.registry import ResourceType, includes_to, system_handlers, types, virtual_types
 from interop.fhir.server.wire import JSON, XML
 
 PUBLISHED = "2026-11-21"
@@ -17,9 +17,9 @@ security_parts: list[Any] = []
 
 
 def interactions_of(kind: ResourceType) -> list[str]:
-    found = ["read", "search-type"]
+    found = ["read", "search-type"] if kind.is_searched else ["read"]
     if kind.is_versioned:
-        found += ["vread", "history-instance", "history-type"]
+        found += ["vread", "history-instance"] + (["history-type"] if kind.is_searched else [])
     return [*found, *(name for name, handler in WRITES.items() if handler in kind.handlers)]
 
 
@@ -31,6 +31,11 @@ def statement(call: Call) -> Resource:
         "security": security(call),
         "resource": [resource_of(kind, call) for kind in types().values() if offered(kind, call)],
     }
+    rest["resource"] += [
+        {"type": one.name, "documentation": one.doc, "interaction": [{"code": "read"}, {"code": "search-type"}]}
+        for one in virtual_types.values()
+        if call.version.name in one.releases
+    ]
     if ("POST", "") in system_handlers:
         rest["interaction"] = [{"code": "transaction"}, {"code": "batch"}]
     return {
@@ -82,11 +87,11 @@ def resource_of(kind: ResourceType, call: Call) -> Resource:
         "referencePolicy": ["literal", "local"],
         "searchInclude": [f"{kind.name}:{name}" for name in sorted(kind.references)],
         "searchRevInclude": sorted({f"{o.name}:{p.name}" for o, p, _way in includes_to(kind.name) if offered(o, call)}),
-        "searchParam": [_param(param) for _name, param in sorted(kind.params.items())],
+        "searchParam": [_param(param) for _name, param in sorted(kind.params.items()) if kind.is_searched],
     }
     if "update" in kind.handlers and kind.is_versioned:
         made["versioning"] = "versioned-update"
-    for empty in ("searchInclude", "searchRevInclude"):
+    for empty in ("searchInclude", "searchRevInclude", "searchParam"):
         if not made[empty]:
             del made[empty]
     if kind.operations:

@@ -11,7 +11,7 @@ from django.utils.http import parse_http_date_safe
 from interop.fhir.server import capability, history, search
 from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.errors import Refused, said
-from interop.fhir.server.registry import ResourceType, Source, system_handlers, type_of
+from interop.fhir.server.registry import ResourceType, Source, system_handlers, type_of, virtual_types
 from interop.fhir.server.represent import Part, etag_of, validators_of, whole
 from interop.fhir.server.rights import note_read_of, require
 from interop.fhir.smart.guard import require_write
@@ -26,6 +26,10 @@ def answer(call: Call) -> Answer:
     if not call.path or call.path[0].startswith(("_", "$")):
         return _system(call)
     kind = type_of(call.path[0])
+    virtual = virtual_types.get(call.path[0])
+    if virtual is not None and call.version.name in virtual.releases:
+        _allow(call, READS)
+        return virtual.answer(call)
     if kind is None or call.version.name not in kind.releases:
         words = f"{call.path[0][:60]} is not served here: see {call.url('metadata')}."
         raise Refused(404, words, issue="not-supported")
@@ -58,7 +62,7 @@ def _system(call: Call) -> Answer:
 
 
 def _of_type(kind: ResourceType, call: Call) -> Answer:
-    if call.method in READS:
+    if call.method in READS and kind.is_searched:
         require(call, kind)
         return search.searched(kind, call)
     if call.method == "POST":
@@ -69,11 +73,11 @@ def _of_type(kind: ResourceType, call: Call) -> Answer:
 
 
 def _named(kind: ResourceType, rest: tuple[str, ...], call: Call) -> Answer:
-    if rest == ("_search",):
+    if rest == ("_search",) and kind.is_searched:
         _allow(call, ("POST",))
         require(call, kind)
         return search.searched(kind, call)
-    if rest == ("_history",):
+    if rest == ("_history",) and kind.is_searched:
         _allow(call, READS)
         require(call, kind)
         return history.of_type(kind, call)
@@ -208,7 +212,8 @@ def _handler(kind: ResourceType, name: str, call: Call) -> Callable[..., Answer]
 
 
 def _methods_of(kind: ResourceType, ways: dict[str, str]) -> list[str]:
-    return [*READS, *(method for name, method in ways.items() if name in kind.handlers)]
+    reads = READS if kind.is_searched or "create" not in ways else ()
+    return [*reads, *(method for name, method in ways.items() if name in kind.handlers)]
 
 
 def _body(kind: ResourceType, call: Call, key: str = "") -> Resource:

@@ -357,6 +357,13 @@ class To:
     by_uuid: bool = False
     many: bool = False
 
+    @property
+    def column(self) -> str:
+        """Where the UUID of what is referred to stands."""
+        if self.by_uuid:
+            return self.path
+        return "uuid" if self.path == "pk" else f"{self.path}__uuid"
+
 
 @dataclass(frozen=True)
 class Reference(Param):
@@ -382,7 +389,7 @@ class Reference(Param):
             wanted = modifier or type_name
             for way in self.to:
                 if wanted in ("", way.type):
-                    found |= self.leading_to(way, Q(**{way.path if way.by_uuid else f"{way.path}__uuid": key}), asked)
+                    found |= self.leading_to(way, Q(**{way.column: key}), asked)
         return found
 
     def through(self, way: To, rows: QuerySet, asked: Asked) -> Q:

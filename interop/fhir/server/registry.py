@@ -17,7 +17,10 @@ from interop.fhir.server.params import Date, Param, Reference, To, Token, as_uui
 from interop.fhir.server.versions import Unversioned, Versions
 from ris.core.actor import Actor
 
-MODULES = ("patients",)
+MODULES = (
+    "patients", "people", "places", "orders", "schedule", "imaging", "reports", "observations", "documents", "binaries",
+    "audit", "subscriptions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Source:
     params: tuple[Param, ...] = ()
     versions: Versions = field(default_factory=Unversioned)
     updated: str = "updated_at"
+    #: what conditions and orders may name besides columns
+    extra: Callable[[QuerySet], QuerySet] | None = None
 
     def __post_init__(self) -> None:
         common: list[Param] = [
@@ -54,7 +59,7 @@ class Source:
         rows = self.visible(actor).order_by()
         if rows.query.distinct:
             rows = self.model._base_manager.filter(pk__in=rows.values("pk"))
-        return rows
+        return self.extra(rows) if self.extra else rows
 
     def get(self, actor: Actor, key: str) -> Any:
         """The row of this id, loaded, or None."""
@@ -87,6 +92,8 @@ class ResourceType:
     operations: dict[str, Callable[[Call, Any], Answer]] = field(default_factory=dict)
     #: ``$name`` on the type itself
     type_operations: dict[str, Callable[[Call], Answer]] = field(default_factory=dict)
+    #: False: read by its id only
+    is_searched: bool = True
     #: the releases that have this type
     releases: tuple[str, ...] = ("r4", "r5")
     #: rights that a change needs, for the CapabilityStatement's documentation
@@ -115,7 +122,18 @@ class ResourceType:
         return next((source for source in self.sources if source.model is model), None)
 
 
+@dataclass(frozen=True)
+class Virtual:
+    """A type that no table stands behind: it is read and listed, and answers by itself."""
+
+    name: str
+    answer: Callable[[Call], Answer]
+    releases: tuple[str, ...]
+    doc: str
+
+
 _types: dict[str, ResourceType] = {}
+virtual_types: dict[str, Virtual] = {}
 _loaded: set[bool] = set()
 #: ``(method, path)`` of the base itself, as ``("POST", "")`` for a bundle: brought by other modules
 system_handlers: dict[tuple[str, str], Callable[[Call], Answer]] = {}

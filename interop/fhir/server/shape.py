@@ -30,7 +30,7 @@ class Element:
 
 @functools.cache
 def model_of(version: Version, type_name: str) -> Any:
-    """The pydantic model of a resource or data type. Raises KeyError when there is none."""
+    """The pydantic model of a resource or data type. Raises ValueError when there is none."""
     return importlib.import_module(version.models).get_fhir_model_class(type_name)
 
 
@@ -40,7 +40,7 @@ def is_resource(version: Version, type_name: str) -> bool:
         return False
     try:
         return bool(model_of(version, type_name).has_resource_base())
-    except (KeyError, LookupError, ImportError, AttributeError):
+    except (ValueError, LookupError, AttributeError):
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from django.db import transaction
@@ -22,6 +23,12 @@ from ris.audit.service import flush_refusals
 
 FORM = "application/x-www-form-urlencoded"
 OPEN = ("metadata",)
+INERT = {
+    "Cache-Control": "private, no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 
 class AnyForm(BaseContentNegotiation):
@@ -85,10 +92,20 @@ class FhirView(FacilityViewMixin):
         else:
             with transaction.atomic():
                 answer = engine.answer(call)
+        if self.is_paper and answer.resource is not None:
+            return self.paper(answer)
         return self.response(answer, form)
+
+    @property
+    def is_paper(self) -> bool:
+        """A Binary that is wanted as it is, not in a form of FHIR."""
+        accepted = self.request.headers.get("Accept", "")
+        return self.parts[:1] == ("Binary",) and "_format" not in self.request._request.GET and "fhir" not in accepted
 
     def form(self) -> wire.Form:
         query = self.request._request.GET
+        if self.is_paper:
+            return wire.Form()
         return wire.form_of({key: query[key] for key in query}, self.request.headers.get("Accept", ""), self.release)
 
     def call(self, request: Request) -> Call:
@@ -128,6 +145,15 @@ class FhirView(FacilityViewMixin):
             response[name] = value
         response["Cache-Control"] = "private, no-cache"
         patch_vary_headers(response, ["Accept", "Authorization"])
+        return response
+
+    def paper(self, answer: Answer) -> HttpResponse:
+        """Data: not a page of ours, not guessed at, not shown inside anything."""
+        binary = answer.resource or {}
+        response = HttpResponse(base64.b64decode(binary["data"]), content_type=binary["contentType"])
+        for name, value in {**answer.headers, **INERT}.items():
+            response[name] = value
+        response["X-Security-Context"] = binary["securityContext"]["reference"]
         return response
 
     def handle_exception(self, exc: Exception) -> Any:

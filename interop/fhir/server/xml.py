@@ -15,6 +15,7 @@ from interop.fhir.server.errors import Refused
 from interop.fhir.server.shape import ATTRIBUTES, Element, elements_of, is_resource
 
 FHIR, XHTML = "http://hl7.org/fhir", "http://www.w3.org/1999/xhtml"
+SCHEMA_HINTS = "http://www.w3.org/2001/XMLSchema-instance"
 DEPTH = 100
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
 #: The control characters that XML 1.0 cannot say
@@ -80,7 +81,7 @@ class _Writer:
             attributes = f" id={quoteattr(more['id'])}" if more and "id" in more else ""
             if value is not None:
                 attributes += f" value={_attribute(value)}"
-            inner = [one for one in (more or {}).get("extension", ())]
+            inner = list((more or {}).get("extension", ()))
             if not inner:
                 self.put(f"<{name}{attributes}/>", depth)
                 return
@@ -161,8 +162,7 @@ def _resource(node: Node, version: Version) -> Resource:
 def _complex(node: Node, type_name: str, version: Version) -> dict[str, Any]:
     elements = elements_of(version, type_name)
     made: dict[str, Any] = {key: value for key, value in node.attributes.items() if key in ("id", "url")}
-    if strange := sorted(node.attributes.keys() - made.keys() - {"value"}):
-        raise Refused(400, f"{type_name} has no attribute {', '.join(strange)}.", issue="structure")
+    _check_attributes(node, ("id", "url") if (type_name, "url") in ATTRIBUTES else ("id",))
     extras: dict[str, list[Any]] = {}
     for child in node.children:
         if isinstance(child, str):
@@ -210,8 +210,16 @@ def _value(node: Node, element: Element, version: Version) -> tuple[Any, dict[st
             if child.name != "extension":
                 raise Refused(400, f"{element.name} has no element {child.name}.", issue="structure")
             more.setdefault("extension", []).append(_value(child, extension, version)[0])
+    _check_attributes(node, ("id", "value"))
     text = node.attributes.get("value")
     return None if text is None else _typed(text, element), more or None
+
+
+def _check_attributes(node: Node, known: tuple[str, ...]) -> None:
+    """Hints of XML Schema are passed over, all else has to be FHIR's."""
+    strange = [name for name in node.attributes if name not in known and not name.startswith(f"{SCHEMA_HINTS} ")]
+    if strange:
+        raise Refused(400, f"{node.name} has no attribute {', '.join(sorted(strange))}.", issue="structure")
 
 
 def _typed(text: str, element: Element) -> Any:
