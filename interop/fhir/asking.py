@@ -31,6 +31,11 @@ def _call(release: str, name: str, actor: Actor, base: str = "", params: Sequenc
     return Call(VERSIONS[release], actor, "GET", (name,), base or base_of(release), params)
 
 
+def may_see(release: str, name: str, *, actor: Actor) -> bool:
+    """Whether this actor may see resources of this type at all."""
+    return may(_call(release, name, actor), _kind(name))
+
+
 def exists(release: str, name: str, params: Sequence[tuple[str, str]], *, actor: Actor) -> bool:
     """Whether a search would find something for this actor. Raises Refused for parameters that are none."""
     kind, call = _kind(name), _call(release, name, actor, params=params)

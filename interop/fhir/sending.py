@@ -1,4 +1,4 @@
-"""Signed versions on their way to FHIR servers: ``PUT DiagnosticReport/{uuid}``, which is safe to repeat.
+"""Signed versions and what else is pushed, on their way to FHIR servers: ``PUT {type}/{uuid}``, safe to repeat.
 
 In order per server and patient. No answer, 5xx, 408, 409 and 429 are tried again with growing pauses; any other refusal
 is parked, and the messages behind it go on. No transaction is open while the network is used.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import httpx
 import structlog
@@ -18,12 +18,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from interop.fhir.diagnostic_report import diagnostic_report
-from interop.fhir.servers import JSON, TYPE, headers_of
+from interop.fhir.servers import JSON, TYPE, forget_token, headers_of
 from interop.hl7.acknowledgements import new_control_id
 from interop.hl7.outbound.sender import alone, back_off
 from interop.models import FhirServer, OutboundMessage, OutboundStatus
 from reporting import services as reporting
-from reporting.models import AttemptOutcome, DeliveryStatus, ReportDelivery
+from reporting.models import AttemptOutcome, DeliveryStatus, ReportDelivery, ReportVersion
 from ris.accounts.outbound import OutsideFailed, client
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 
 CLAIM_FOR, UNDER_WAY = timedelta(seconds=60), timedelta(seconds=60)
 ANSWER_LIMIT = 16 * 1024
-AGAIN = (408, 409, 425, 429)
+AGAIN = (401, 408, 409, 425, 429)
+UNAUTHORIZED_TRIES = 5
 SETTLED = (DeliveryStatus.SUPERSEDED, DeliveryStatus.ACKNOWLEDGED)
 
 CLAIM: LiteralString = """
@@ -56,7 +57,7 @@ returning id
 class Put:
     pk: int
     url: str
-    headers: dict[str, str]
+    server: FhirServer
     body: bytes
 
 
@@ -85,13 +86,21 @@ def queue_delivery(uuid: str) -> None:
         destination=server.queue,
         message_type=TYPE,
         control_id=new_control_id(),
-        body=json.dumps(diagnostic_report(delivery.report_version)).encode(),
+        body=json.dumps(_report(delivery.report_version, server.release)).encode(),
         ordering_key=str(delivery.audit_patient or delivery.uuid)[:64],
         patient=delivery.audit_patient,
         accession_number=delivery.accession_number[:16],
         subject=str(delivery.uuid),
         dedupe_key=key,
     )
+
+
+def _report(version: ReportVersion, release: str) -> dict[str, Any]:
+    """As it was signed; R5 calls what it was seen in ``study``."""
+    resource = diagnostic_report(version)
+    if release == "r5" and "imagingStudy" in resource:
+        resource["study"] = resource.pop("imagingStudy")
+    return resource
 
 
 def claim(limit: int = 50) -> list[int]:
@@ -110,8 +119,9 @@ def run(pk: int) -> bool:
         if put is None:
             return False
         try:
+            headers = {**headers_of(put.server), "Content-Type": JSON}
             with client() as session:
-                answer = session.put(put.url, content=put.body, headers=put.headers)
+                answer = session.put(put.url, content=put.body, headers=headers)
         except httpx.HTTPError:
             return _note(put, None, _("The server does not answer."))
         except OutsideFailed as failure:
@@ -136,8 +146,7 @@ def _begin(pk: int) -> Put | None:
     row.sent_at, row.claimed_until = now, now + UNDER_WAY
     row.save(update_fields=["attempts", "sent_at", "claimed_until"])
     body = bytes(row.body)
-    headers = {**headers_of(server), "Content-Type": JSON}
-    return Put(row.pk, f"{server.base_url}/{TYPE}/{json.loads(body)['id']}", headers, body)
+    return Put(row.pk, f"{server.base_url}/{row.message_type}/{json.loads(body)['id']}", server, body)
 
 
 @transaction.atomic
@@ -146,7 +155,7 @@ def _note(put: Put, status: int | None, error: str, answer: bytes = b"") -> bool
     row = OutboundMessage.objects.select_for_update(of=("self",)).select_related("destination").get(pk=put.pk)
     if row.status != OutboundStatus.PENDING:  # a person has parked or cancelled it meanwhile
         return False
-    delivery = ReportDelivery.objects.filter(uuid=row.subject).first()
+    delivery = ReportDelivery.objects.filter(uuid=row.subject).first() if row.message_type == TYPE else None
     actor = Actor("fhir", ae_title=row.destination.name[:16])
     row.claimed_until, row.last_error, row.acknowledgement = None, error[:500], answer[:ANSWER_LIMIT] or None
     if not error:
@@ -156,7 +165,10 @@ def _note(put: Put, status: int | None, error: str, answer: bytes = b"") -> bool
             reporting.mark_delivery_acknowledged(delivery, actor=actor)
         return True
     log.warning("fhir_not_sent", destination=row.destination.name, status=status, attempts=row.attempts)
-    if status is not None and 300 <= status < 500 and status not in AGAIN:
+    if status == httpx.codes.UNAUTHORIZED:
+        forget_token(put.server)
+    is_again = status in AGAIN and (status != httpx.codes.UNAUTHORIZED or row.attempts < UNAUTHORIZED_TRIES)
+    if status is not None and 300 <= status < 500 and not is_again:
         row.status = OutboundStatus.PARKED
         row.save()
         if delivery is not None:

@@ -1,8 +1,11 @@
-"""Planned deliveries by FHIR become messages in the queue; the queue is sent; the rules learn where they can go."""
+"""Planned deliveries by FHIR and what is pushed become messages in the queue; the queue is sent; the rules learn where
+they can go. Subscribers of ours hear of what concerns them.
+"""
 
 from __future__ import annotations
 
-from interop.fhir import sending, servers
+from interop.fhir import changes, sending, servers
+from interop.fhir.subscriptions import queue
 from interop.hl7.outbound import reach
 from reporting.carriers import Carrier, register_carrier
 from reporting.events import DeliveryPlanned
@@ -17,6 +20,9 @@ def send_diagnostic_report(event: DeliveryPlanned) -> None:
         sending.queue_delivery(event.delivery)
 
 
+changes.listen()
 register_work("interop.send_fhir", claim=sending.claim, run=sending.run)
+register_work("interop.fhir_notifications", claim=queue.claim, run=queue.run)
+register_work("interop.fhir_heartbeats", claim=queue.claim_heartbeats, run=queue.beat)
 register_carrier("fhir", Carrier(servers.names, servers.probe))
 register_carrier("hl7", Carrier(reach.names, reach.probe, reach.takes))

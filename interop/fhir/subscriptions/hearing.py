@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
 
+from interop.fhir.asking import exists
 from interop.fhir.smart import scopes as smart
-from interop.fhir.subscriptions.topics import TOPICS, Topic
+from interop.fhir.subscriptions.topics import Topic
 from interop.models import FhirNotification, FhirSubscription, NotificationKind, SubscriptionStatus
 from ris.accounts.actors import expand_scopes
 from ris.core.actor import Actor
-from ris.events.bus import Event, subscribe
 
 LISTENING = (SubscriptionStatus.REQUESTED, SubscriptionStatus.ACTIVE, SubscriptionStatus.ERROR)
 
@@ -31,8 +29,6 @@ def may_hear(row: FhirSubscription, resource_type: str) -> bool:
 
 def matches(row: FhirSubscription, resource_type: str, uuid: UUID | str) -> bool:
     """Whether the resource, as it is now, is one that the criteria find for the owner."""
-    from interop.fhir.asking import exists
-
     params = [(name, value) for _type, name, value in row.filters]
     return exists(row.release, resource_type, [("_id", str(uuid)), *params], actor=owner_of(row))
 
@@ -63,23 +59,3 @@ def _note(key: int, resource_type: str, uuid: UUID | str) -> None:
         resource_type=resource_type,
         resource=uuid,
     )
-
-
-def _hearer(topic: Topic, subjects: Callable[[Any], list[str]]) -> Callable[[Any], None]:
-    def hear_event(event: Any) -> None:
-        for uuid in dict.fromkeys(subjects(event)):
-            hear(topic, uuid)
-
-    hear_event.__qualname__ = f"hear_event.{topic.key}"
-    return hear_event
-
-
-def listen() -> None:
-    """Subscribe every topic to the events that speak of it."""
-    for topic in TOPICS.values():
-        for event_class, subjects in topic.events.items():
-            _listen(topic, event_class, subjects)
-
-
-def _listen(topic: Topic, event_class: type[Event], subjects: Callable[[Any], list[str]]) -> None:
-    subscribe(event_class, name=f"interop.fhir_{topic.key}")(_hearer(topic, subjects))

@@ -16,6 +16,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from interop import permissions as perms
+from interop.fhir.asking import exists, may_see
+from interop.fhir.server.errors import Refused
 from interop.fhir.subscriptions.topics import BY_RESOURCE, TOPICS
 from interop.models import (
     FhirNotification,
@@ -32,7 +34,7 @@ from ris.accounts.outbound import check_host
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
-from ris.core.errors import NotPermitted
+from ris.core.errors import InvalidData, NotPermitted
 
 S = SubscriptionStatus
 FIELDS = frozenset(
@@ -50,13 +52,17 @@ HIDDEN = "***"
 SHORTEST_HEARTBEAT = 10
 
 
-def subscriptions(*, actor: Actor) -> QuerySet[FhirSubscription]:
-    """Those of the actor's own; all of them for who looks after the interfaces. With what waits for each."""
+def visible_to(actor: Actor) -> QuerySet[FhirSubscription]:
+    """Those of the actor's own; all of them for who looks after the interfaces."""
     found = FhirSubscription.objects.select_related("owner").order_by("-pk")
-    if not actor.may(perms.VIEW_INTERFACES):
-        if actor.user is None or not actor.may(perms.SUBSCRIBE):
-            return found.none()
-        found = found.filter(owner=actor.user)
+    if actor.may(perms.VIEW_INTERFACES):
+        return found
+    return found.filter(owner=actor.user) if actor.user is not None and actor.may(perms.SUBSCRIBE) else found.none()
+
+
+def subscriptions(*, actor: Actor) -> QuerySet[FhirSubscription]:
+    """With what waits for each."""
+    found = visible_to(actor)
     pending = Q(notifications__status=NotificationStatus.PENDING)
     return found.annotate(
         waiting=Count("notifications", filter=pending),
@@ -76,6 +82,7 @@ def subscribe_to(*, release: str, scopes: Iterable[str] | None = None, actor: Ac
     row = FhirSubscription(release=FhirRelease(release), owner=actor.user)
     row.owner_scopes = list(scopes) if scopes is not None else None
     _apply(row, fields)
+    _check_right(row, actor)
     row.save_as(actor, _("Subscription asked for"))
     _begin(row, actor)
     return row
@@ -92,6 +99,8 @@ def change_subscription(
     if actor.user is not None and row.owner_id == actor.user.pk and scopes is not None:
         row.owner_scopes = list(scopes)
     _apply(row, fields)
+    if row.owner_id == getattr(actor.user, "pk", None):
+        _check_right(row, actor)
     row.save_as(actor, _("Subscription changed"))
     if status == S.OFF:
         return _end(row, actor)
@@ -179,6 +188,18 @@ def _apply(row: FhirSubscription, values: Mapping[str, Any]) -> None:
         setattr(row, field, value)
     _check(row, errors)
     errors.raise_if_any(_("The subscription cannot be kept."))
+
+
+def _check_right(row: FhirSubscription, actor: Actor) -> None:
+    """Nobody is told what they may not see; and the criteria are a search that can be made."""
+    resource = TOPICS[row.topic].resource
+    if not may_see(row.release, resource, actor=actor):
+        raise NotPermitted(_("You may not see what you ask to be told of."), found=resource)
+    field = "criteria" if row.release == FhirRelease.R4 else "filters"
+    try:
+        exists(row.release, resource, [(name, value) for _type, name, value in row.filters], actor=actor)
+    except Refused as refusal:
+        raise InvalidData(_("The subscription cannot be kept."), errors={field: [refusal.detail]}) from None
 
 
 def _headers(lines: Iterable[str], known: str, errors: Errors) -> str:

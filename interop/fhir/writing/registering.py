@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from interop.fhir.server.call import Answer, Call
-from interop.fhir.server.registry import ResourceType, system_handlers
-from interop.fhir.writing import bundles, orders, patients, schedule
+from interop.fhir.server.registry import ResourceType, Virtual, system_handlers, virtual_types
+from interop.fhir.subscriptions.catalogue import DOC as TOPICS_DOC
+from interop.fhir.subscriptions.catalogue import answered as topics_answered
+from interop.fhir.writing import bundles, orders, patients, schedule, subscriptions
 from interop.fhir.writing.conditional import Writer
 from interop.fhir.writing.validating import validate
 
-WRITERS: tuple[Writer, ...] = (patients.WRITER, orders.WRITER, *schedule.WRITERS)
+WRITERS: tuple[Writer, ...] = (patients.WRITER, orders.WRITER, *schedule.WRITERS, subscriptions.WRITER)
 
 
 def give(types: dict[str, ResourceType]) -> None:
@@ -24,6 +26,7 @@ def give(types: dict[str, ResourceType]) -> None:
         kind.operations.setdefault("validate", partial(_on_instance, kind))
         kind.type_operations.setdefault("validate", partial(_on_type, kind))
     system_handlers[("POST", "")] = bundles.answered
+    virtual_types["SubscriptionTopic"] = Virtual("SubscriptionTopic", topics_answered, ("r5",), TOPICS_DOC)
 
 
 def _on_instance(kind: ResourceType, call: Call, row: object) -> Answer:

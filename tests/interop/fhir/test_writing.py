@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,22 +12,8 @@ from django.test import override_settings
 from orders.models import Order, Patient
 from ris.audit.models import AuditEvent
 from tests.conftest import shared_start
-from tests.interop.fhir.house import Fhir, everybody, refusal
-
-SYSTEM = "urn:picha:issuer:Portal"
-
-
-class Writer(Fhir):
-    """A FHIR client that writes."""
-
-    def send(self, method: str, path: str, body: Any, kind: str = "application/fhir+json", **headers: str) -> Any:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        content = body if isinstance(body, (str, bytes)) else json.dumps(body)
-        return self.client.generic(method, self.url(path), content, content_type=kind, headers=named)
-
-    @property
-    def r5(self) -> Writer:
-        return Writer(self.user, "r5", self.client)
+from tests.interop.fhir.house import everybody, refusal
+from tests.interop.fhir.writer import SYSTEM, Writer, body, bundle, entry, issues, person
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,26 +25,6 @@ def house(django_db_setup, django_db_blocker):
 @pytest.fixture
 def fhir(alpha):
     return Writer(everybody())
-
-
-def person(number="P-1", family="Wanjiru", **more):
-    return {
-        "resourceType": "Patient",
-        "identifier": [{"system": SYSTEM, "value": number}],
-        "name": [{"use": "official", "family": family, "given": ["Achieng", "Faith"]}],
-        "gender": "female",
-        "birthDate": "1990-02-03",
-        "telecom": [{"system": "phone", "value": "+254 700 123456"}],
-        **more,
-    }
-
-
-def body(answer):
-    return json.loads(answer.content)
-
-
-def issues(answer):
-    return [(row["code"], row.get("expression", [""])[0]) for row in body(answer)["issue"]]
 
 
 def test_a_patient_is_registered_read_and_corrected(fhir):
@@ -181,19 +146,6 @@ def test_nothing_is_deleted(fhir):
 
 
 # --- bundles
-
-
-def bundle(kind, *entries):
-    return {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
-
-
-def entry(method, url, resource=None, full="", **request):
-    made: dict[str, Any] = {"request": {"method": method, "url": url, **request}}
-    if resource is not None:
-        made["resource"] = resource
-    if full:
-        made["fullUrl"] = full
-    return made
 
 
 def test_the_entries_of_a_batch_stand_alone(fhir):
