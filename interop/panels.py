@@ -5,6 +5,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+import interop.web.hl7_cards
+import interop.web.house_cards  # noqa: F401
 from interop import permissions as perms
 from ris.accounts.actors import actor_of
 from ris.core.panels import NavItem, Panel, register_nav, register_panel

@@ -1,5 +1,6 @@
 """What the interfaces hear, and what falls due for them. Loaded by every process."""
 
+import interop.alerts
 import interop.dicom.forwarding_subscribers
 import interop.dicom.subscribers
 import interop.fhir.subscribers

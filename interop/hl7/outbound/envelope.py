@@ -16,6 +16,7 @@ from ris.tenants.models import MLLPReceiver
 
 Segments = list[tuple[str, list[Value]]]
 APPLICATION = "PICHA"
+VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8")
 #: MSH-15, MSH-16 (table 0155)
 ASKED = {AcknowledgementMode.COMMIT: ("AL", "NE"), AcknowledgementMode.BOTH: ("AL", "AL")}
 
