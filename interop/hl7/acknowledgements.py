@@ -98,11 +98,20 @@ def acknowledge(
         return _build(header, code, problems, text, control_id, UTF8)
 
 
+def stamp() -> str:
+    """Now, as TS with the offset."""
+    return dt.datetime.now().astimezone().strftime("%Y%m%d%H%M%S%z")
+
+
+def copied_parties(header: Header | None) -> list[Raw]:
+    """MSH-3 to MSH-6 of an answer: the receiver speaks to the sender."""
+    return [Raw(CONTROL.sub("", header.raw(number)) if header else "") for number in (5, 6, 3, 4)]
+
+
 def _build(
     header: Header | None, code: str, problems: tuple[Problem, ...], text: str, control_id: str, charset: str
 ) -> bytes:
     delimiters = header.delimiters if header else DEFAULT
-    now = dt.datetime.now().astimezone().strftime("%Y%m%d%H%M%S%z")
     event = header.text(9, 2) if header else ""
     version = header.raw(12) if header and header.raw(12) else "2.5.1"
     kind = ("ACK", event, "ACK") if event and version_of(header or Header()) >= (2, 4) else ("ACK", event)
@@ -110,10 +119,11 @@ def _build(
     def copied(number: int) -> Raw:
         return Raw(CONTROL.sub("", header.raw(number)) if header else "")
 
-    parties = [copied(5), copied(6), copied(3), copied(4)]
     processing = copied(11) if header and header.raw(11) else "P"
-    identity = [now, None, kind, control_id, processing, Raw(CONTROL.sub("", version))]
-    message: list[tuple[str, list]] = [("MSH", [*parties, *identity, None, None, None, None, None, charset or None])]
+    identity = [stamp(), None, kind, control_id, processing, Raw(CONTROL.sub("", version))]
+    message: list[tuple[str, list]] = [
+        ("MSH", [*copied_parties(header), *identity, None, None, None, None, None, charset or None])
+    ]
     words = text or (problems[0].text if problems else "")
     message.append(("MSA", [code, copied(10), words[:MSA_TEXT_LENGTH]]))
     modern = version_of(header or Header()) >= ERR_SINCE

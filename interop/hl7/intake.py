@@ -14,6 +14,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from interop.hl7 import acknowledgements as ack
+from interop.hl7 import batches
+from interop.hl7.door import Door
+from interop.hl7.doors import facility_of
 from interop.hl7.messages import (
     DATA_TYPE,
     DUPLICATE_KEY,
@@ -27,26 +30,17 @@ from interop.hl7.messages import (
     peek,
 )
 from interop.hl7.processor import process
+from interop.hl7.senders import sender_of
 from interop.models import InboundMessage, MessageStatus
 from ris.accounts.memory import remembering
 from ris.audit.models import Action
 from ris.audit.service import correlation_id, flush_refusals, refused
 from ris.core.actor import Actor
 from ris.tenants.context import use_facility
-from ris.tenants.routing import MLLP, facility_for_mllp, record_refusal
+from ris.tenants.routing import MLLP, record_refusal
 
 LONGEST_PARTY, LONGEST_CONTROL_ID = 180, 199
 NOT_ADMITTED = "No receiver is registered here for MSH-5 and MSH-6 from where you are."
-
-
-@dataclass(frozen=True)
-class Door:
-    """Where a connection came in."""
-
-    port: int
-    address: str
-    certificate: str | None = None
-    is_tls: bool = False
 
 
 @dataclass
@@ -67,22 +61,16 @@ def actor_of_sender(header: Header | None, address: str) -> Actor:
 
 
 def receive(raw: bytes, door: Door) -> Reception:
-    """Route, store, acknowledge. Original mode: the message is processed here; enhanced mode: by ``finish``."""
-    header = peek(raw)
-    facility = facility_for_mllp(
-        door.port,
-        header.receiving_application if header else "",
-        header.receiving_facility if header else "",
-        door.address,
-        door.certificate,
-        tls=door.is_tls,
-        sender=header.sending_application if header else "",
-    )
+    """Route, store, acknowledge. Original mode: the message is processed here; enhanced mode: by ``finish``, or by the
+    dispatcher where nothing more is to be said on this connection."""
+    is_batch = batches.is_batch(raw)
+    header = batches.head_of(raw.lstrip(b"\r\n \t")) if is_batch else peek(raw)
+    facility = facility_of(header, door)
     if facility is None:
         problem = ack.Problem(UNKNOWN_KEY, Location("MSH", 1, 6), NOT_ADMITTED)
         return Reception(_refusal(header, problem), closes=True)
     with use_facility(facility), remembering():
-        reception = _receive(raw, header, door)
+        reception = _receive_batch(raw, door) if is_batch else _receive(raw, header, door)
         reception.schema = facility.schema_name
         return reception
 
@@ -94,6 +82,9 @@ def finish(reception: Reception) -> list[bytes]:
         row = process_message(
             reception.message, actor_of_sender(reception.header, reception.door.address), reception.seen
         )
+        sender = sender_of(row.sending_application, row.sending_facility)
+        if sender.answers_to is not None:
+            return []
         return _wanted(reception.header.application_acknowledgement, row)
 
 
@@ -121,28 +112,30 @@ def _refusal(header: Header | None, problem: ack.Problem, *, code: str = "R") ->
     return [ack.acknowledge(header, level + code, problems=(problem,))]
 
 
-def _receive(raw: bytes, header: Header | None, door: Door) -> Reception:
+def _receive(raw: bytes, header: Header | None, door: Door, *, batch: InboundMessage | None = None) -> Reception:
     actor = actor_of_sender(header, door.address)
     try:
-        header = _checked(header)
+        header = checked_header(header)
         parse(raw)
     except Hl7Error as error:
-        return Reception(_store_refused(raw, header, door, actor, error))
-    row, is_repeat = _store(raw, header, door)
+        return Reception(_store_refused(raw, header, door, actor, error, batch=batch))
+    row, is_repeat = _store(raw, header, door, batch)
     if is_repeat and not _same_content(bytes(row.raw), raw):
         text = "MSH-10 was used before, for a message with another content."
         error = Hl7Error(DUPLICATE_KEY, Location("MSH", 1, 10), text, fatal=True)
-        return Reception(_store_refused(raw, header, door, actor, error))
+        return Reception(_store_refused(raw, header, door, actor, error, batch=batch))
     reception = Reception([], False, "", row.pk, header, door, row.processed_at)
     if header.is_enhanced:
         if ack.wants(header.accept_acknowledgement, success=True):
             reception.replies = [ack.acknowledge(header, ack.COMMIT_ACCEPT)]
+        if is_deferred(header) and not is_repeat and batch is None:
+            reception.message = None
         return reception
     row = process_message(row.pk, actor, row.processed_at)
     return Reception([bytes(row.acknowledgement or b"")])
 
 
-def _checked(header: Header | None) -> Header:
+def checked_header(header: Header | None) -> Header:
     """What must be right before a message can be told from another."""
     if header is None:
         raise Hl7Error("100", Location("MSH"), "The message does not begin with a usable MSH.", fatal=True)
@@ -165,7 +158,7 @@ def _checked(header: Header | None) -> Header:
     return header
 
 
-def _row(raw: bytes, header: Header | None, door: Door) -> InboundMessage:
+def row_of(raw: bytes, header: Header | None, door: Door) -> InboundMessage:
     clean = dict.fromkeys(("sending_application", "sending_facility", "control_id", "message_type"), "")
     if header is not None:
         lengths = {"sending_application": 180, "sending_facility": 180, "control_id": 199, "message_type": 20}
@@ -173,9 +166,17 @@ def _row(raw: bytes, header: Header | None, door: Door) -> InboundMessage:
     return InboundMessage(raw=raw, encoding=(header.codec if header else "")[:20], address=door.address[:64], **clean)
 
 
-def _store(raw: bytes, header: Header, door: Door) -> tuple[InboundMessage, bool]:
+def is_deferred(header: Header) -> bool:
+    """Enhanced mode without a wish for an application acknowledgement: the dispatcher processes it, in order."""
+    return header.is_enhanced and header.application_acknowledgement in ("", "NE")
+
+
+def _store(raw: bytes, header: Header, door: Door, batch: InboundMessage | None = None) -> tuple[InboundMessage, bool]:
     """The stored message, committed; and whether it was here before."""
-    row = _row(raw, header, door)
+    row = row_of(raw, header, door)
+    row.batch = batch
+    if is_deferred(header) and batch is None:
+        row.acknowledgement_code = ack.COMMIT_ACCEPT
     known = _same_key(row)
     if known is None:
         try:
@@ -215,11 +216,19 @@ def _same_content(stored: bytes, raw: bytes) -> bool:
     )
 
 
-def _store_refused(raw: bytes, header: Header | None, door: Door, actor: Actor, error: Hl7Error) -> list[bytes]:
+def _store_refused(
+    raw: bytes,
+    header: Header | None,
+    door: Door,
+    actor: Actor,
+    error: Hl7Error,
+    *,
+    batch: InboundMessage | None = None,
+) -> list[bytes]:
     """A message that cannot be processed, kept with its answer. Without control id: it must not answer for another."""
     replies = _refusal(header, ack.Problem.of(error), code="R" if error.fatal else "E")
-    row = _row(raw, header, door)
-    row.control_id = ""
+    row = row_of(raw, header, door)
+    row.control_id, row.batch = "", batch
     row.status, row.processed_at = MessageStatus.REJECTED, timezone.now()
     row.acknowledgement = replies[0] if replies else None
     row.acknowledgement_code = ("A" if not (header and header.is_enhanced) else "C") + ("R" if error.fatal else "E")
@@ -234,6 +243,71 @@ def _store_refused(raw: bytes, header: Header | None, door: Door, actor: Actor, 
 def _wanted(condition: str, row: InboundMessage) -> list[bytes]:
     accepted = row.acknowledgement_code == ack.ACCEPT
     return [bytes(row.acknowledgement)] if row.acknowledgement and ack.wants(condition, success=accepted) else []
+
+
+# --- batches
+
+
+def _receive_batch(raw: bytes, door: Door) -> Reception:
+    """Stored as it came, then message by message; one batch of answers. A repeat gets the stored answers."""
+    header = batches.head_of(raw.lstrip(b"\r\n \t"))
+    actor = actor_of_sender(header, door.address)
+    row = InboundMessage(raw=raw, address=door.address[:64], message_type=batches.BATCH)
+    if header is not None:
+        row.sending_application = header.sending_application.replace("\x00", "")[:LONGEST_PARTY]
+        row.sending_facility = header.sending_facility.replace("\x00", "")[:LONGEST_PARTY]
+    try:
+        batch = batches.split(raw)
+    except Hl7Error as error:
+        reply = ack.acknowledge(header, ack.REJECT, problems=(ack.Problem.of(error),))
+        row.acknowledgement = batches.refusal(header, reply) if header is not None else reply
+        row.acknowledgement_code, row.error = ack.REJECT, f"{error.location}: {error.text}"[:500]
+        row.status, row.processed_at = MessageStatus.REJECTED, timezone.now()
+        row.save()
+        refused(actor, "interop.receive_message", Action.EXECUTE, error, entity=row)
+        flush_refusals()
+        return Reception([bytes(row.acknowledgement)])
+    row.control_id = f"{batches.BATCH} {batch.control_id}"[:LONGEST_CONTROL_ID] if batch.control_id else ""
+    known = _same_key(row) if row.control_id else None
+    if known is None:
+        row.save()
+    elif bytes(known.raw) == raw and known.acknowledgement is not None:
+        return Reception([bytes(known.acknowledgement)])
+    else:
+        row = known if bytes(known.raw) == raw else row
+        row.control_id = row.control_id if row is known else ""
+        row.save()
+    return Reception([take_batch(row, batch, door)])
+
+
+def take_batch(row: InboundMessage, batch: batches.Batch, door: Door) -> bytes:
+    """The messages of a stored batch, in order; those that were taken before answer as they did."""
+    replies: list[list[bytes]] = []
+    for group in batch.groups:
+        answers: list[bytes] = []
+        for part in group:
+            answers += _of_batch(part, batch, door, row)
+        replies.append(answers)
+    row.acknowledgement = batches.answer(batch, replies)
+    row.acknowledgement_code, row.status, row.processed_at = ack.ACCEPT, MessageStatus.PROCESSED, timezone.now()
+    row.save()
+    return row.acknowledgement
+
+
+def _of_batch(part: bytes, batch: batches.Batch, door: Door, row: InboundMessage) -> list[bytes]:
+    """A message that names another receiver than its batch is not taken: the batch has been let in, not it."""
+    header = peek(part)
+    if header is not None:
+        named = (header.receiving_application, header.receiving_facility)
+        own = (batch.header.receiving_application, batch.header.receiving_facility)
+        if any(one and other and one != other for one, other in zip(named, own, strict=True)):
+            return _refusal(header, ack.Problem(UNKNOWN_KEY, Location("MSH", 1, 6), NOT_ADMITTED))
+    reception = _receive(part, header, door, batch=row)
+    replies = list(reception.replies)
+    if reception.message is not None and header is not None and header.is_enhanced:
+        done = process_message(reception.message, actor_of_sender(header, door.address), reception.seen)
+        replies += _wanted(header.application_acknowledgement, done)
+    return replies
 
 
 # --- processing

@@ -20,7 +20,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
 
 from interop.hl7 import acknowledgements as ack
-from interop.hl7 import intake
+from interop.hl7 import intake, storing
 from interop.hl7.messages import INTERNAL_ERROR, Location, peek
 from interop.hl7.mllp import DEFAULT_LIMIT, Deframer, FrameTooLarge, NotMllp, frame
 
@@ -85,6 +85,7 @@ class Listener:
     def __init__(self, *, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.threads = DatabaseThreads(self.limits.workers)
+        self.storer = storing.Storer()
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: Counter[str] = Counter()
@@ -105,6 +106,7 @@ class Listener:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
         await asyncio.to_thread(self.threads.close)
+        await asyncio.to_thread(self.storer.close)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -134,7 +136,7 @@ class Conversation:
     def __init__(
         self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
     ) -> None:
-        self.limits, self.threads = listener.limits, listener.threads
+        self.limits, self.threads, self.storer = listener.limits, listener.threads, listener.storer
         self.reader, self.writer = reader, writer
         secured = writer.get_extra_info("ssl_object")
         certificate = secured.getpeercert(binary_form=True) if secured is not None else None
@@ -150,7 +152,8 @@ class Conversation:
         patience, frame_began = self.limits.first_byte, 0.0
         clock = asyncio.get_running_loop().time
         while True:
-            data = await asyncio.wait_for(self.reader.read(READ_SIZE), patience)
+            async with asyncio.timeout(patience):
+                data = await self.reader.read(READ_SIZE)
             if not data:
                 return
             was_inside = deframer.is_inside
@@ -162,9 +165,8 @@ class Conversation:
             except NotMllp:
                 await self._safely(intake.refuse_not_mllp, self.door)
                 return
-            for raw in frames:
-                if not await self._answer(raw):
-                    return
+            if not await self._take(frames):
+                return
             if not deframer.is_inside:
                 patience = self.limits.between_frames
                 continue
@@ -173,6 +175,39 @@ class Conversation:
             patience = min(self.limits.inside_frame, frame_began + self.limits.whole_frame - clock())
             if patience <= 0:
                 return
+
+    async def _take(self, frames: list[bytes]) -> bool:
+        """What has come at once, answered in order; False when the connection is to end."""
+        quicks: list[storing.Quick] = []
+        for raw in frames:
+            one = storing.quick(raw, self.door)
+            if one is not None:
+                quicks.append(one)
+                continue
+            if not await self._store(quicks) or not await self._answer(raw):
+                return False
+            quicks = []
+        return await self._store(quicks)
+
+    async def _store(self, quicks: list[storing.Quick]) -> bool:
+        if not quicks:
+            return True
+        replies: list[bytes] = []
+        for one, future in zip(quicks, self.storer.ask(quicks), strict=True):
+            try:
+                is_new = await future
+            except (DatabaseError, InterfaceError):
+                await self._write([*replies, *_cannot_now(one.raw)])
+                return False
+            if is_new:
+                replies += one.reply()
+                continue
+            await self._write(replies)
+            replies = []
+            if not await self._answer(one.raw):
+                return False
+        await self._write(replies)
+        return True
 
     async def _answer(self, raw: bytes) -> bool:
         """Take one message; False when the connection is to end."""
@@ -196,10 +231,10 @@ class Conversation:
             return None
 
     async def _write(self, replies: list[bytes]) -> None:
-        for reply in replies:
-            self.writer.write(frame(reply))
         if replies:
-            await asyncio.wait_for(self.writer.drain(), self.limits.writing)
+            self.writer.write(b"".join(frame(reply) for reply in replies))
+            async with asyncio.timeout(self.limits.writing):
+                await self.writer.drain()
 
 
 def _cannot_now(raw: bytes) -> list[bytes]:

@@ -399,7 +399,7 @@ def _segments_of(lines: Iterable[str], delimiters: Delimiters, codec: str) -> It
                 SEGMENT_SEQUENCE, Location(known or "MSH", sequence if known else 1), "A line is no segment."
             )
         if name == "MSH" and sequence > 1:
-            raise ParseError(SEGMENT_SEQUENCE, Location("MSH", sequence), "A second MSH: batches are not taken.")
+            raise ParseError(SEGMENT_SEQUENCE, Location("MSH", sequence), "A second MSH: several go as a batch.")
         fields = _fields_of(line, delimiters)
         if CONTROL.search(line):
             number = next((n for n, value in enumerate(fields) if CONTROL.search(value)), 0)

@@ -32,6 +32,7 @@ from interop.hl7.messages import (
     parse,
     peek,
 )
+from interop.hl7.outbound.application_answers import goes_elsewhere, queue_answer
 from interop.models import Hl7Sender, InboundMessage, MessageStatus
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
@@ -238,9 +239,13 @@ def _reject(pk: int, actor: Actor, error: Hl7Error, seen: datetime | None, again
 
 
 def _answer(row: InboundMessage, code: str, **said: Any) -> None:
-    row.acknowledgement = ack.acknowledge(peek(bytes(row.raw)), code, **said)
+    header = peek(bytes(row.raw))
+    row.acknowledgement = ack.acknowledge(header, code, **said)
     row.acknowledgement_code, row.processed_at = code, timezone.now()
     row.save()
+    sender = senders.sender_of(row.sending_application, row.sending_facility)
+    if header is not None and goes_elsewhere(sender, header, code):
+        queue_answer(row, sender, header, code, **said)
 
 
 def translated(refusal: DomainError) -> Hl7Error:

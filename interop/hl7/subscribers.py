@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db.models import Min, Q
 from django.utils import timezone
 
 import interop.hl7.outbound.identity
@@ -28,18 +29,19 @@ def send(pk: int) -> bool:
 
 
 def claim_left(limit: int) -> list[int]:
-    """Messages whose processing never ended, oldest first. No claim is noted: processing locks the row."""
+    """The oldest message of each sender that waits: what was only committed (enhanced mode), and what a listener left
+    when it died. No claim is noted: who runs it takes a lock on the sender."""
     oldest = timezone.now() - LEFT_AFTER
-    left = InboundMessage.objects.filter(status=MessageStatus.RECEIVED, protocol="hl7", received_at__lt=oldest)
-    return list(left.order_by("pk").values_list("pk", flat=True)[:limit])
+    waits = Q(acknowledgement_code="CA") | Q(received_at__lt=oldest)
+    left = InboundMessage.objects.filter(waits, status=MessageStatus.RECEIVED, protocol="hl7").order_by()
+    first = left.values("sending_application", "sending_facility").annotate(first=Min("pk")).order_by("first")
+    return [row["first"] for row in first[:limit]]
 
 
 def process_left(pk: int) -> None:
-    from interop.hl7.intake import process_message
-    from ris.core.actor import Actor
+    from interop.hl7.backlog import process_sender
 
-    row = InboundMessage.objects.get(pk=pk)
-    process_message(pk, Actor("hl7", ae_title=row.sending_application[:16], address=row.address))
+    process_sender(pk)
 
 
 register_work("interop.send_hl7", claim=claim_to_send, run=send)

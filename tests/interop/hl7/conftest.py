@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from interop.hl7 import acknowledgements as ack
+from interop.hl7.doors import forget_doors
 from interop.hl7.listener import Limits, Listener
 from interop.hl7.messages import Message, parse
 from interop.hl7.mllp import Deframer, frame
@@ -98,6 +99,7 @@ def facility(transactional_db: None) -> Any:
 def mllp(facility: Any) -> Iterator[Callable[..., Running]]:
     """``mllp()`` starts a listener; keyword arguments are its limits."""
     started: list[Running] = []
+    forget_doors()
 
     def start(**limits: Any) -> Running:
         running = Running(Limits(**{"workers": 4, **limits}))
