@@ -8,7 +8,7 @@ from orders.events import OrderChanged, ProcedureChanged, ProcedureStatusChanged
 from orders.models import Order, RequestedProcedure
 from reporting import escalation, follow_up_clock, reading_clock, releasing
 from reporting.events import DeliveryPlanned, ReportAmended, ReportFinalized, ReportPreliminary
-from reporting.models import CriticalResult, Report, ReportDelivery, VersionKind
+from reporting.models import CriticalResult, Report, ReportDelivery, ReportVersion, VersionKind
 from reporting.services import carrying
 from reporting.services.critical import BEAT, note_report_changed, note_unreached
 from reporting.services.critical_alarm import ESCALATED, RAISED
@@ -63,8 +63,18 @@ def message_tried(event: MessageTried) -> None:
 @subscribe(ReportAmended, name="reporting.tell_changed")
 def report_changed(event: ReportAmended) -> None:
     """Who was told of a critical result hears that its report was corrected or retracted."""
-    if event.kind not in (VersionKind.CORRECTION, VersionKind.RETRACTION):
-        return
+    if event.kind in (VersionKind.CORRECTION, VersionKind.RETRACTION):
+        _tell_changed(event)
+
+
+@subscribe(ReportFinalized, name="reporting.tell_replaced")
+def report_replaced(event: ReportFinalized) -> None:
+    """The same when the correction left in place of what was held."""
+    if ReportVersion.objects.filter(uuid=event.report_version, kind=VersionKind.CORRECTION).exists():
+        _tell_changed(event)
+
+
+def _tell_changed(event: ReportAmended | ReportFinalized) -> None:
     report = Report.objects.filter(uuid=event.subject).first()
     if report is None:
         return

@@ -195,14 +195,21 @@ def _amend(
     addendum: str = "",
     reason: str = "",
     has_left: bool = True,
+    replaces_held: bool = False,
 ) -> Report:
-    """``has_left`` is False when no earlier version was ever sent: then nobody needs to hear."""
+    """``has_left`` is False when no earlier version was ever sent: then nobody needs to hear.
+
+    ``replaces_held``: the version before waits for the end of its recall window; this one leaves in its place.
+    """
     version = _freeze(report, procedures, kind, actor, addendum=addendum, reason=reason)
     for procedure in procedures:
         if kind == VersionKind.RETRACTION:
             orders.mark_report_withdrawn(procedure, actor=actor)
         else:
             orders.mark_amended(procedure, actor=actor)
+    if replaces_held:
+        send_out(version, procedures, actor=actor)
+        return report
     if not has_left:
         return report
     event = ReportAmended(
@@ -221,9 +228,10 @@ def _end_hold(report: Report, procedures: list[RequestedProcedure], actor: Actor
         send_out(version, procedures, actor=actor)
 
 
-def _signed(report: Report, actor: Actor) -> tuple[Report, list[RequestedProcedure]]:
+def _signed(report: Report, actor: Actor, *, replaced: bool = False) -> tuple[Report, list[RequestedProcedure]]:
+    """``replaced``: what is held shall not leave any more, for something else is to be read in its place."""
     report, procedures = lock_report(report)
-    if report.is_held:
+    if report.is_held and not replaced:
         _end_hold(report, procedures, actor)
     if not report.is_signed:
         raise InvalidTransition(
@@ -249,10 +257,14 @@ def add_addendum(report: Report, *, text: str, actor: Actor) -> Report:
 
 @service(perms.SIGN_REPORT, action=Action.UPDATE)
 def correct_report(report: Report, *, sections: Mapping[str, str], reason: str, actor: Actor) -> Report:
-    """Replace what was signed by a new version, with the reason; the earlier one stays readable beside it."""
+    """Replace what was signed by a new version, with the reason; the earlier one stays readable beside it.
+
+    Within the recall window the wrong version never leaves: the corrected one goes out instead, at once.
+    """
     if not reason.strip():
         raise InvalidData(_("Say why it is corrected."), errors={"reason": _("Needed.")})
-    report, procedures = _signed(report, actor)
+    report, procedures = _signed(report, actor, replaced=True)
+    was_held, report.held_until = report.is_held, None
     if not write_sections(report, sections, actor):
         raise InvalidData(
             _("Nothing differs from what was signed."), errors={"sections": [_("Change what is to be corrected.")]}
@@ -261,7 +273,7 @@ def correct_report(report: Report, *, sections: Mapping[str, str], reason: str, 
     report.move_to(ReportStatus.CORRECTED)
     report.signed_by, report.signed_at = person(actor), timezone.now()
     report.save_as(actor, f"Corrected: {reason}")
-    return _amend(report, procedures, VersionKind.CORRECTION, actor, reason=reason)
+    return _amend(report, procedures, VersionKind.CORRECTION, actor, reason=reason, replaces_held=was_held)
 
 
 @service(perms.SIGN_REPORT, action=Action.UPDATE)

@@ -15,6 +15,7 @@ from reporting import selectors, services
 from reporting.models import (
     CheckSetting,
     CoSignature,
+    DeliveryRule,
     Report,
     ReportDelivery,
     ReportRecall,
@@ -125,6 +126,26 @@ def test_an_amendment_sends_what_was_held_first_and_a_retraction_tells_nobody(pe
     other = signed(make_procedure(requester=people.referrer.practitioner), actor=people.radiologist)
     services.retract_report(other, reason="Wrong patient", actor=people.other)
     assert (finals(), ReportDelivery.objects.filter(report=other).count()) == (1, 0)
+
+
+def test_a_correction_in_the_window_goes_out_instead_of_what_was_wrong(people: Any) -> None:
+    set_window(5)
+    DeliveryRule.objects.create(channel="hl7", destination="HIS")
+    seen = make_procedure(requester=people.referrer.practitioner)
+    report = services.sign_preliminary(drafted(seen, actor=people.resident), actor=people.resident)
+    report = services.sign_report(report, sections={"impression": "Left nodule."}, actor=people.radiologist)
+    report = services.correct_report(
+        report, sections={"impression": "Right nodule."}, reason="Wrong side", actor=people.radiologist
+    )
+    (event,) = OutboxEvent.objects.filter(name="reporting.report_finalized")
+    assert (report.is_held, report.status, event.payload["version"]) == (False, "corrected", 3)
+    assert not OutboxEvent.objects.filter(name="reporting.report_amended").exists()
+    # nobody ever got version 2; the referrer, who had the preliminary one, is told of the change
+    lines = ReportDelivery.objects.filter(report=report).exclude(status="superseded")
+    assert {(line.channel, line.report_version.number) for line in lines} == {("inbox", 3), ("hl7", 3)}
+    assert not ReportDelivery.objects.filter(report_version__number=2).exists()
+    with pytest.raises(InvalidTransition):
+        services.recall_report(report, reason="Too late", actor=people.radiologist)
 
 
 def test_a_retraction_in_the_window_is_told_to_who_got_the_preliminary(people: Any) -> None:
