@@ -10,10 +10,17 @@ class InteropConfig(AppConfig):
         from interop.dicom import commitments, outgoing_pages
         from interop.dicom import pages as dicom_pages
         from interop.imaging import panels as image_panels
+        from interop.sources import cards as source_cards
+        from interop.sources import pages as source_pages
+        from interop.sources.scheduling import run_sources
         from interop.webhooks import pages as webhook_pages
+        from ris.events.dispatcher import register_companion
 
         dicom_pages.register()
         outgoing_pages.register()
         commitments.register()
         image_panels.register()
         webhook_pages.register()
+        source_cards.register()
+        source_pages.register()
+        register_companion("interop.sources", run_sources)

@@ -7,6 +7,7 @@ from django.urls import include, path
 from interop.dicom import commitments, outgoing_pages
 from interop.dicom import pages as dicom_pages
 from interop.fhir.smart import views as smart
+from interop.sources import pages as source_pages
 from interop.web import archive
 from interop.webhooks import pages as webhook_pages
 
@@ -19,6 +20,7 @@ urlpatterns = [
     *outgoing_pages.urlpatterns,
     *archive.urlpatterns,
     *webhook_pages.urlpatterns,
+    *source_pages.urlpatterns,
     *smart.urlpatterns,
     path("", include("interop.fhir.urls")),
 ]

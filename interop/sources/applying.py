@@ -111,16 +111,19 @@ def _apply(source: Source, row: Row, known: SourceRow | None, is_again: bool) ->
     changes = _changes(entry_of_json(known.values) if known is not None else Entry(), entry)
     target = known or SourceRow(source=source, external_id=row.external_id)
     target.content_hash, target.starts_at = content_hash, entry.starts_at
+    exam = target.procedure
     if errors:
         return _reject(target, entry, errors, changes)
     try:
         with transaction.atomic():
             what, reasons = _carry_out(source, target, entry)
     except DomainError as refusal:
+        target.procedure = exam
         return _reject(target, entry, _reasons_of(refusal), changes)
     except (OperationalError, InterfaceError):
         raise
     except Exception as problem:  # one row that nobody foresaw must not keep the others from the worklist
+        target.procedure = exam
         log.error("source_row_failed", source=source.name, error=type(problem).__name__)
         return _reject(target, entry, {"": _("It could not be stored (%(type)s).") % _type(problem)}, changes)
     target.state = RowState.KEPT if what == KEPT else RowState.APPLIED

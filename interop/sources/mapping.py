@@ -33,7 +33,9 @@ from orders.validation import CONTROL, Errors
 from orders.validation import birth_date as checked_birth_date
 from ris.core.errors import InvalidData
 
-LONGEST_INPUT = 300
+LONGEST_TEXT = 300
+#: A pattern looks at so much of a text, and repeats without an end so often: then even a bad one ends soon.
+LONGEST_INPUT, MOST_REPETITIONS = 150, 3
 MOST_RULES = 120
 KG_IN_A_POUND = Decimal("0.45359237")
 SCHEDULED, CANCELLED, ELSEWHERE = "scheduled", "cancelled", "elsewhere"
@@ -429,7 +431,7 @@ def _checked_rule(rule: Any) -> dict[str, Any]:
         value = rule.get(name)
         if value in (None, ""):
             continue
-        if not isinstance(value, (str, int, float)) or isinstance(value, bool) or len(str(value)) > LONGEST_INPUT:
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool) or len(str(value)) > LONGEST_TEXT:
             raise ValueError(_("%(name)s: a text of at most 300 characters.") % {"name": name})
         cleaned[name] = str(value)
     if not {"source", "template", "default"} & cleaned.keys():
@@ -468,4 +470,6 @@ def _checked_pattern(pattern: str, group: Any) -> dict[str, Any]:
         raise ValueError(_("The expression has no such group."))
     if re.search(r"[*+}]\)*[*+{]|\([^()]*[*+][^()]*\)[*+{]", pattern):
         raise ValueError(_("A repetition inside a repetition can take forever: write it more simply."))
+    if len(re.findall(r"(?<!\\)[*+]|,\}", pattern)) > MOST_REPETITIONS:
+        raise ValueError(_("At most %(count)d repetitions without an end.") % {"count": MOST_REPETITIONS})
     return {"group": number}

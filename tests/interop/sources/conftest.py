@@ -59,7 +59,7 @@ def source(alpha, redcap_house, redcap) -> Source:
         mapping=MAPPING,
         interval_seconds=60,
         time_zone="Africa/Nairobi",
-        time_limit_seconds=20,
+        time_limit_seconds=200,
         actor=SYSTEM,
     )
 
@@ -93,6 +93,6 @@ def bookings(alpha, calpendo_house, calpendo) -> Source:
         secrets={"username": "picha", "password": "s3cret"},
         interval_seconds=3600,
         time_zone="America/Edmonton",
-        time_limit_seconds=20,
+        time_limit_seconds=200,
         actor=SYSTEM,
     )

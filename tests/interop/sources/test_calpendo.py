@@ -9,9 +9,11 @@ import pytest
 from django.utils import timezone
 
 from interop.models import Source, SourceRow, SourceRun
+from interop.sources import calpendo as module
 from interop.sources import services
 from interop.sources.running import run_now
 from ris.core.actor import SYSTEM
+from tests.factories.worklist import make_station
 from worklist.models import Reservation, ScheduledProcedureStep
 from worklist.services import start_exam
 
@@ -99,8 +101,6 @@ def test_after_an_outage_bookings_that_began_meanwhile_are_read(bookings, calpen
 
 
 def test_reserved_rooms_and_what_else_a_booking_says(bookings, calpendo):
-    from tests.factories.worklist import make_station
-
     station = make_station(ae_title="MR3T", modality="MR")
     calpendo.book(51, "SUB001_Doe", at(30), at(30.75), description="T1 weighted")
     services.save_source(
@@ -146,9 +146,7 @@ def test_wrong_credentials_and_odd_answers(bookings, calpendo):
     assert done.rejected == 1 and set(row_of(62).reasons) >= {"patient_id"}
 
 
-def test_today_is_from_midnight_to_midnight_there(bookings, calpendo, monkeypatch):
-    from interop.sources import calpendo as module
-
+def test_today_is_from_midnight_to_midnight_there():
     there = type("There", (), {"config": {"window": "today"}, "zone": EDMONTON})
     ask = type("Asked", (), {"since": None, "until": datetime(2026, 3, 8, 20, tzinfo=UTC)})
     begin, end = module._window(there, ask)
