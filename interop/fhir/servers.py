@@ -173,6 +173,6 @@ def _release_of(answer: httpx.Response) -> str:
 
 
 @service(perms.MANAGE_INTERFACES, action=Action.EXECUTE)
-def test_fhir_server(server: FhirServer, *, actor: Actor) -> str:
+def ask_fhir_server(server: FhirServer, *, actor: Actor) -> str:
     """The button: whether it answers, in words."""
     return probe(server.queue.name)

@@ -23,6 +23,7 @@ from ris.core.actor import SYSTEM
 from ris.core.errors import InvalidData, NotPermitted
 from ris.core.permissions import CLERK, IT_ADMIN
 from tests.factories.accounts import actor_with_roles, user_with_roles
+from tests.factories.orders import make_patient
 from tests.interop.fhir.fake_servers import FakeServer, Reply
 
 BASE = "http://alpha.test/fhir"
@@ -103,6 +104,28 @@ def test_a_signed_assertion_is_worth_a_token(http, program, key, kid, algorithm)
     row = AuditEvent.objects.filter(event_type="interop.issue_smart_token").get()
     assert (row.outcome, row.detail["client"]) == (Outcome.SUCCESS, program.client_id)
     assert http.get("/api/v1/patients/", HTTP_AUTHORIZATION=f"Bearer {body['access_token']}").status_code == 401
+
+
+def test_on_fhir_a_token_reaches_as_far_as_its_scopes_and_its_user(http, program):
+    secret = ask(http, program.client_id, "system/Patient.r system/ServiceRequest.s").json()["access_token"]
+    patient = make_patient(family_name="Wanjiru")
+
+    def status(path, method="get", **more):
+        return getattr(http, method)(f"/fhir/r4/{path}", HTTP_AUTHORIZATION=f"Bearer {secret}", **more).status_code
+
+    body = {"content_type": "application/fhir+json", "data": json.dumps({"resourceType": "Patient"})}
+    assert status(f"Patient/{patient.uuid}") == 200
+    assert status("Patient") == 403, "r is not s"
+    assert status("ServiceRequest") == 200
+    assert status("ServiceRequest?patient.family=Wanjiru") == 200, "a chain may read what it may read"
+    assert status("Appointment") == 403 and status("DiagnosticReport") == 403
+    assert status("Patient", "post", **body) == 403
+    assert status("metadata") == 200
+    change_client(program, scopes=["system/*.cruds"], actor=SYSTEM)
+    secret = ask(http, program.client_id).json()["access_token"]
+    assert status("Patient") == 200 and status("Appointment") == 200
+    assert status("AuditEvent") == 403, "the clerk that it acts as may not"
+    assert status("Patient", "post", **body) == 422
 
 
 def test_without_a_scope_it_gets_all_that_is_registered(http, program):
