@@ -5,6 +5,7 @@ from interop.api.commitments import CommitmentViewSet
 from interop.api.network import ReadinessViewSet, WorklistPreviewViewSet
 from interop.api.outgoing import OutgoingViewSet
 from interop.api.report_versions import ReportVersionViewSet
+from interop.api.sources import SourceRowViewSet, SourceViewSet
 from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSet
 from interop.api.webhooks import WebhookDeliveryViewSet, WebhookViewSet
 
@@ -19,5 +20,7 @@ def register(router: BaseRouter) -> None:
     router.register("messages", MessageViewSet, basename="message")
     router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")
     router.register("hl7-receivers", ReceiverViewSet, basename="hl7-receiver")
+    router.register("sources", SourceViewSet, basename="source")
+    router.register("source-rows", SourceRowViewSet, basename="source-row")
     router.register("webhooks", WebhookViewSet, basename="webhook")
     router.register("webhook-deliveries", WebhookDeliveryViewSet, basename="webhook-delivery")

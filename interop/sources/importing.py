@@ -108,9 +108,17 @@ def drafts_of(document: Any, *, environment: Mapping[str, str] | None = None) ->
 
 @service(perms.MANAGE_INTERFACES, action=Action.CREATE)
 def import_sources(
-    document: Any, *, environment: Mapping[str, str] | None = None, replaces: bool = False, actor: Actor
+    document: Any,
+    *,
+    environment: Mapping[str, str] | None = None,
+    replaces: bool = False,
+    is_active: bool | None = None,
+    actor: Actor,
 ) -> list[Imported]:
-    """Make the sources of a document. One whose name is taken is changed when ``replaces``, else refused."""
+    """Make the sources of a document. One whose name is taken is changed when ``replaces``, else refused.
+
+    ``is_active``: whatever the document says, on (when there are credentials) or off.
+    """
     done = []
     for draft in drafts_of(document, environment=environment):
         known = Source.objects.filter(name=draft.name).first()
@@ -132,7 +140,7 @@ def import_sources(
             config=draft.config,
             secrets=draft.secrets,
             mapping=draft.mapping,
-            is_active=draft.is_active and not lacking,
+            is_active=(draft.is_active if is_active is None else is_active) and not lacking,
             actor=actor,
             **draft.times,
         )

@@ -132,14 +132,18 @@ def look_of(source: Source, now: datetime | None = None) -> tuple[str, str, str]
 
 def shown(name: str, value: Any, *, opened: bool) -> str:
     """A value of an entry as a line; what tells of the patient masked until opened."""
-    plain = "" if value is None else str(value)
-    if not plain:
-        return "–"
-    if name in PRIVATE and not opened:
-        return masked_id(plain) if name == "patient_id" else "••••"
-    if name == "starts_at":
-        return text.stamp(timezone.localtime(datetime.fromisoformat(plain)))
-    return plain
+    line = plain(name, value, opened=opened)
+    if name == "starts_at" and line:
+        return text.stamp(timezone.localtime(datetime.fromisoformat(line)))
+    return line or "–"
+
+
+def plain(name: str, value: Any, *, opened: bool) -> str:
+    """The same as programs want it."""
+    line = "" if value is None else str(value)
+    if line and name in PRIVATE and not opened:
+        return masked_id(line) if name == "patient_id" else "••••"
+    return line
 
 
 def lines_of(row: SourceRow, *, opened: bool) -> list[dict[str, Any]]:
