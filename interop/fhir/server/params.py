@@ -290,7 +290,7 @@ class Date(Param):
             first, after = _day(low), _day(high)
             if after == first:
                 after = first + timedelta(days=1)
-            low, high = first, after  # type: ignore[assignment]
+            low, high = first, after
         if prefix == "eq":
             return Q(**{f"{start}__gte": low, f"{end}__lt": high})
         if prefix == "ne":

@@ -241,7 +241,7 @@ def loaded_page(kind: ResourceType, positions: Sequence[Position]) -> list[tuple
         if keys:
             rows = source.versions.annotated(source.loaded(source.model._base_manager.filter(pk__in=keys)))
             found.update({(place, row.pk): (source, row) for row in rows})
-    return [found[place] for p in positions if (place := (p.source, p.pk)) in found]
+    return [found[p.source, p.pk] for p in positions if (p.source, p.pk) in found]
 
 
 # --- the answer

@@ -53,22 +53,18 @@ def elements_of(version: Version, type_name: str) -> dict[str, Element]:
 def summary_of(version: Version, type_name: str) -> frozenset[str]:
     """The elements that ``_summary=true`` keeps, and the mandatory ones."""
     model = model_of(version, type_name)
-    mandatory = {
-        field.alias or name
-        for name, field in model.model_fields.items()
-        if (field.json_schema_extra or {}).get("element_required") or field.is_required()
-    }
-    return frozenset({*model.summary_elements_sequence(), *mandatory})
+    return frozenset({*model.summary_elements_sequence(), *mandatory_of(version, type_name)})
 
 
 @functools.cache
 def mandatory_of(version: Version, type_name: str) -> frozenset[str]:
     fields = model_of(version, type_name).model_fields
-    return frozenset(
-        (field.alias or name)
-        for name, field in fields.items()
-        if (field.json_schema_extra or {}).get("element_required")
-    )
+    return frozenset(field.alias or name for name, field in fields.items() if _is_mandatory(field))
+
+
+def _is_mandatory(field: Any) -> bool:
+    """Complex elements are required of the model, primitive ones by a note: an extension may stand for the value."""
+    return field.is_required() or bool((field.json_schema_extra or {}).get("element_required"))
 
 
 def _elements(model: Any, type_name: str) -> dict[str, Element]:
@@ -107,6 +103,8 @@ def _primitive(annotation: Any) -> str:
         basic, *marks = typing.get_args(annotation)
     if any(type(mark).__name__ == "Xhtml" for mark in marks):
         return "xhtml"
+    if any(type(mark).__name__ == "Integer64" for mark in marks):
+        return "string"  # JSON says these as strings (R5 2.1.28.0.1)
     if basic in (datetime.date, datetime.datetime, datetime.time):
         return "string"
     if any(type(mark).__name__ == "Decimal" for mark in marks):

@@ -101,7 +101,7 @@ class RowVersions:
     def annotated(self, rows: QuerySet) -> QuerySet:
         for part in self.parts:
             if isinstance(part, Children):
-                history = part.model.history.model.objects.filter(**{part.by: OuterRef("pk")})  # type: ignore[attr-defined]
+                history = part.model.history.model.objects.filter(**{part.by: OuterRef("pk")})
                 counted = history.order_by().values(part.by).annotate(changes=Count("*")).values("changes")
                 rows = rows.annotate(
                     **{f"changes_of_{part.name}": Coalesce(Subquery(counted, output_field=IntegerField()), 0)}
@@ -123,16 +123,16 @@ class RowVersions:
         return {row.pk: self._replay(row, [history[row.pk] for history in histories]) for row in rows}
 
     def _own(self, rows: Sequence[Any]) -> dict[Any, list[Any]]:
-        found = self.model.history.filter(id__in=[row.pk for row in rows])  # type: ignore[attr-defined]
+        found = self.model.history.filter(id__in=[row.pk for row in rows])
         return _by(found, "id")
 
     def _of(self, part: Parent | Children, rows: Sequence[Any]) -> dict[Any, list[Any]]:
         if isinstance(part, Children):
-            found = part.model.history.filter(**{f"{part.by}__in": [row.pk for row in rows]})  # type: ignore[attr-defined]
+            found = part.model.history.filter(**{f"{part.by}__in": [row.pk for row in rows]})
             return _by(found, f"{part.by}_id")
         related = self.model._meta.get_field(part.name).related_model
         keys = {row.pk: getattr(row, f"{part.name}_id") for row in rows}
-        by_parent = _by(related.history.filter(id__in=set(keys.values())), "id")  # type: ignore[union-attr]
+        by_parent = _by(related.history.filter(id__in=set(keys.values())), "id")
         return defaultdict(list, {pk: by_parent[key] for pk, key in keys.items()})
 
     def _replay(self, row: Any, histories: list[list[Any]]) -> list[Moment]:
@@ -203,7 +203,7 @@ def _revived(model: type[models.Model], change: Any, live: Any) -> Any:
         elif live is not None and column.attname in live.__dict__:
             made.__dict__[column.attname] = live.__dict__[column.attname]
     made._state.adding = False
-    made._prefetched_objects_cache = {}  # type: ignore[attr-defined]
+    made._prefetched_objects_cache = {}
     if live is not None:
         for name, related in live._state.fields_cache.items():
             column = model._meta.get_field(name)
@@ -211,7 +211,7 @@ def _revived(model: type[models.Model], change: Any, live: Any) -> Any:
                 continue
             if related.pk == getattr(made, column.attname):
                 setattr(made, name, related)
-        made._prefetched_objects_cache = dict(getattr(live, "_prefetched_objects_cache", {}))  # type: ignore[attr-defined]
+        made._prefetched_objects_cache = dict(getattr(live, "_prefetched_objects_cache", {}))
     return made
 
 

@@ -111,7 +111,7 @@ class Node:
     __slots__ = ("attributes", "children", "name", "space")
 
     def __init__(self, space: str, name: str, attributes: dict[str, str]) -> None:
-        self.space, self.name, self.attributes, self.children = space, name, attributes, []  # type: ignore[var-annotated]
+        self.space, self.name, self.attributes, self.children = space, name, attributes, []
 
 
 def parsed(content: bytes, version: Version) -> Resource:

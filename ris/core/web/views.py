@@ -163,10 +163,18 @@ PROBLEMS = {
 }
 
 
+#: The same as FHIR says it (value set issue-type)
+FHIR_ISSUES = {400: "invalid", 403: "forbidden", 404: "not-found", 500: "exception", 503: "transient"}
+
+
 def _problem(request: HttpRequest, status: int) -> HttpResponse | None:
     if not request.path.startswith(PROGRAMS):
         return None
     code, detail = PROBLEMS[status]
+    if request.path.startswith("/fhir/"):
+        told = {"severity": "error", "code": FHIR_ISSUES[status], "details": {"text": detail}}
+        outcome = {"resourceType": "OperationOutcome", "issue": [told]}
+        return JsonResponse(outcome, status=status, content_type="application/fhir+json; charset=utf-8")
     body = {
         "type": f"urn:picha:problem:{code}",
         "title": code.replace("_", " ").capitalize(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from django.core.files.base import ContentFile
 from django.utils import timezone
@@ -38,6 +39,7 @@ class Facility:
     waiting: RequestedProcedure
     order: Order
     radiologist: Practitioner
+    folder: Path | None = None
 
 
 def filled() -> Facility:

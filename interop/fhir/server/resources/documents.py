@@ -34,7 +34,7 @@ def to_fhir(row: Document, version: Version) -> Resource:
     attachment = kept(
         contentType=row.content_type,
         url=public_address(f"/fhir/{version.name}/Binary/{row.uuid}"),
-        size=row.size,
+        size=str(row.size) if version.is_r5 else row.size,
         title=row.title,
         creation=moment(row.added_at),
     )
