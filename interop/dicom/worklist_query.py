@@ -28,7 +28,7 @@ def statement_of(query: MwlQuery, caller: Caller) -> Statement:
 
     Raises InvalidData for a key that cannot be a value or range, TypeError for a value that has no plain form.
     """
-    rows = offered_steps(query, peer=caller).annotate(patient=F("procedure__order__patient__uuid"))
+    rows = offered_steps(query, peer=caller).annotate(patient=F("key_patient"))
     words, values = rows.values("item", "patient").query.sql_with_params()
     schema = caller.facility.schema_name
     return Statement(

@@ -43,7 +43,8 @@ def audited_read(rows: str, columns: str, schema: str, parameters: int) -> str:
     table = sql.Identifier(schema, AuditEvent._meta.db_table).as_string()
     return (
         f"with found as materialized ({rows}), "
-        "whose as (select coalesce(array_agg(distinct patient), '{}') as patients, count(*) as rows from found), "
+        "whose as (select coalesce(array_agg(distinct patient) filter (where patient is not null), '{}') as patients,"
+        " count(*) as rows from found), "
         f"noted as (insert into {table} ({names}) select {', '.join(values)} from whose) "
         f"select {columns} from found"
     )

@@ -227,6 +227,7 @@ class ScheduledProcedureStep(Lifecycle):
     key_station_ae = models.CharField(max_length=16, blank=True, editable=False)
     key_date = models.DateField(null=True, editable=False)
     key_time = models.TimeField(null=True, editable=False)
+    key_patient = models.UUIDField(null=True, editable=False, help_text="Empty: rendered before there was one.")
     key_patient_id = models.CharField(max_length=64, blank=True, editable=False)
     key_patient_name = models.CharField(max_length=200, blank=True, editable=False, help_text="Upper case PN.")
     key_accession_number = models.CharField(max_length=16, blank=True, editable=False)
@@ -244,6 +245,7 @@ class ScheduledProcedureStep(Lifecycle):
             "key_station_ae",
             "key_date",
             "key_time",
+            "key_patient",
             "key_patient_id",
             "key_patient_name",
             "key_accession_number",

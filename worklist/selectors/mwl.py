@@ -166,9 +166,12 @@ def _moment(dates: str, times: str) -> Q:
         if last is not None:
             condition &= Q(key_date__lt=last) | Q(key_date=last, key_time__lte=end or LAST_SECOND)
         return condition
-    condition = Q()
-    for value, lookup in ((first, "key_date__gte"), (last, "key_date__lte")):
-        condition &= Q(**{lookup: value}) if value is not None else Q()
+    if first is not None and first == last:
+        condition = Q(key_date=first)  # not a range of one day: the index of station and date serves it
+    else:
+        condition = Q()
+        for value, lookup in ((first, "key_date__gte"), (last, "key_date__lte")):
+            condition &= Q(**{lookup: value}) if value is not None else Q()
     for moment, lookup in ((begin, "key_time__gte"), (end, "key_time__lte")):
         condition &= Q(**{lookup: moment}) if moment is not None else Q()
     return condition

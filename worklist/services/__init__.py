@@ -58,7 +58,7 @@ from worklist.services.reconciliation_studies import merge_studies, split_study
 from worklist.services.rejection import keep_rejection_note, reject_images, restore_images
 from worklist.services.rejection_notes import obey_rejection_note
 from worklist.services.reminders import set_contact_preference
-from worklist.services.rendering import render_step
+from worklist.services.rendering import fill_in_patients, render_step
 from worklist.services.rooms import ensure_station
 from worklist.services.screening import allow_screening, override_screening, record_screening
 from worklist.services.search import SearchResult, SlotSearch, find_slots
@@ -127,6 +127,7 @@ __all__ = [
     "ensure_station",
     "ensure_step",
     "expire_offer",
+    "fill_in_patients",
     "find_chain",
     "find_slots",
     "hold_slot",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -217,6 +218,7 @@ def refresh_item(step: ScheduledProcedureStep) -> None:
     step.item_procedure_version = procedure.version
     step.key_station_ae = step.station.ae_title if step.station else ""
     step.key_date, step.key_time = begins.date(), begins.time().replace(microsecond=0)
+    step.key_patient = patient.uuid
     step.key_patient_id = rendered.PatientID
     step.key_patient_name = patient.dicom_name.upper()[:200]
     step.key_accession_number = procedure.accession_number
@@ -235,6 +237,7 @@ ITEM_FIELDS = (
     "key_station_ae",
     "key_date",
     "key_time",
+    "key_patient",
     "key_patient_id",
     "key_patient_name",
     "key_accession_number",
@@ -289,6 +292,13 @@ def refresh_patients(patients: Iterable[Any], actor: Actor, why: str) -> int:
     return refresh_steps(actor, why, procedure__order__patient__uuid__in=list(patients))
 
 
+def fill_in_patients() -> int:
+    """The patients of offered steps that were rendered before there was ``key_patient``; answers how many."""
+    of_step = Patient.objects.filter(orders__procedures__steps=OuterRef("pk")).values("uuid")[:1]
+    offered = ScheduledProcedureStep.objects.filter(is_on_worklist=True, key_patient__isnull=True)
+    return offered.update(key_patient=Subquery(of_step))
+
+
 def save_step(step: ScheduledProcedureStep, actor: Actor, reason: str) -> ScheduledProcedureStep:
     """Save a changed step, and with it the item that scanners see."""
     refresh_item(step)
@@ -298,6 +308,7 @@ def save_step(step: ScheduledProcedureStep, actor: Actor, reason: str) -> Schedu
 
 __all__ = [
     "belongs_on_worklist",
+    "fill_in_patients",
     "item_of",
     "refresh_item",
     "refresh_patients",

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection
 from interop.dicom.server import Server, ServerSettings
 from interop.dicom.store import sweep_incoming
 from ris.tenants.context import active_schemas, use_facility
-from worklist.services import recount_open_studies
+from worklist.services import fill_in_patients, recount_open_studies
 
 log = structlog.get_logger("interop.dicom")
 STOPS = {signal.SIGTERM, signal.SIGINT}
@@ -70,6 +70,7 @@ class Command(BaseCommand):
                 with use_facility(schema):
                     swept = sweep_incoming()
                     recount_open_studies()
+                    fill_in_patients()
                 if swept:
                     log.info("incoming_swept", facility=schema, files=swept)
         except DatabaseError as error:

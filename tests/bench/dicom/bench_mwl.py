@@ -102,6 +102,7 @@ def fill(cursor: Any, step: Any, count: int, first: int = 0) -> None:
         key_date=f"source.key_date + ({g} / {STATIONS * PER_DAY})::int",
         item=f"overlay(source.item placing convert_to({number}, 'UTF8') from {at})",
         procedure_id=f"(select max(id) - {count} + g from orders_requestedprocedure)",
+        key_patient=f"(select uuid from orders_patient where id = (select max(id) - {count} + g from orders_patient))",
     )  # fmt: skip
     harness.looked_after(cursor.connection.info.dbname)
 

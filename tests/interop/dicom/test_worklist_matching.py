@@ -23,7 +23,7 @@ from tests.factories.orders import make_catalogue, make_patient, make_procedure
 from tests.factories.worklist import series_of, started
 from worklist.data import PerformedStepData
 from worklist.models import ScheduledProcedureStep
-from worklist.services import ensure_step, update_performed_step
+from worklist.services import ensure_step, fill_in_patients, update_performed_step
 from worklist.services.rendering import refresh_item
 
 from .conftest import make_peer, make_station
@@ -551,3 +551,13 @@ def test_the_most_specific_row_stands_for_a_title():
     assert peer_called("CT7") == wide
     exact = make_peer("CT7", is_active=False)
     assert peer_called("CT7") == exact
+
+
+def test_steps_of_before_learn_whose_they_are():
+    step = planned()
+    patient = step.procedure.order.patient.uuid
+    assert step.key_patient == patient
+    ScheduledProcedureStep.objects.update(key_patient=None)
+    assert [fill_in_patients(), fill_in_patients()] == [1, 0]
+    step.refresh_from_db()
+    assert step.key_patient == patient
