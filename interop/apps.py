@@ -9,6 +9,7 @@ class InteropConfig(AppConfig):
     def ready(self) -> None:
         from interop.dicom import commitments, outgoing_pages
         from interop.dicom import pages as dicom_pages
+        from interop.fhir import pages as fhir_pages
         from interop.imaging import panels as image_panels
         from interop.sources import cards as source_cards
         from interop.sources import pages as source_pages
@@ -21,6 +22,7 @@ class InteropConfig(AppConfig):
         commitments.register()
         image_panels.register()
         webhook_pages.register()
+        fhir_pages.register()
         source_cards.register()
         source_pages.register()
         register_companion("interop.sources", run_sources)

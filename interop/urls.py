@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from interop.dicom import commitments, outgoing_pages
 from interop.dicom import pages as dicom_pages
+from interop.fhir import pages as fhir_pages
 from interop.fhir.smart import views as smart
 from interop.sources import pages as source_pages
 from interop.web import archive
@@ -21,6 +22,7 @@ urlpatterns = [
     *archive.urlpatterns,
     *webhook_pages.urlpatterns,
     *source_pages.urlpatterns,
+    *fhir_pages.urlpatterns,
     *smart.urlpatterns,
     path("", include("interop.fhir.urls")),
 ]

@@ -374,6 +374,7 @@ _TICKS = {
     "ris.events.tasks.forget_old_idempotency_records": 3600,
     "ris.tenants.tasks.forget_old_sessions": 6 * 3600,
     "interop.tasks.forget_old_webhook_deliveries": 6 * 3600,
+    "interop.tasks.forget_old_fhir_notifications": 6 * 3600,
 }
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     task: {"task": "ris.tenants.tasks.for_each_facility", "args": [task], "schedule": seconds}

@@ -2,11 +2,14 @@ from rest_framework.routers import BaseRouter
 
 from interop.api.archive import ArchiveViewSet
 from interop.api.commitments import CommitmentViewSet
+from interop.api.fhir import FhirServerViewSet, FhirSubscriptionViewSet, SmartClientViewSet
+from interop.api.messages import MessageViewSet
 from interop.api.network import ReadinessViewSet, WorklistPreviewViewSet
 from interop.api.outgoing import OutgoingViewSet
+from interop.api.peers import PeerViewSet
 from interop.api.report_versions import ReportVersionViewSet
 from interop.api.sources import SourceRowViewSet, SourceViewSet
-from interop.api.views import DestinationViewSet, MessageViewSet, ReceiverViewSet
+from interop.api.views import DestinationViewSet, ReceiverViewSet
 from interop.api.webhooks import WebhookDeliveryViewSet, WebhookViewSet
 
 
@@ -22,5 +25,9 @@ def register(router: BaseRouter) -> None:
     router.register("hl7-receivers", ReceiverViewSet, basename="hl7-receiver")
     router.register("sources", SourceViewSet, basename="source")
     router.register("source-rows", SourceRowViewSet, basename="source-row")
+    router.register("fhir-servers", FhirServerViewSet, basename="fhir-server")
+    router.register("fhir-subscriptions", FhirSubscriptionViewSet, basename="fhir-subscription")
+    router.register("smart-clients", SmartClientViewSet, basename="smart-client")
     router.register("webhooks", WebhookViewSet, basename="webhook")
     router.register("webhook-deliveries", WebhookDeliveryViewSet, basename="webhook-delivery")
+    router.register("dicom-peers", PeerViewSet, basename="dicom-peer")

@@ -81,6 +81,21 @@ def save_fhir_server(
     return server
 
 
+def change_fhir_server(server: FhirServer, *, actor: Actor, **fields: Any) -> FhirServer:
+    """Some of its fields; the others stay, the name always."""
+    queue = server.queue
+    known = {
+        "base_url": server.base_url,
+        "release": server.release,
+        "resources": queue.messages,
+        "token_url": server.token_url,
+        "client_id": server.client_id,
+        "scope": server.scope,
+        "is_active": queue.is_active,
+    }
+    return save_fhir_server(**{**known, **fields, "name": queue.name}, actor=actor)
+
+
 def _address(text: str) -> httpx.URL | None:
     try:
         url = httpx.URL(text)

@@ -5,10 +5,12 @@ they can go. Subscribers of ours hear of what concerns them.
 from __future__ import annotations
 
 from interop.fhir import changes, sending, servers
+from interop.fhir.cards import subscription_cards
 from interop.fhir.subscriptions import queue
 from interop.hl7.outbound import reach
 from reporting.carriers import Carrier, register_carrier
 from reporting.events import DeliveryPlanned
+from ris.core.cards import register_cards
 from ris.events.bus import subscribe
 from ris.events.dispatcher import register_work
 
@@ -24,5 +26,6 @@ changes.listen()
 register_work("interop.send_fhir", claim=sending.claim, run=sending.run)
 register_work("interop.fhir_notifications", claim=queue.claim, run=queue.run)
 register_work("interop.fhir_heartbeats", claim=queue.claim_heartbeats, run=queue.beat)
+register_cards("fhir.subscriptions", subscription_cards, order=30)
 register_carrier("fhir", Carrier(servers.names, servers.probe))
 register_carrier("hl7", Carrier(reach.names, reach.probe, reach.takes))

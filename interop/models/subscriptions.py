@@ -130,6 +130,8 @@ class FhirNotification(PublicModel):
     delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
     last_error = models.CharField(_("last error"), max_length=500, blank=True)
 
+    rows_may_be_deleted = True
+
     class Meta:
         verbose_name = _("FHIR notification")
         ordering = ["-pk"]

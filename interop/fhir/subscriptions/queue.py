@@ -27,10 +27,11 @@ from interop.models import (
     NotificationStatus,
     SubscriptionStatus,
 )
+from interop.permissions import REPLAY_MESSAGE
 from interop.webhooks.signing import headers as signed
 from ris.accounts.outbound import client
 from ris.audit.models import Action
-from ris.audit.service import record
+from ris.audit.service import record, service
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
 
@@ -209,13 +210,24 @@ def beat(pk: int) -> bool:
     return True
 
 
+KEEP = timedelta(days=30)
+
+
+def forget_old_notifications() -> int:
+    """What is done and older than a month; what waits or is parked stays."""
+    done = (NotificationStatus.DELIVERED, NotificationStatus.CANCELLED)
+    old = FhirNotification.objects.filter(occurred_at__lt=timezone.now() - KEEP, status__in=done)
+    return old.delete()[0]
+
+
 # --- by hand
 
 
-@transaction.atomic
-def send_again(row: FhirSubscription) -> int:
+@service(REPLAY_MESSAGE, action=Action.EXECUTE)
+def send_again(row: FhirSubscription, *, actor: Actor) -> FhirSubscription:
     """What was parked goes back into the queue."""
     parked = row.notifications.filter(status=NotificationStatus.PARKED)
-    return parked.update(
+    parked.update(
         status=NotificationStatus.PENDING, attempts=0, next_attempt_at=timezone.now(), claimed_until=None, last_error=""
     )
+    return row

@@ -207,7 +207,7 @@ def test_a_refusal_parks_one_and_gone_ends_it(clerk_portal, hook, dispatch):
     dispatch()
     assert sorted(FhirNotification.objects.values_list("status", flat=True)) == ["delivered", "parked"]
     row = FhirSubscription.objects.get()
-    assert queue.send_again(row) == 1
+    queue.send_again(row, actor=SYSTEM)
     dispatch()
     assert not FhirNotification.objects.exclude(status="delivered").exists()
     hook.replies.append(Reply(410))
