@@ -7,7 +7,9 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from interop.models import Hl7Destination, InboundMessage, OutboundMessage
+from interop.hl7.charsets import CODECS
+from interop.hl7.outbound.envelope import VERSIONS
+from interop.models import AcknowledgementMode, Hl7Destination, InboundMessage, OutboundMessage
 
 
 class MessageSerializer(serializers.Serializer):
@@ -70,14 +72,76 @@ class ParkSerializer(serializers.Serializer):
 
 class DestinationSerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="uuid", read_only=True)
+    messages = serializers.ListField(child=serializers.CharField(), read_only=True)
+    field_map = serializers.ListField(child=serializers.DictField(), read_only=True)
+    filters = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), read_only=True)
+    order_states = serializers.DictField(child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = Hl7Destination
         fields = (
             "id", "name", "host", "port", "uses_tls", "messages", "receiving_application", "receiving_facility",
-            "hl7_version", "character_set", "includes_pdf", "ack_timeout_seconds", "is_paused", "is_active",
+            "hl7_version", "character_set", "includes_pdf", "one_message_per_exam", "acknowledgement_mode",
+            "ack_timeout_seconds", "keeps_connection", "field_map", "filters", "order_states", "holds_behind_parked",
+            "alert_after_minutes", "is_paused", "paused_at", "paused_by", "paused_reason", "is_active", "version",
         )  # fmt: skip
         read_only_fields = fields
+
+
+class DestinationInputSerializer(serializers.Serializer):
+    """What is left out stays as it is, or gets its default in a new one."""
+
+    name = serializers.SlugField(max_length=64, help_text="Stays once it is made.")
+    host = serializers.CharField(max_length=255, help_text="On the facility's list of hosts.")
+    port = serializers.IntegerField(min_value=1, max_value=65535)
+    uses_tls = serializers.BooleanField(required=False)
+    messages = serializers.ListField(
+        child=serializers.CharField(max_length=16), allow_empty=False, help_text="ORU, SIU^S12, *"
+    )
+    receiving_application = serializers.CharField(max_length=64, required=False, allow_blank=True, help_text="MSH-5")
+    receiving_facility = serializers.CharField(max_length=64, required=False, allow_blank=True, help_text="MSH-6")
+    hl7_version = serializers.ChoiceField(choices=VERSIONS, required=False)
+    character_set = serializers.ChoiceField(choices=sorted(CODECS), required=False, help_text="MSH-18")
+    includes_pdf = serializers.BooleanField(required=False, help_text="Reports carry the PDF (OBX, ED).")
+    one_message_per_exam = serializers.BooleanField(required=False)
+    acknowledgement_mode = serializers.ChoiceField(choices=AcknowledgementMode.values, required=False)
+    ack_timeout_seconds = serializers.IntegerField(min_value=1, max_value=300, required=False)
+    keeps_connection = serializers.BooleanField(required=False)
+    field_map = serializers.ListField(
+        child=serializers.DictField(), required=False, help_text='{"field": "PID-3.4", "from": "KLM", "to": "KILIMA"}'
+    )
+    filters = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField(max_length=64)), required=False,
+        help_text='{"modality": ["CT", "MR"]}',
+    )  # fmt: skip
+    order_states = serializers.DictField(
+        child=serializers.CharField(max_length=5, allow_blank=True), required=False, help_text='{"performed": "XO^CM"}'
+    )
+    holds_behind_parked = serializers.BooleanField(required=False)
+    alert_after_minutes = serializers.IntegerField(min_value=0, max_value=10080, required=False, help_text="0: nobody")
+    is_active = serializers.BooleanField(required=False)
+
+
+class ReachedSerializer(serializers.Serializer):
+    is_reached = serializers.BooleanField()
+    words = serializers.CharField()
+
+
+class ReplayRangeSerializer(serializers.Serializer):
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    message_types = serializers.ListField(child=serializers.CharField(max_length=20), required=False, default=list)
+    statuses = serializers.ListField(
+        child=serializers.ChoiceField(choices=["acknowledged", "parked"]), required=False,
+        default=["acknowledged", "parked"],
+    )  # fmt: skip
+    expected = serializers.IntegerField(min_value=0, required=False, help_text="The number that was counted.")
+    reason = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
+
+
+class ReplayedSerializer(serializers.Serializer):
+    count = serializers.IntegerField()
+    queued = serializers.IntegerField()
 
 
 class ReceiverSerializer(serializers.Serializer):

@@ -1,137 +1,113 @@
-"""REST: messages of both directions, where they go and where they come in."""
+"""REST: where messages go and where they come in."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from interop import permissions as perms
-from interop.api.serializers import DestinationSerializer, MessageSerializer, ParkSerializer, ReceiverSerializer
+from interop.api.serializers import (
+    DestinationInputSerializer,
+    DestinationSerializer,
+    ParkSerializer,
+    ReachedSerializer,
+    ReceiverSerializer,
+    ReplayedSerializer,
+    ReplayRangeSerializer,
+)
 from interop.hl7 import selectors, services
-from interop.hl7.messages import Hl7Error, parse
-from interop.models import Hl7Destination, InboundMessage, MessageStatus, OutboundMessage, OutboundStatus
-from ris.accounts.api.base import FacilityViewSet, ListMixin, RetrieveMixin
+from interop.hl7.outbound import reach
+from interop.hl7.outbound import services as outbound
+from interop.models import Hl7Destination
+from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
+from ris.accounts.outbound import OutsideFailed
 from ris.core.api import CursorPagination
-from ris.core.errors import NotKnown
-
-STATUSES = {"in": MessageStatus.values, "out": OutboundStatus.values}
+from ris.core.errors import AlreadyExists
 
 
-class MessageViewSet(ListMixin, FacilityViewSet):
-    """HL7 messages: stored as they came, queued as they go."""
+class DestinationViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
+    """Where HL7 v2 messages go, and how they are written for each."""
 
     permission_codes = {
         "list": perms.VIEW_INTERFACES,
         "retrieve": perms.VIEW_INTERFACES,
-        "replay": perms.REPLAY_MESSAGE,
-        "park": perms.REPLAY_MESSAGE,
-    }
-    serializer_class = MessageSerializer
-    queryset = OutboundMessage.objects.none()
-
-    def get_queryset(self) -> QuerySet:
-        if getattr(self, "swagger_fake_view", False):
-            return OutboundMessage.objects.none()
-        asked = self.request.query_params
-        direction, status = asked.get("direction", "out"), asked.get("status", "")
-        if direction not in STATUSES:
-            raise ValidationError({"direction": ["Ask for in or out."]})
-        if status and status not in STATUSES[direction]:
-            raise ValidationError({"status": [f"One of: {', '.join(STATUSES[direction])}."]})
-        if direction == "in":
-            return selectors.inbound(actor=self.actor, status=status, message_type=asked.get("message_type", ""))
-        return selectors.outbound(actor=self.actor, status=status, destination=asked.get("destination", ""))
-
-    def get_object(self) -> InboundMessage | OutboundMessage:
-        return selectors.message(self.kwargs["uuid"], actor=self.actor)
-
-    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
-        return queryset
-
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("direction", str, enum=["in", "out"], default="out"),
-            OpenApiParameter("status", str),
-            OpenApiParameter("destination", str, description="Name of a destination (out)."),
-            OpenApiParameter("message_type", str, description="Beginning of the type, for example ADT (in)."),
-        ]
-    )
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
-
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """One message; its content only for who may open it, which is recorded."""
-        row, raw = self.get_object(), None
-        if self.actor.may(perms.VIEW_MESSAGE):
-            try:
-                raw = _text_of(services.open_message(row, actor=self.actor))
-            except NotKnown:
-                raw = None
-        self.audit_read(row, opened=raw is not None)
-        return self._shown(row, raw)
-
-    @extend_schema(request=None, responses=MessageSerializer)
-    @action(detail=True, methods=["post"])
-    def replay(self, request: Request, uuid: str | None = None) -> Response:
-        """Out: send it (again). In: process it again. Nothing known is doubled."""
-        row = self.get_object()
-        if isinstance(row, OutboundMessage):
-            return self._shown(services.send_again(row, actor=self.actor))
-        return self._shown(services.process_again(row, actor=self.actor))
-
-    @extend_schema(request=ParkSerializer, responses=MessageSerializer)
-    @action(detail=True, methods=["post"])
-    def park(self, request: Request, uuid: str | None = None) -> Response:
-        """Take a waiting message out of the queue."""
-        row = self.get_object()
-        asked = ParkSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        if not isinstance(row, OutboundMessage):
-            raise NotKnown("Only messages that go out can be parked.")
-        return self._shown(services.park(row, reason=asked.validated_data["reason"], actor=self.actor))
-
-    def _shown(self, row: InboundMessage | OutboundMessage, raw: str | None = None) -> Response:
-        return Response(MessageSerializer(row, context={"raw": raw}).data)
-
-
-def _text_of(row: InboundMessage | OutboundMessage) -> str:
-    raw = bytes(row.body if isinstance(row, OutboundMessage) else row.raw)
-    try:
-        return parse(raw).text
-    except Hl7Error:
-        return raw.decode("utf-8", errors="replace")
-
-
-class DestinationViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
-    """Where messages go."""
-
-    permission_codes = {
-        "list": perms.VIEW_INTERFACES,
-        "retrieve": perms.VIEW_INTERFACES,
+        "create": perms.MANAGE_INTERFACES,
+        "partial_update": perms.MANAGE_INTERFACES,
         "pause": perms.MANAGE_INTERFACES,
         "resume": perms.MANAGE_INTERFACES,
+        "test": perms.MANAGE_INTERFACES,
+        "replay_range": perms.REPLAY_MESSAGE,
     }
     serializer_class = DestinationSerializer
+    serializer_classes = {"create": DestinationInputSerializer, "partial_update": DestinationInputSerializer}
     queryset = Hl7Destination.objects.none()
 
     def get_queryset(self) -> QuerySet:
-        return selectors.destinations(actor=self.actor)
+        return selectors.destinations(actor=self.actor).filter(fhir_server__isnull=True)
 
-    @extend_schema(request=None, responses=DestinationSerializer)
+    def service_create(self, data: dict[str, Any]) -> Hl7Destination:
+        if selectors.destinations(actor=self.actor).filter(name=data["name"]).exists():
+            words = "There is a destination of this name."
+            raise AlreadyExists(words, todo="Change that one.", errors={"name": [words]})
+        return services.add_destination(**data, actor=self.actor)
+
+    def service_change(self, destination: Hl7Destination, data: dict[str, Any]) -> Hl7Destination:
+        data.pop("name", None)
+        kept = {name: getattr(destination, name) for name in ("host", "port", "messages", "is_active")}
+        return services.add_destination(**{**kept, **data, "name": destination.name}, actor=self.actor)
+
+    @extend_schema(request=DestinationInputSerializer, responses={201: DestinationSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Send messages somewhere. One that takes ORU gets a rule of delivery."""
+        return super().create(request, *args, **kwargs)
+
+    @extend_schema(request=DestinationInputSerializer(partial=True), responses=DestinationSerializer)
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Change what is given; the name stays."""
+        return super().partial_update(request, *args, **kwargs)
+
+    @extend_schema(request=ParkSerializer, responses=DestinationSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, uuid: str | None = None) -> Response:
-        return self.answer(services.pause_destination(self.get_object(), actor=self.actor))
+        """Send nothing until it is resumed; the queue keeps its order."""
+        asked = ParkSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        row = services.pause_destination(self.get_object(), reason=asked.validated_data["reason"], actor=self.actor)
+        return self.answer(row)
 
     @extend_schema(request=None, responses=DestinationSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, uuid: str | None = None) -> Response:
+        """Send what waits, at once."""
         return self.answer(services.resume_destination(self.get_object(), actor=self.actor))
+
+    @extend_schema(request=None, responses=ReachedSerializer)
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, uuid: str | None = None) -> Response:
+        """Whether somebody listens there; nothing is said to them."""
+        try:
+            return Response({"is_reached": True, "words": reach.probe(self.get_object().name)})
+        except OutsideFailed as failure:
+            return Response({"is_reached": False, "words": failure.detail})
+
+    @extend_schema(request=ReplayRangeSerializer, responses=ReplayedSerializer)
+    @action(detail=True, methods=["post"], url_path="replay-range")
+    def replay_range(self, request: Request, uuid: str | None = None) -> Response:
+        """Send a range again. Without `expected` it only counts; with it that very number is sent, or none (409)."""
+        row = self.get_object()
+        asked = ReplayRangeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        data = dict(asked.validated_data)
+        expected, reason = data.pop("expected", None), data.pop("reason", "")
+        if expected is None:
+            return Response({"count": outbound.range_to_replay(row, **data).count(), "queued": 0})
+        queued = outbound.replay_range(row, **data, expected=expected, reason=reason, actor=self.actor)
+        return Response({"count": expected, "queued": queued})
 
 
 class _ReceiverPagination(CursorPagination):

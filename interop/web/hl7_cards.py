@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from interop import permissions as perms
 from interop.hl7 import selectors
@@ -57,7 +58,8 @@ def receiver_cards(*, actor: Actor) -> Iterable[Card]:
         if not row.is_active:
             look = ("slate", "ban", _("Switched off"))
         elif state.unmapped:
-            look = ("amber", "help-circle", _("%(count)d wait for a code") % {"count": state.unmapped})
+            words = ngettext("%(count)d waits for a code", "%(count)d wait for a code", state.unmapped)
+            look = ("amber", "help-circle", words % {"count": state.unmapped})
         else:
             look = ("green", "circle-check", _("Running"))
         yield Card(

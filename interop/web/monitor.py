@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from interop.web.cards import Card, cards_of
 from interop.web.pane import pane_of
 from ris.accounts.web import ActorRequest, page
 from ris.audit.service import record_read
+from ris.core import text
 from ris.core.errors import NotKnown
 from ris.events.models import Delivery, DeliveryStatus
 
@@ -63,8 +65,13 @@ def _shown_cards(cards: list[Card], tab: str, request: ActorRequest, chosen: str
         if tab and card.group != tab:
             continue
         actions = [a for a in card.actions if not a.permission or request.actor.may(a.permission)]
-        found.append({"card": card, "actions": actions, "is_on": bool(chosen) and card.name == chosen})
+        ages = {"oldest": _age(card.oldest), "last": _age(card.last_success)}
+        found.append({"card": card, "actions": actions, "is_on": bool(chosen) and card.name == chosen, **ages})
     return found
+
+
+def _age(moment: datetime | None) -> str:
+    return text.relative(timezone.now() - moment) if moment is not None else "–"
 
 
 def _summary(cards: list[Card]) -> str:
@@ -93,7 +100,7 @@ def frame(request: ActorRequest, cards: list[Card], tab: str = "", chosen: str =
         "shows_hl7": tab in ("", "HL7 v2"),
         "shows_dicom": tab in ("", "DICOM"),
         "shows_outbox": tab == OUTBOX,
-        "shows_alerts": tab in ("", OUTBOX),
+        "shows_alerts": not chosen,
         "receiver_cards": selectors.receiver_cards(actor=request.actor),
         "inbound": selectors.inbound_state(actor=request.actor),
         "alerts": recent_alerts(8),

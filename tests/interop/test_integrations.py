@@ -256,3 +256,102 @@ def test_the_stand_in_receiver_writes_what_comes(tmp_path):
         ("L0", "AE", "ADT^A04"),
         ("L1", "AA", "ADT^A04"),
     ]
+
+
+def test_rest_opens_for_a_purpose_searches_edits_and_replays_a_range(api, rows, dispatch):
+    parked, _waiting = rows
+    api.force_authenticate(user_with_roles(QA_LEAD))
+    masked = api.get(f"/api/v1/messages/{parked.uuid}/").json()
+    assert masked["raw"] is None and NAME.upper() not in json.dumps(masked).upper()
+    assert [row["code"] for row in masked["tries"]] == ["AR"]
+    assert api.post(f"/api/v1/messages/{parked.uuid}/open/", {"purpose": "fun"}).status_code == 400
+    opened = api.post(f"/api/v1/messages/{parked.uuid}/open/", {"purpose": "fault"}).json()
+    assert NAME.upper() in opened["raw"].upper() and not any(row["is_masked"] for row in opened["fields"])
+    audit = AuditEvent.objects.filter(event_type="interop.view_message", entity=parked.uuid, action="R")
+    assert "fault" in [row.detail.get("purpose") for row in audit]
+    found = api.post("/api/v1/messages/search/", {"q": "p-7788"}).json()["results"]
+    assert {row["direction"] for row in found} == {"in"} and len(found) >= 2
+    assert api.post("/api/v1/messages/search/", {"q": parked.control_id}).json()["results"][0]["id"] == str(parked.uuid)
+    text = opened["raw"].replace("\r", "\n")
+    assert api.post(f"/api/v1/messages/{parked.uuid}/edit/", {"text": "no", "reason": "x"}).status_code == 400
+    edited = api.post(f"/api/v1/messages/{parked.uuid}/edit/", {"text": text, "reason": "as before"}).json()
+    assert (edited["status"], edited["origin"], len(edited["originals"])) == ("pending", "edit", 1)
+    assert api.post(f"/api/v1/messages/{parked.uuid}/replay/").status_code == 403
+
+    api.force_authenticate(user_with_roles(IT_ADMIN))
+    assert api.post("/api/v1/messages/search/", {"q": "P-7788"}).json()["results"] == [], "no look-up by number"
+    assert api.post(f"/api/v1/messages/{parked.uuid}/open/", {"purpose": "fault"}).status_code == 403
+    assert api.post(f"/api/v1/messages/{parked.uuid}/park/").json()["status"] == "parked"
+    assert api.post(f"/api/v1/messages/{parked.uuid}/from-here/").json() == {"queued": 1}
+    assert api.post(f"/api/v1/messages/{parked.uuid}/skip/", {"reason": "by paper"}).json()["status"] == "cancelled"
+    (destination,) = api.get("/api/v1/hl7-destinations/").json()["results"]
+    url = f"/api/v1/hl7-destinations/{destination['id']}/"
+    span = {"since": "2020-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"}
+    assert api.post(f"{url}replay-range/", span, format="json").json() == {"count": 0, "queued": 0}
+    wrong = api.post(f"{url}replay-range/", {**span, "expected": 3, "reason": "x"}, format="json")
+    assert wrong.status_code == 409
+    assert api.post(f"{url}test/").json()["is_reached"] is False
+
+
+def test_rest_makes_and_changes_a_destination(api, alpha):
+    api.force_authenticate(user_with_roles(IT_ADMIN))
+    wanted = {
+        "name": "pacs", "host": "10.0.0.9", "port": 2575, "messages": ["ORM", "ADT"], "filters": {"modality": ["CT"]},
+        "field_map": [{"field": "PID-13", "drop": True}], "acknowledgement_mode": "both", "alert_after_minutes": 5,
+    }  # fmt: skip
+    made = api.post("/api/v1/hl7-destinations/", wanted, format="json")
+    assert made.status_code == 201 and made.json()["filters"] == {"modality": ["CT"]}
+    assert api.post("/api/v1/hl7-destinations/", wanted, format="json").status_code == 409
+    url = f"/api/v1/hl7-destinations/{made.json()['id']}/"
+    changed = api.patch(url, {"port": 2576, "order_states": {"arrived": ""}}, format="json").json()
+    assert (changed["port"], changed["messages"], changed["order_states"]) == (2576, ["ADT", "ORM"], {"arrived": ""})
+    refused = api.patch(url, {"field_map": [{"field": "MSH-10", "set": "1"}]}, format="json")
+    assert refused.status_code == 400 and "field_map" in refused.json()["errors"]
+    paused = api.post(f"{url}pause/", {"reason": "upgrade"}, format="json").json()
+    assert (paused["is_paused"], paused["paused_reason"]) == (True, "upgrade")
+
+
+def test_pages_make_change_test_and_replay(tclient, rows):
+    admin = sign_in(tclient, IT_ADMIN)
+    destination = Hl7Destination.objects.get()
+    url = reverse("destination_edit", args=[destination.uuid])
+    form = {
+        "name": "his", "host": "127.0.0.1", "port": "2575", "messages": "ORU, ADT", "hl7_version": "2.4",
+        "character_set": "8859/1", "acknowledgement_mode": "commit", "ack_timeout_seconds": "9", "is_active": "on",
+        "alert_after_minutes": "30", "field_map": '[{"field": "PID-3.4", "from": "TEST", "to": "HIS"}]',
+        "filters": "", "order_states": "{}",
+    }  # fmt: skip
+    assert "field_map" in admin.get(url).content.decode()
+    assert admin.post(url, form).status_code == 302
+    destination.refresh_from_db()
+    assert (destination.hl7_version, destination.messages, destination.field_map[0]["to"]) == (
+        "2.4",
+        ["ADT", "ORU"],
+        "HIS",
+    )
+    refused = admin.post(url, {**form, "field_map": '[{"field": "PID-3.4"}]'}).content.decode()
+    assert "it needs one of" in refused
+    new = reverse("destination_new")
+    assert "There is a destination" in admin.post(new, form).content.decode()
+    assert admin.post(new, {**form, "name": "pacs"}).status_code == 302
+    tested = admin.post(reverse("destination_action", args=[destination.uuid, "test"]), follow=True)
+    assert "refused" in tested.content.decode()
+    span = {"destination": "his", "since": "2020-01-01T00:00", "until": "2100-01-01T00:00", "reason": "lost"}
+    replay = reverse("integrations_replay")
+    assert "Send 1 message again" in admin.post(replay, span).content.decode()
+    assert admin.post(replay, {**span, "expected": "1"}).status_code == 302
+    rows.first().refresh_from_db()
+    assert OutboundMessage.objects.filter(status="parked").count() == 0
+    assert admin.post(replay, {**span, "expected": "7"}).status_code == 409
+    parked = OutboundMessage.objects.order_by("pk").first()
+    pane = admin.get(f"/integrations/?message={parked.uuid}").content.decode()
+    assert 'id="message-pane"' in pane and "Result status" in pane and "Final" in pane and NAME.upper() not in pane
+    assert admin.get("/integrations/?message=nonsense").status_code == 404
+    assert admin.get(reverse("message_edit", args=[parked.uuid])).status_code == 403
+    first = admin.get("/integrations/?tab=House", headers={"HX-Request": "true"})
+    again = admin.get("/integrations/?tab=House", headers={"HX-Request": "true", "If-None-Match": first["ETag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    lead = sign_in(tclient, QA_LEAD)
+    edit = reverse("message_edit", args=[parked.uuid])
+    assert NAME.upper() in lead.get(edit).content.decode().upper()
+    assert "MSH" in lead.post(edit, {"text": "nothing", "reason": "x"}).content.decode()
