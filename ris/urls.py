@@ -10,8 +10,10 @@ from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
+
+from ris.accounts.api.document import DocumentView
 
 #: Pages, from the top of the graph down; the first that knows an address answers.
 PAGES = (
@@ -71,7 +73,7 @@ _docs = csp_update({"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "bl
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema/", DocumentView.as_view(), name="schema"),
     path("api/docs/", _docs(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="swagger-ui"),
     path("api/redoc/", _docs(SpectacularRedocView.as_view(url_name="schema")), name="redoc"),
     path("api/v1/", include((_rest(), "api"))),

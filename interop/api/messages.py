@@ -113,7 +113,7 @@ class SearchSerializer(serializers.Serializer):
     until = serializers.DateField(required=False, help_text="This day included.")
 
 
-class FoundSerializer(serializers.Serializer):
+class MessagesFoundSerializer(serializers.Serializer):
     results = MessageSerializer(many=True)
 
 
@@ -189,7 +189,7 @@ class MessageViewSet(ListMixin, FacilityViewSet):
         self.audit_read(row, opened=False)
         return self._shown(row)
 
-    @extend_schema(request=SearchSerializer, responses=FoundSerializer)
+    @extend_schema(request=SearchSerializer, responses=MessagesFoundSerializer)
     @action(detail=False, methods=["post"], pagination_class=None)
     def search(self, request: Request) -> Response:
         """Both directions, the newest first; what is searched for stays out of the address."""

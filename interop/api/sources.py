@@ -157,7 +157,7 @@ class OutcomeSerializer(serializers.Serializer):
     reasons = serializers.DictField(child=serializers.CharField())
 
 
-class PreviewAnswerSerializer(serializers.Serializer):
+class SourcePreviewAnswerSerializer(serializers.Serializer):
     read = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     is_cut = serializers.BooleanField(help_text="There is more than was looked at.")
@@ -238,7 +238,7 @@ class SourceViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
             row = services.sync_now(row, accepts_gone=data["accepts_gone"], actor=self.actor)
         return self.answer(row, status.HTTP_202_ACCEPTED)
 
-    @extend_schema(request=PreviewSerializer, responses=PreviewAnswerSerializer)
+    @extend_schema(request=PreviewSerializer, responses=SourcePreviewAnswerSerializer)
     @action(detail=True, methods=["post"])
     def preview(self, request: Request, uuid: str | None = None) -> Response:
         """What a run would change now; nothing is kept. Patient data only for who may open messages."""

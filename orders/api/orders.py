@@ -16,6 +16,7 @@ from orders import permissions as perms
 from orders import queues, selectors, services
 from orders.api import filters, intake
 from orders.api import serializers as shapes
+from orders.api.more import OrderMoreActions, ProcedureMoreActions
 from orders.api.support import of_this_facility
 from orders.models import Order, RequestedProcedure
 from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
@@ -26,7 +27,7 @@ from ris.core.errors import NotKnown
 PAGING = frozenset({"cursor", "page_size"})
 
 
-class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
+class OrderViewSet(OrderMoreActions, ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
     """Orders with their procedures."""
 
     queryset = Order.objects.none()
@@ -35,6 +36,7 @@ class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityV
         "create": shapes.OrderCreateSerializer,
         "partial_update": shapes.OrderChangeSerializer,
         "cancel": shapes.CodedReasonSerializer,
+        **OrderMoreActions.more_shapes,
     }
     filterset_class = filters.OrderFilter
     ordering_fields = ("id", "ordered_at", "created_at")
@@ -44,6 +46,7 @@ class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityV
         "create": perms.CREATE_ORDER,
         "partial_update": perms.CHANGE_ORDER,
         "cancel": perms.CANCEL_ORDER,
+        **OrderMoreActions.more_codes,
     }
 
     def get_queryset(self) -> QuerySet[Order]:
@@ -85,7 +88,7 @@ class OrderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityV
         return self.answer(services.cancel_order(self.get_object(), **self.validated(), actor=self.actor))
 
 
-class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, FacilityViewSet):
+class ProcedureViewSet(ProcedureMoreActions, ListMixin, RetrieveMixin, ChangeMixin, FacilityViewSet):
     """Requested procedures. ``status`` is the full one, ``life_cycle`` one of the eight classic states."""
 
     queryset = RequestedProcedure.objects.none()
@@ -126,6 +129,7 @@ class ProcedureViewSet(ListMixin, RetrieveMixin, ChangeMixin, FacilityViewSet):
         "cancel": perms.CANCEL_ORDER,
         "protocol": perms.VET_PROCEDURE,
         "replace": perms.CHANGE_ORDER,
+        **ProcedureMoreActions.more_codes,
     }
 
     def get_queryset(self) -> QuerySet[RequestedProcedure]:

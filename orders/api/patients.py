@@ -19,6 +19,7 @@ from orders import selectors, services
 from orders.api import filters
 from orders.api import serializers as shapes
 from orders.api.identity import AfterMergeActions, IdentityActions
+from orders.api.records import RecordActions
 from orders.api.support import of_this_facility
 from orders.models import Document, Order, Patient, PatientMerge
 from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
@@ -27,7 +28,9 @@ from ris.audit.service import record_read
 FOUND_AT_MOST = 50
 
 
-class PatientViewSet(IdentityActions, ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
+class PatientViewSet(
+    IdentityActions, RecordActions, ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet
+):
     """Patients. Names and identifiers are searched by POST, so that they never stand in a log."""
 
     queryset = Patient.objects.none()
@@ -44,6 +47,7 @@ class PatientViewSet(IdentityActions, ListMixin, RetrieveMixin, CreateMixin, Cha
         "merge": perms.MERGE_PATIENTS,
         "add_alert": perms.UPDATE_PATIENT,
         **IdentityActions.identity_codes,
+        **RecordActions.record_codes,
     }
     serializer_classes = {
         "create": shapes.PatientCreateSerializer,
@@ -53,6 +57,7 @@ class PatientViewSet(IdentityActions, ListMixin, RetrieveMixin, CreateMixin, Cha
         "merge": shapes.MergeRequestSerializer,
         "add_alert": shapes.AlertInputSerializer,
         **IdentityActions.identity_shapes,
+        **RecordActions.record_shapes,
     }
 
     def get_queryset(self) -> QuerySet[Patient]:

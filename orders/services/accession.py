@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from orders.models import AccessionNumber, Order, RequestedProcedure
 from orders.validation import fits_sh
-from ris.accounts.models import AccessionScope
+from ris.accounts.models import AccessionScope, Sequence
 from ris.accounts.selectors import facility_settings
 from ris.accounts.sequences import next_value
 from ris.core.errors import Conflict, InvalidData
@@ -98,6 +98,20 @@ def take(value: str, order: Order | None) -> bool:
         return cursor.fetchone() is not None
 
 
+def next_accession_number() -> str:
+    """What ``mint_accession_number`` would give now; nothing is taken, and who mints next gets it. Raises Conflict."""
+    pattern, day = facility_settings().accession_pattern, timezone.localdate()
+    __, counter = render_pattern(pattern, day, 0)
+    used = Sequence.objects.filter(name=counter).values_list("value", flat=True).first() or 0
+    for ahead in range(1, TRIES + 1):
+        value, __ = render_pattern(pattern, day, used + ahead)
+        if len(value) > LONGEST:
+            break
+        if not AccessionNumber.objects.filter(value=value).exists():
+            return value
+    raise _run_out()
+
+
 def mint_accession_number(order: Order | None) -> str:
     """The next free number. Runs inside the caller's transaction."""
     pattern = facility_settings().accession_pattern
@@ -109,7 +123,11 @@ def mint_accession_number(order: Order | None) -> str:
             break
         if take(value, order):
             return value
-    raise Conflict(
+    raise _run_out()
+
+
+def _run_out() -> Conflict:
+    return Conflict(
         _("There is no accession number left."),
         found=_("The pattern of accession numbers has run out of numbers."),
         todo=_("Ask your administrator to choose a longer pattern."),

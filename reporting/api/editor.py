@@ -164,7 +164,7 @@ class ReportTemplateViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, 
     def import_document(self, request: Request) -> Response:
         """Take in an MRRT document (HTML5, UTF-8). Scripts, styles, handlers and references are stripped and named."""
         query = request.query_params
-        source = decoded(request.data)
+        source = decoded(request.data if isinstance(request.data, bytes) else b"")
         earlier = None
         if query.get("replace"):
             earlier = self.get_queryset().filter(uuid=_uuid(query["replace"])).first()

@@ -16,7 +16,7 @@ from orders.models import CatalogueProcedure, Modality
 from reporting import permissions as perms
 from reporting.models import FollowUp, FollowUpStatus, Report
 from reporting.services import followups as services
-from ris.accounts.api.base import CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
+from ris.accounts.api.base import CHANGED_BY_PATCH, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 
 
 class FollowUpSerializer(serializers.ModelSerializer):
@@ -89,6 +89,7 @@ class FollowUpViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
         "close": CloseSerializer,
         "reopen": ReopenSerializer,
         "change": ChangeSerializer,
+        "partial_update": ChangeSerializer,
     }
     filterset_class = FollowUpFilter
     permission_codes = {
@@ -96,6 +97,7 @@ class FollowUpViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
         "retrieve": perms.VIEW_FOLLOW_UP,
         "create": perms.RECOMMEND,
         "change": perms.RECOMMEND,
+        "partial_update": perms.RECOMMEND,
         "reopen": perms.RECOMMEND,
         "close": perms.CLOSE_FOLLOW_UP,
     }
@@ -126,8 +128,15 @@ class FollowUpViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
         """It was closed by mistake."""
         return self.answer(services.reopen_follow_up(self.get_object(), **self.validated(), actor=self.actor))
 
+    deprecated = {"change": CHANGED_BY_PATCH}
+
+    @extend_schema(request=ChangeSerializer, responses=FollowUpSerializer)
+    def partial_update(self, request: Request, uuid: str | None = None) -> Response:
+        """Another day, another reason."""
+        return self.answer(services.change_follow_up(self.get_object(), **self.validated(), actor=self.actor))
+
     @extend_schema(request=ChangeSerializer, responses=FollowUpSerializer)
     @action(detail=True, methods=["post"])
     def change(self, request: Request, uuid: str | None = None) -> Response:
-        """Another day, another reason."""
-        return self.answer(services.change_follow_up(self.get_object(), **self.validated(), actor=self.actor))
+        """The same as PATCH, which takes its place."""
+        return self.partial_update(request, uuid)

@@ -254,6 +254,28 @@ def _scale(scheme: Scheme) -> dict[str, Any]:
     }
 
 
+class ScaleChoiceSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    label = serializers.CharField()
+
+
+class ScaleFieldSerializer(serializers.Serializer):
+    key = serializers.CharField()
+    label = serializers.CharField()
+    kind = serializers.CharField()
+    unit = serializers.CharField(allow_blank=True)
+    is_required = serializers.BooleanField()
+    choices = ScaleChoiceSerializer(many=True)
+
+
+class ScaleSerializer(serializers.Serializer):
+    key = serializers.CharField()
+    name = serializers.CharField()
+    version = serializers.CharField()
+    subject = serializers.CharField()
+    fields = ScaleFieldSerializer(many=True)
+
+
 class ScaleViewSet(FacilityViewSet):
     """Published scales: their questions with codes, and what follows from answers."""
 
@@ -264,7 +286,7 @@ class ScaleViewSet(FacilityViewSet):
     serializer_class = CalculationSerializer
     permission_codes = {"list": perms.VIEW_TEMPLATE, "calculate": perms.WRITE_REPORT}
 
-    @extend_schema(responses=OpenApiResponse(OpenApiTypes.OBJECT, description="Every scale with its fields."))
+    @extend_schema(responses=ScaleSerializer(many=True))
     def list(self, request: Request) -> Response:
         return Response([_scale(scheme) for scheme in SCHEMES.values()])
 
@@ -325,7 +347,7 @@ class SigningCheckViewSet(FacilityViewSet):
     def list(self, request: Request) -> Response:
         return Response(self._rows())
 
-    @extend_schema(request=LevelSerializer, responses=CheckLevelSerializer(many=True))
+    @extend_schema(request=LevelSerializer, responses={200: CheckLevelSerializer(many=True)})
     def create(self, request: Request) -> Response:
         """Set the weight of one check."""
         data = self.validated()

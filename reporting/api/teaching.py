@@ -17,7 +17,7 @@ from reporting import permissions as perms
 from reporting.models import CopyState, Report, TeachingCase, TeachingImage, TeachingStatus
 from reporting.selectors import teaching as selectors
 from reporting.services import teaching as services
-from ris.accounts.api.base import FacilityViewSet, ListMixin, RetrieveMixin
+from ris.accounts.api.base import CHANGED_BY_PATCH, FacilityViewSet, ListMixin, RetrieveMixin
 
 ROWS = 100
 
@@ -103,6 +103,7 @@ class TeachingCaseViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     serializer_classes = {
         "create": KeepSerializer,
         "change": TeachingChangeSerializer,
+        "partial_update": TeachingChangeSerializer,
         "find": TeachingFindSerializer,
         "withdraw": WithdrawSerializer,
         "choose_image": ChooseImageSerializer,
@@ -116,6 +117,7 @@ class TeachingCaseViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         "find": perms.VIEW_TEACHING,
         "create": perms.KEEP_TEACHING,
         "change": perms.KEEP_TEACHING,
+        "partial_update": perms.KEEP_TEACHING,
         "offer": perms.KEEP_TEACHING,
         "withdraw": perms.KEEP_TEACHING,
         "choose_image": perms.KEEP_TEACHING,
@@ -147,11 +149,18 @@ class TeachingCaseViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         rows = selectors.teaching_cases(asked, actor=self.actor)[:ROWS]
         return Response(TeachingCaseSerializer(rows, many=True).data)
 
+    deprecated = {"change": CHANGED_BY_PATCH}
+
+    @extend_schema(request=TeachingChangeSerializer, responses=TeachingCaseSerializer)
+    def partial_update(self, request: Request, uuid: str | None = None) -> Response:
+        """Other words; with ``is_read`` they may be shared."""
+        return self._as_now(services.change_case(self.get_object(), **self.validated(), actor=self.actor))
+
     @extend_schema(request=TeachingChangeSerializer, responses=TeachingCaseSerializer)
     @action(detail=True, methods=["post"])
     def change(self, request: Request, uuid: str | None = None) -> Response:
-        """Other words; with ``is_read`` they may be shared."""
-        return self._as_now(services.change_case(self.get_object(), **self.validated(), actor=self.actor))
+        """The same as PATCH, which takes its place."""
+        return self.partial_update(request, uuid)
 
     @extend_schema(request=None, responses=TeachingCaseSerializer)
     @action(detail=True, methods=["post"])

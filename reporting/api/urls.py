@@ -6,6 +6,7 @@ from reporting.api.critical_setup import CategoryViewSet, WallDisplayViewSet
 from reporting.api.delivery import DeliveryRuleViewSet
 from reporting.api.editor import MacroViewSet, ReportTemplateViewSet
 from reporting.api.followups import FollowUpViewSet
+from reporting.api.printing import PrintQueueViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
 from reporting.api.search import SavedSearchViewSet
 from reporting.api.sharing import ShareLinkViewSet
@@ -42,3 +43,4 @@ def register(router: BaseRouter) -> None:
     router.register("reading-lists", SavedListViewSet, basename="reading-lists")
     router.register("report-times", SlaTargetViewSet, basename="report-time")
     router.register("reading-groups", ReadingGroupViewSet, basename="reading-group")
+    router.register("print-queue", PrintQueueViewSet, basename="print-queue")

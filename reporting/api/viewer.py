@@ -57,6 +57,7 @@ class ViewerLinkViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Faci
     serializer_class = ViewerLinkSerializer
     serializer_classes = {"launch": LaunchInputSerializer}
     http_method_names = ("get", "post", "patch", "head", "options")
+    ordering_fields = ("id", "name")
 
     def get_queryset(self) -> QuerySet[ExternalViewer]:
         return ExternalViewer.objects.order_by("pk")

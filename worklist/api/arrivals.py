@@ -154,6 +154,7 @@ class TicketViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         "list": perms.VIEW_SCHEDULE,
         "retrieve": perms.VIEW_SCHEDULE,
         "call": perms.CALL_PATIENT,
+        "print": perms.ARRIVE_PATIENT,
     }
 
     def get_queryset(self) -> QuerySet[QueueTicket]:
@@ -165,6 +166,12 @@ class TicketViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         """Show the number with a room on the displays."""
         room = room_named(self.validated().get("room"), self)
         return self.answer(services.call_patient(self.get_object().procedure, room=room, actor=self.actor))
+
+    @extend_schema(request=None, responses=TicketSerializer)
+    @action(detail=True, methods=["post"])
+    def print(self, request: Request, uuid: str | None = None) -> Response:
+        """The number for paper, counted as printed; as often as it gets lost."""
+        return self.answer(services.print_ticket(self.get_object().procedure, actor=self.actor))
 
 
 class DisplayViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):

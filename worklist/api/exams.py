@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.parsers import JSONParser
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
+from ris.accounts.api.base import CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.core.errors import InvalidData
 from worklist import permissions as perms
 from worklist import selectors, services
 from worklist.api import filters
 from worklist.api import serializers as shapes
 from worklist.api.schedule import is_uuid, procedure_named, station_named
-from worklist.data import WorklistItem
 from worklist.models import (
     PerformedProcedureStep,
     Questionnaire,
     ScheduledProcedureStep,
     ScreeningAnswer,
-    SPSStatus,
 )
-from worklist.services.item_reading import item_of_json
-
-DICOM_JSON = "application/dicom+json"
-
-
-class DicomJsonParser(JSONParser):
-    """PS3.18 F: the DICOM JSON model."""
-
-    media_type = DICOM_JSON
-
-
-class DicomJsonRenderer(JSONRenderer):
-    media_type = DICOM_JSON
-    format = "dicom"
 
 
 class StepViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
@@ -240,75 +220,3 @@ class ScreeningViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     def allow(self, request: Request, uuid: str | None = None) -> Response:
         """A technologist allows the exam, where the questionnaire leaves that to technologists."""
         return self.answer(services.allow_screening(self.get_object(), **self.validated(), actor=self.actor))
-
-
-class WorklistItemViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityViewSet):
-    """The modality worklist as a resource: load items from outside, see them, move them."""
-
-    queryset = ScheduledProcedureStep.objects.none()
-    serializer_class = shapes.WorklistItemSerializer
-    serializer_classes = {
-        "create": shapes.WorklistItemCreateSerializer,
-        "partial_update": shapes.WorklistItemStatusSerializer,
-    }
-    filterset_class = filters.StepFilter
-    parser_classes = (JSONParser, DicomJsonParser)
-    permission_codes = {
-        "list": perms.VIEW_STEP,
-        "retrieve": perms.VIEW_STEP,
-        "create": perms.LOAD_WORKLIST,
-        "partial_update": perms.VIEW_STEP,
-        "dataset": perms.VIEW_STEP,
-    }
-
-    def get_queryset(self) -> QuerySet[ScheduledProcedureStep]:
-        rows = selectors.steps(actor=self.actor)
-        return rows.defer(None) if self.action == "dataset" else rows
-
-    @extend_schema(
-        request={"application/json": shapes.WorklistItemCreateSerializer, DICOM_JSON: OpenApiTypes.OBJECT},
-        responses={201: shapes.WorklistItemSerializer},
-    )
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Create patient, order and step; UIDs and numbers are kept when valid and free. A repeat moves the step."""
-        if (request.content_type or "").partition(";")[0].strip() == DICOM_JSON:
-            document = request.data[0] if isinstance(request.data, list) and len(request.data) == 1 else request.data
-            item = item_of_json(document)
-        else:
-            item = WorklistItem(**self.validated())
-        step = services.load_worklist_item(item, actor=self.actor)
-        location = request.build_absolute_uri(f"{request.path.rstrip('/')}/{step.uuid}/")
-        return self.answer(self.get_queryset().get(pk=step.pk), status.HTTP_201_CREATED, Location=location)
-
-    @extend_schema(request=shapes.WorklistItemStatusSerializer, responses=shapes.WorklistItemSerializer)
-    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Move the item by its status; each status is the service of that name, with its own right."""
-        return super().partial_update(request, *args, **kwargs)
-
-    def service_change(self, step: ScheduledProcedureStep, data: dict[str, Any]) -> ScheduledProcedureStep:
-        procedure, actor = step.procedure, self.actor
-        match data.get("status"):
-            case SPSStatus.ARRIVED:
-                services.arrive_patient(procedure, actor=actor)
-            case SPSStatus.SCHEDULED:
-                services.undo_arrival(procedure, actor=actor)
-            case SPSStatus.STARTED:
-                services.start_exam(procedure, actor=actor)
-            case SPSStatus.COMPLETED:
-                services.complete_exam(procedure, actor=actor)
-            case SPSStatus.DISCONTINUED:
-                services.discontinue_exam(procedure, code=data.get("code", ""), actor=actor)
-            case SPSStatus.CANCELED:
-                services.cancel_step(step, reason=data.get("reason", ""), actor=actor)
-            case _:
-                raise InvalidData("Say the new status.", errors={"status": ["This is needed."]})
-        return self.get_queryset().get(pk=step.pk)
-
-    @extend_schema(responses={(200, DICOM_JSON): OpenApiTypes.OBJECT})
-    @action(detail=True, methods=["get"], renderer_classes=(DicomJsonRenderer, JSONRenderer))
-    def dataset(self, request: Request, uuid: str | None = None) -> Response:
-        """The item as scanners get it, in the DICOM JSON model. Empty when the step is not on the worklist."""
-        step = self.get_object()
-        self.audit_read(step)
-        document = selectors.read_item(bytes(step.item)).to_json_dict() if step.item else {}
-        return Response(json.loads(json.dumps(document)))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
@@ -137,6 +138,7 @@ class AppointmentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         "cancel": shapes.WorklistReasonSerializer,
         "hold": shapes.HoldSlotSerializer,
         "block": shapes.BlockSerializer,
+        "block_many": shapes.BlockManySerializer,
     }
     filterset_class = filters.AppointmentFilter
     permission_codes = {
@@ -151,6 +153,7 @@ class AppointmentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         "hold": perms.BOOK_APPOINTMENT,
         "release": perms.BOOK_APPOINTMENT,
         "block": perms.BLOCK_ROOM,
+        "block_many": perms.BLOCK_ROOM,
         "unblock": perms.BLOCK_ROOM,
         "free": perms.VIEW_SCHEDULE,
     }
@@ -251,6 +254,18 @@ class AppointmentViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         data = self.validated()
         room = room_named(data.pop("room"), self)
         return self.answer(services.block_room(room, **data, actor=self.actor), status.HTTP_201_CREATED)
+
+    @extend_schema(request=shapes.BlockManySerializer, responses={201: shapes.BlockedSerializer}, filters=False)
+    @action(detail=False, methods=["post"], url_path="block-many", pagination_class=None)
+    def block_many(self, request: Request) -> Response:
+        """Keep several times free, all of them or none: one that is taken leaves every one as it is."""
+        with transaction.atomic():
+            rows = []
+            for data in self.validated()["blocks"]:
+                room = room_named(data.pop("room"), self)
+                rows.append(services.block_room(room, **data, actor=self.actor))
+        found = self.get_queryset().filter(pk__in=[row.pk for row in rows]).order_by("pk")
+        return Response(shapes.BlockedSerializer({"results": found}).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=None, responses=shapes.AppointmentSerializer)
     @action(detail=True, methods=["post"])

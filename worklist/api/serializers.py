@@ -157,6 +157,14 @@ class BlockSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=200)
 
 
+class BlockManySerializer(serializers.Serializer):
+    blocks = BlockSerializer(many=True, min_length=1, max_length=200)
+
+
+class BlockedSerializer(serializers.Serializer):
+    results = AppointmentSerializer(many=True)
+
+
 # --- steps
 
 

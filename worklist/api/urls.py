@@ -7,7 +7,7 @@ from worklist.api.arrivals import (
     ReminderViewSet,
     TicketViewSet,
 )
-from worklist.api.exams import PerformedStepViewSet, ScreeningViewSet, StepViewSet, WorklistItemViewSet
+from worklist.api.exams import PerformedStepViewSet, ScreeningViewSet, StepViewSet
 from worklist.api.images import ExceptionViewSet, StudyViewSet
 from worklist.api.papers import (
     AdverseEventViewSet,
@@ -35,6 +35,7 @@ from worklist.api.planning import (
 from worklist.api.reconciliation import ReconciliationViewSet
 from worklist.api.rejections import RejectionViewSet
 from worklist.api.schedule import AppointmentViewSet, RoomViewSet, StationViewSet
+from worklist.api.worklist_items import WorklistItemViewSet
 
 
 def register(router: BaseRouter) -> None:

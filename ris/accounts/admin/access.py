@@ -19,7 +19,7 @@ from ris.core.actor import Actor
 class ApiKeyForm(forms.ModelForm):
     class Meta:
         model = ApiKey
-        fields = ("user", "label", "scopes", "expires_at", "allowed_addresses")
+        fields = ("user", "label", "scopes", "expires_at", "allowed_addresses", "requests_per_minute")
 
 
 @admin.register(ApiKey)

@@ -8,11 +8,9 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from ris.accounts.admin_base import ReadOnlyAdmin, service_action
-from ris.audit.models import Action, AuditEvent, AuditSeal
-from ris.audit.service import service
-from ris.core.actor import Actor
+from ris.accounts.services.outbox import deliver_again_by_hand
+from ris.audit.models import AuditEvent, AuditSeal
 from ris.events.models import Delivery, OutboxEvent
-from ris.events.services import deliver_again
 
 
 @admin.register(AuditEvent)
@@ -69,11 +67,6 @@ class OutboxEventAdmin(ReadOnlyAdmin):
     list_display = ("id", "name", "ordering_key", "subject", "subject_version", "actor", "occurred_at")
     list_filter = ("name",)
     search_fields = ("=ordering_key", "=subject", "^name")
-
-
-@service("events.deliver_again", action=Action.EXECUTE)
-def deliver_again_by_hand(delivery: Delivery, *, actor: Actor) -> Delivery:
-    return deliver_again(delivery)
 
 
 @admin.register(Delivery)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, ClassVar
 
@@ -72,6 +72,10 @@ class Deprecated:
             "Sunset": format_datetime(self.sunset, usegmt=True),
             "Link": f'<{self.successor}>; rel="successor-version"',
         }
+
+
+#: Actions ``change`` of the first days, where PATCH says it by its own name.
+CHANGED_BY_PATCH = Deprecated(datetime(2026, 11, 21, tzinfo=UTC), datetime(2027, 11, 30, tzinfo=UTC), "/api/docs/")
 
 
 class HoldsPermission(permissions.BasePermission):

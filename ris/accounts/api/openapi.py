@@ -10,6 +10,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import AllowAny
+from rest_framework.relations import RelatedField
 
 from ris.events.idempotency import IdempotencyMixin
 
@@ -77,6 +78,20 @@ def first_sentence(words: str) -> str:
     return capfirst(line.rstrip("."))
 
 
+def _column_of(field: Any) -> Any:
+    """The model's field that a serializer's field shows, if it shows one."""
+    model = getattr(getattr(field.parent, "Meta", None), "model", None)
+    names = {one.name: one for one in model._meta.fields} if model is not None else {}
+    return names.get(field.source or "")
+
+
+def _or_blank(schema: dict[str, Any]) -> dict[str, Any]:
+    told = {name: value for name, value in schema.items() if name not in ("format", "pattern")}
+    if "enum" in told and "" not in told["enum"]:
+        told["enum"] = [*told["enum"], ""]
+    return told
+
+
 class HouseAutoSchema(AutoSchema):
     """Every operation with its refusals; writes with Idempotency-Key, writes to one object with If-Match."""
 
@@ -96,6 +111,11 @@ class HouseAutoSchema(AutoSchema):
             return capfirst(f"{' '.join(parts[1:])} of {with_article(one)}".replace("-", " ").replace("_", " "))
         return first_sentence(self.view.__doc__ or many)
 
+    @property
+    def _needs_if_match(self) -> bool:
+        action = getattr(self.view, "action", None) or self.method.lower()
+        return action in getattr(self.view, "requires_if_match", ())
+
     def is_deprecated(self) -> bool:
         return (getattr(self.view, "action", None) or "") in getattr(self.view, "deprecated", {})
 
@@ -108,6 +128,17 @@ class HouseAutoSchema(AutoSchema):
                 if parameter["name"] == "format":
                     parameter["description"] = "csv: all rows as a table, streamed; the same as Accept: text/csv."
         return operation
+
+    def _map_serializer_field(self, field: Any, direction: str, *args: Any, **kwargs: Any) -> Any:
+        """What may be empty in a row may be empty in an answer, whatever is asked of who writes it."""
+        schema = super()._map_serializer_field(field, direction, *args, **kwargs)
+        if direction == "response" and isinstance(schema, dict):
+            kept = _column_of(field)
+            if kept is not None and kept.null and isinstance(field, RelatedField) and "$ref" not in schema:
+                return {**schema, "nullable": True}
+            if kept is not None and kept.blank and schema.get("type") == "string":
+                return _or_blank(schema)
+        return schema
 
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
         bodies = super()._get_response_bodies(direction)
@@ -133,9 +164,9 @@ class HouseAutoSchema(AutoSchema):
             found["409"] = "Refused: it contradicts what is stored, or the transition is not in the table."
             if isinstance(self.view, IdempotencyMixin):
                 found["422"] = "The Idempotency-Key was used for another body."
-            if "{" in self.path:
+            if "{" in self.path or self._needs_if_match:
                 found["412"] = "If-Match names a version that is no longer the current one."
-            if getattr(self.view, "action", None) in getattr(self.view, "requires_if_match", ()):
+            if self._needs_if_match:
                 found["428"] = "If-Match is missing."
         if self.path.startswith("/api/v1") and self.view.permission_classes != (AllowAny,):
             found["429"] = "More requests in this minute than this key or token may make: see Retry-After."
@@ -148,14 +179,13 @@ class HouseAutoSchema(AutoSchema):
             parameters.append(
                 OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="Repeats run once.")
             )
-            if "{" in self.path:
-                is_required = getattr(self.view, "action", None) in getattr(self.view, "requires_if_match", ())
+            if "{" in self.path or self._needs_if_match:
                 parameters.append(
                     OpenApiParameter(
                         "If-Match",
                         str,
                         OpenApiParameter.HEADER,
-                        required=is_required,
+                        required=self._needs_if_match,
                         description="The ETag that was read.",
                     )
                 )

@@ -127,6 +127,7 @@ class ApiKeySerializer(serializers.ModelSerializer):
             "prefix",
             "scopes",
             "allowed_addresses",
+            "requests_per_minute",
             "created_at",
             "expires_at",
             "revoked_at",
@@ -145,6 +146,9 @@ class ApiKeyCreateSerializer(serializers.Serializer):
     scopes = serializers.ListField(child=serializers.CharField(max_length=100), allow_empty=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
     allowed_addresses = serializers.ListField(child=serializers.CharField(max_length=64), required=False, default=list)
+    requests_per_minute = serializers.IntegerField(
+        min_value=0, max_value=1_000_000, required=False, allow_null=True, help_text="0: no limit."
+    )
 
     def validate_username(self, value: str) -> Any:
         user = User.objects.filter(username__iexact=value).first()

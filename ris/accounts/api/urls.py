@@ -3,6 +3,7 @@ from rest_framework.routers import BaseRouter
 
 from ris.accounts.api import views
 from ris.accounts.api.audit import AuditEventViewSet
+from ris.accounts.api.facility import BreakGlassViewSet, OutboxViewSet, SettingsView
 
 NAMED = (
     ("token", views.TokenView),
@@ -12,6 +13,7 @@ NAMED = (
 )
 #: With and without a slash at the end; the document shows the one without.
 urlpatterns = [
+    path("facility-settings/", SettingsView.as_view(), name="facility-settings"),
     *(path(f"auth/{name}", view.as_view(), name=f"auth-{name}") for name, view in NAMED),
     *(path(f"auth/{name}/", view.as_view(schema=None), name=f"auth-{name}") for name, view in NAMED),
 ]
@@ -23,3 +25,5 @@ def register(router: BaseRouter) -> None:
     router.register("sites", views.SiteViewSet, basename="site")
     router.register("api-keys", views.ApiKeyViewSet, basename="api-key")
     router.register("audit-events", AuditEventViewSet, basename="audit-event")
+    router.register("break-glass", BreakGlassViewSet, basename="break-glass")
+    router.register("outbox-deliveries", OutboxViewSet, basename="outbox-delivery")

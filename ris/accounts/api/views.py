@@ -25,7 +25,7 @@ from ris.accounts.api.base import (
 )
 from ris.accounts.authentication import REALM
 from ris.accounts.models import AccessToken, ApiKey, Role, Site, User
-from ris.accounts.services import keys, users
+from ris.accounts.services import keys, totp, users
 from ris.accounts.services import sign_in as signing
 from ris.audit.models import Action
 from ris.audit.service import record
@@ -130,6 +130,8 @@ class UserViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityVi
         "set_password": "accounts.set_password",
         "deactivate": "accounts.deactivate_user",
         "reactivate": "accounts.deactivate_user",
+        "lift_lockout": "accounts.lift_lockout",
+        "reset_totp": "accounts.reset_totp",
     }
 
     def get_queryset(self) -> QuerySet[User]:
@@ -166,6 +168,18 @@ class UserViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, FacilityVi
     def reactivate(self, request: Request, uuid: str | None = None) -> Response:
         """Back again, with the roles they had; their keys stay dead."""
         return self.answer(users.reactivate_user(self.get_object(), actor=self.actor))
+
+    @extend_schema(request=None, responses=serializers.UserSerializer)
+    @action(detail=True, methods=["post"], url_path="lift-lockout")
+    def lift_lockout(self, request: Request, uuid: str | None = None) -> Response:
+        """Let them try again at once, with the password they have."""
+        return self.answer(users.lift_lockout(self.get_object(), actor=self.actor))
+
+    @extend_schema(request=None, responses=serializers.UserSerializer)
+    @action(detail=True, methods=["post"], url_path="reset-totp")
+    def reset_totp(self, request: Request, uuid: str | None = None) -> Response:
+        """Remove their second factor; they sign in with the password alone until they enrol anew."""
+        return self.answer(totp.reset_totp(self.get_object(), actor=self.actor))
 
 
 class RoleViewSet(ListMixin, RetrieveMixin, FacilityViewSet):

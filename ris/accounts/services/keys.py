@@ -23,7 +23,7 @@ from ris.audit.models import Action
 from ris.audit.service import record, service
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData
-from ris.core.permissions import permissions
+from ris.core.permissions import named_scopes, permissions
 
 
 @service("accounts.create_api_key", action=Action.CREATE)
@@ -35,6 +35,7 @@ def create_api_key(
     actor: Actor,
     expires_at: datetime | None = None,
     allowed_addresses: Iterable[str] = (),
+    requests_per_minute: int | None = None,
 ) -> ApiKey:
     """A key for a program. The answer's ``secret`` attribute holds it this once; the row holds a hash.
 
@@ -54,6 +55,7 @@ def create_api_key(
         scopes=scope_list,
         allowed_addresses=addresses,
         expires_at=expires_at,
+        requests_per_minute=requests_per_minute,
     )
     key._history_user = actor.user
     key.save()
@@ -62,7 +64,8 @@ def create_api_key(
 
 
 def _check_scopes(scopes: list[str]) -> None:
-    unknown = [scope for scope in scopes if not any(fnmatchcase(code, scope) for code in permissions())]
+    known = {*permissions(), *named_scopes()}
+    unknown = [scope for scope in scopes if not any(fnmatchcase(code, scope) for code in known)]
     if not scopes or unknown:
         raise InvalidData(
             _("A key needs scopes that exist."), errors={"scopes": [f"{scope}?" for scope in unknown] or [_("Needed.")]}
