@@ -6,6 +6,7 @@ import datetime as dt
 import secrets
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interop.hl7.charsets import UTF8, UnknownCharset, codec_of
 from interop.hl7.messages import (
@@ -101,6 +102,29 @@ def acknowledge(
 def stamp() -> str:
     """Now, as TS with the offset."""
     return dt.datetime.now().astimezone().strftime("%Y%m%d%H%M%S%z")
+
+
+def commit_accept(header: Header) -> bytes:
+    """CA and nothing else, as ``acknowledge`` writes it: every field is the sender's own, or needs no escape."""
+    field = header.delimiters.field
+    codec_of(header.charset)
+    application, facility, own_application, own_facility = (header.raw(number) for number in (5, 6, 3, 4))
+    event = header.text(9, 2)
+    kind = header.delimiters.component.join(("ACK", event, "ACK") if version_of(header) >= (2, 4) else ("ACK", event))
+    msh = [
+        "MSH" + field + header.delimiters.encoding_characters, application, facility, own_application, own_facility,
+        _second(int(time.time())), "", kind if event else "ACK", new_control_id(), header.raw(11) or "P",
+        header.raw(12) or "2.5.1",
+    ]  # fmt: skip
+    if header.charset:
+        msh += ["", "", "", "", "", header.charset]
+    text = f"{field.join(msh)}\rMSA{field}{COMMIT_ACCEPT}{field}{header.raw(10)}\r"
+    return text.encode(codec_of(header.charset))
+
+
+@lru_cache(maxsize=4)
+def _second(_now: int) -> str:
+    return stamp()
 
 
 def copied_parties(header: Header | None) -> list[Raw]:

@@ -181,7 +181,7 @@ class Conversation:
         quicks: list[storing.Quick] = []
         for raw in frames:
             one = storing.quick(raw, self.door)
-            if one is not None:
+            if one is not None and (not quicks or quicks[0].schema == one.schema):
                 quicks.append(one)
                 continue
             if not await self._store(quicks) or not await self._answer(raw):
@@ -193,12 +193,12 @@ class Conversation:
         if not quicks:
             return True
         replies: list[bytes] = []
-        for one, future in zip(quicks, self.storer.ask(quicks), strict=True):
-            try:
-                is_new = await future
-            except (DatabaseError, InterfaceError):
-                await self._write([*replies, *_cannot_now(one.raw)])
-                return False
+        try:
+            answers = await self.storer.ask(quicks)
+        except (DatabaseError, InterfaceError):
+            await self._write(_cannot_now(quicks[0].raw))
+            return False
+        for one, is_new in zip(quicks, answers, strict=True):
             if is_new:
                 replies += one.reply()
                 continue

@@ -11,7 +11,7 @@ the same way. Delimiters are those that MSH declares.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -256,6 +256,22 @@ def _nth(text: str, separator: str, position: int) -> str:
     return parts[position - 1] if position <= len(parts) else ""
 
 
+class _Once:
+    """A value that is worked out when it is first asked for; ``functools.cached_property`` takes a lock before 3.12."""
+
+    def __init__(self, work_out: Callable[[Any], Any]) -> None:
+        self.work_out = work_out
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, row: Any, owner: type | None = None) -> Any:
+        if row is None:
+            return self
+        value = row.__dict__[self.name] = self.work_out(row)
+        return value
+
+
 @dataclass(frozen=True)
 class Header:
     """What an answer needs of MSH; also read from messages that are otherwise broken."""
@@ -271,17 +287,17 @@ class Header:
         part = _nth(_nth(self.raw(number), self.delimiters.repetition, 1), self.delimiters.component, component)
         return unescape(_nth(part, self.delimiters.subcomponent, 1), self.delimiters, self.codec).strip()
 
-    sending_application = property(lambda self: self.text(3))
-    sending_facility = property(lambda self: self.text(4))
-    receiving_application = property(lambda self: self.text(5))
-    receiving_facility = property(lambda self: self.text(6))
-    control_id = property(lambda self: self.text(10))
-    version = property(lambda self: self.text(12))
-    accept_acknowledgement = property(lambda self: self.text(15).upper())
-    application_acknowledgement = property(lambda self: self.text(16).upper())
-    charset = property(lambda self: self.raw(18).strip())
+    sending_application = _Once(lambda self: self.text(3))
+    sending_facility = _Once(lambda self: self.text(4))
+    receiving_application = _Once(lambda self: self.text(5))
+    receiving_facility = _Once(lambda self: self.text(6))
+    control_id = _Once(lambda self: self.text(10))
+    version = _Once(lambda self: self.text(12))
+    accept_acknowledgement = _Once(lambda self: self.text(15).upper())
+    application_acknowledgement = _Once(lambda self: self.text(16).upper())
+    charset = _Once(lambda self: self.raw(18).strip())
 
-    @property
+    @_Once
     def message_type(self) -> str:
         """``ORM^O01``; the type alone when there is no event."""
         return "^".join(part for part in (self.text(9, 1), self.text(9, 2)) if part)
@@ -363,9 +379,10 @@ def _fields_of(line: str, delimiters: Delimiters) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def parse(raw: bytes) -> Message:
-    """A message. Raises ParseError; every other byte string is one, however odd its content."""
-    header = peek(raw)
+def parse(raw: bytes, header: Header | None = None) -> Message:
+    """A message. Raises ParseError; every other byte string is one, however odd its content. ``header``: what ``peek``
+    has found, where somebody has looked already."""
+    header = header or peek(raw)
     if header is None:
         Delimiters.of(raw.lstrip(b"\r\n \t")[:HEAD_BYTES].decode("iso8859_1"))
         raise ParseError(SEGMENT_SEQUENCE, Location("MSH"), "The message does not begin with MSH.", fatal=True)

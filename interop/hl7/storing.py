@@ -13,7 +13,6 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection, connections
@@ -24,9 +23,10 @@ from interop.hl7 import acknowledgements as ack
 from interop.hl7 import batches
 from interop.hl7.door import Door
 from interop.hl7.doors import remembered_facility
-from interop.hl7.intake import checked_header, is_deferred, row_of
-from interop.hl7.messages import Header, Hl7Error, parse, peek
+from interop.hl7.intake import checked_header, is_deferred
+from interop.hl7.messages import CONTROL, Header, Hl7Error, parse, peek
 from interop.models import InboundMessage
+from ris.core.ids import uuid7
 
 log = structlog.get_logger(__name__)
 
@@ -40,17 +40,20 @@ VARYING = {
 
 @dataclass(frozen=True)
 class Quick:
-    """A message that may take this lane."""
+    """A message that may take this lane; ``values`` are those of VARYING."""
 
     raw: bytes
     header: Header
     schema: str
-    row: InboundMessage
+    values: tuple[Any, ...]
 
     def reply(self) -> list[bytes]:
         if not ack.wants(self.header.accept_acknowledgement, success=True):
             return []
-        return [ack.acknowledge(self.header, ack.COMMIT_ACCEPT)]
+        try:
+            return [ack.commit_accept(self.header)]
+        except UnicodeEncodeError:
+            return [ack.acknowledge(self.header, ack.COMMIT_ACCEPT)]
 
 
 def quick(raw: bytes, door: Door) -> Quick | None:
@@ -65,14 +68,18 @@ def quick(raw: bytes, door: Door) -> Quick | None:
         return None
     try:
         checked_header(header)
-        parse(raw)
+        parse(raw, header)
     except Hl7Error:
         return None
-    return Quick(raw, header, facility.schema_name, row_of(raw, header, door))
+    names = (header.sending_application, header.sending_facility, header.control_id, header.message_type)
+    if any(CONTROL.search(name) for name in names):
+        return None
+    values = (uuid7(), *names, raw, header.codec[:20], door.address[:64])
+    return Quick(raw, header, facility.schema_name, values)
 
 
 @cache
-def _statement(schema: str) -> tuple[sql.Composed, tuple[Any, ...]]:
+def _statement(schema: str) -> tuple[str, tuple[Any, ...]]:
     """One insert of any number of rows; columns that need a value and never differ are the model's defaults."""
     table = sql.Identifier(schema, InboundMessage._meta.db_table)
     blank = InboundMessage(acknowledgement_code=ack.COMMIT_ACCEPT)
@@ -87,17 +94,20 @@ def _statement(schema: str) -> tuple[sql.Composed, tuple[Any, ...]]:
     )
     fixed = sql.SQL(", ").join([sql.SQL("%s"), *(sql.SQL("%s") for _value in constant)])
     made = sql.SQL("insert into {} ({}) select t.*, {} from unnest({}) t on conflict do nothing returning uuid")
-    return made.format(table, columns, fixed, varying), tuple(constant.values())
+    return made.format(table, columns, fixed, varying).as_string(None), tuple(constant.values())
 
 
-def store(schema: str, rows: list[InboundMessage]) -> set[UUID]:
-    """Insert and commit; answers those that were new. Raises OperationalError when the database is away."""
+def store(schema: str, rows: list[tuple[Any, ...]]) -> list[bool]:
+    """Insert and commit; answers of each whether it was new. Raises OperationalError when the database is away."""
     statement, constant = _statement(schema)
-    columns = [[getattr(row, name) for row in rows] for name in VARYING]
+    columns = [list(values) for values in zip(*rows, strict=True)]
     try:
         connection.ensure_connection()
         found = connection.connection.execute(statement, [timezone.now(), *constant, *columns], prepare=True)
-        return {row[0] for row in found.fetchall()}
+        if found.rowcount == len(rows):
+            return [True] * len(rows)
+        new = {row[0] for row in found.fetchall()}
+        return [row[0] in new for row in rows]
     except Error as failure:
         connection.close()
         raise OperationalError(type(failure).__name__) from failure
@@ -105,9 +115,11 @@ def store(schema: str, rows: list[InboundMessage]) -> set[UUID]:
 
 @dataclass(frozen=True)
 class _Wish:
-    quick: Quick
+    """What one connection has in hand, all for one facility."""
+
+    quicks: list[Quick]
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[bool]
+    future: asyncio.Future[list[bool]]
 
 
 class Storer:
@@ -117,15 +129,14 @@ class Storer:
         self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def ask(self, quicks: list[Quick]) -> list[asyncio.Future[bool]]:
+    def ask(self, quicks: list[Quick]) -> asyncio.Future[list[bool]]:
         loop = asyncio.get_running_loop()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="mllp-store", daemon=True)
             self._thread.start()
-        wishes = [_Wish(one, loop, loop.create_future()) for one in quicks]
-        for wish in wishes:
-            self._wishes.put(wish)
-        return [wish.future for wish in wishes]
+        wish = _Wish(quicks, loop, loop.create_future())
+        self._wishes.put(wish)
+        return wish.future
 
     def close(self) -> None:
         if self._thread is not None:
@@ -135,33 +146,36 @@ class Storer:
     def _run(self) -> None:
         connection.set_schema_to_public()
         while (first := self._wishes.get()) is not None:
-            wishes, is_last = [first], False
-            while len(wishes) < AT_ONCE and not self._wishes.empty():
+            wishes, is_last, count = [first], False, len(first.quicks)
+            while count < AT_ONCE and not self._wishes.empty():
                 more = self._wishes.get()
                 if more is None:
                     is_last = True
                     break
                 wishes.append(more)
+                count += len(more.quicks)
             close_old_connections()
-            for schema in {wish.quick.schema for wish in wishes}:
-                self._store(schema, [wish for wish in wishes if wish.quick.schema == schema])
+            for schema in {wish.quicks[0].schema for wish in wishes}:
+                self._store(schema, [wish for wish in wishes if wish.quicks[0].schema == schema])
             if is_last:
                 break
         connections.close_all()
 
     @staticmethod
     def _store(schema: str, wishes: list[_Wish]) -> None:
+        rows = [one.values for wish in wishes for one in wish.quicks]
+        answers: list[tuple[asyncio.Future[list[bool]], list[bool] | Exception]] = []
         try:
-            new = store(schema, [wish.quick.row for wish in wishes])
+            new = iter(store(schema, rows))
         except (DatabaseError, InterfaceError) as failure:
             log.error("mllp_database_does_not_answer", error=type(failure).__name__)
-            answers: list[tuple[asyncio.Future[bool], bool | Exception]] = [(wish.future, failure) for wish in wishes]
+            answers = [(wish.future, failure) for wish in wishes]
         else:
-            answers = [(wish.future, wish.quick.row.uuid in new) for wish in wishes]
+            answers = [(wish.future, [next(new) for _one in wish.quicks]) for wish in wishes]
         wishes[0].loop.call_soon_threadsafe(_tell, answers)
 
 
-def _tell(answers: list[tuple[asyncio.Future[bool], bool | Exception]]) -> None:
+def _tell(answers: list[tuple[asyncio.Future[list[bool]], list[bool] | Exception]]) -> None:
     for future, answer in answers:
         if future.done():
             continue
