@@ -2,6 +2,8 @@
 
 from django.utils.translation import gettext_noop as _
 
+from orders import permissions as orders
+from ris.accounts import permissions as accounts
 from ris.core.permissions import (
     CLERK,
     CLINICAL,
@@ -11,6 +13,7 @@ from ris.core.permissions import (
     REFERRER,
     TECHNOLOGIST,
     declare,
+    declare_scope,
 )
 
 VIEW_SCHEDULE = declare("worklist.view_schedule", _("See the schedule"), *DEPARTMENT)
@@ -54,3 +57,17 @@ REJECT_IMAGES = declare("worklist.reject_images", _("Reject images, and restore 
 RESOLVE_EXCEPTION = declare(
     "worklist.resolve_exception", _("Resolve exceptions and link images"), TECHNOLOGIST, RADIOLOGIST
 )
+
+#: The roles of Pylantir as scopes of API keys: what they reach of the worklist, and for admin of users.
+_READ = (VIEW_STEP, orders.VIEW_PATIENT, orders.VIEW_ORDER)
+_WRITE = (
+    *_READ, LOAD_WORKLIST, BOOK_APPOINTMENT, ARRIVE_PATIENT, PERFORM_STEP, orders.REGISTER_PATIENT,
+    orders.UPDATE_PATIENT, orders.CREATE_ORDER,
+)  # fmt: skip
+_USERS = (
+    accounts.VIEW_USER, accounts.CREATE_USER, accounts.CHANGE_USER, accounts.SET_ROLES, accounts.DEACTIVATE_USER,
+    accounts.SET_PASSWORD,
+)  # fmt: skip
+declare_scope("read", *_READ)
+declare_scope("write", *_WRITE)
+declare_scope("admin", *_WRITE, *_USERS)

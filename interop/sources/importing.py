@@ -247,8 +247,8 @@ def _of_data_source(entry: Any, number: int, document: Mapping[str, Any], enviro
             _("A source of the document cannot be read."), errors={f"data_sources.{number}": _("It names its type.")}
         )
     kind = entry["type"].strip().lower()
-    config = entry.get("config") or {}
-    fields = entry.get("field_mapping") or config.get("field_mapping") or {}
+    config = entry.get("config", {})
+    fields = entry.get("field_mapping") or (config.get("field_mapping") if isinstance(config, Mapping) else None) or {}
     if not isinstance(config, Mapping) or not isinstance(fields, Mapping):
         raise InvalidData(
             _("A source of the document cannot be read."), errors={f"data_sources.{number}": _("An object is wanted.")}

@@ -10,7 +10,7 @@ from rest_framework.exceptions import NotAuthenticated
 
 from ris.accounts.tokens import SMART_CONTEXTS
 from ris.core.actor import Actor
-from ris.core.permissions import permissions
+from ris.core.permissions import named_scopes, permissions
 from ris.tenants.middleware import address_of
 
 DOORS = (
@@ -34,6 +34,7 @@ def expand_scopes(scopes: list[str] | None) -> frozenset[str] | None:
     if scopes is None or "*" in scopes:
         return None
     codes = {code for code in permissions() if any(fnmatchcase(code, pattern) for pattern in scopes)}
+    codes |= {code for name, several in named_scopes().items() if name in scopes for code in several}
     return frozenset({*codes, *(scope for scope in scopes if scope.startswith(SMART_CONTEXTS))})
 
 

@@ -46,6 +46,19 @@ def declare(code: str, label: str, *roles: str, clinical: bool = True) -> str:
     return code
 
 
+#: Names that stand for several rights at once in the scopes of a credential.
+_scopes: dict[str, tuple[str, ...]] = {}
+
+
+def declare_scope(name: str, *codes: str) -> None:
+    """A name that a key may carry instead of codes; it never reaches further than its user."""
+    _scopes[name] = codes
+
+
+def named_scopes() -> dict[str, tuple[str, ...]]:
+    return dict(sorted(_scopes.items()))
+
+
 def permissions() -> dict[str, Permission]:
     return dict(sorted(_registry.items()))
 
