@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from interop import permissions as perms
 from interop.hl7 import selectors, services
-from interop.models import Hl7Destination, InboundMessage, OutboundMessage
+from interop.hl7.outbound import services as outbound
+from interop.models import Hl7Destination, InboundMessage, InterfaceAlert, OutboundMessage
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import FacilityModelAdmin, ReadOnlyAdmin, ReasonForm, service_action
 from ris.core.actor import Actor
@@ -27,14 +28,19 @@ class Hl7DestinationAdmin(FacilityModelAdmin):
     list_filter = ["is_active", "is_paused"]
     search_fields = ["name", "host"]
     actions = [
-        service_action(_("Pause"), services.pause_destination),
+        service_action(_("Pause"), services.pause_destination, form=ReasonForm),
         service_action(_("Resume"), services.resume_destination),
     ]
     fieldsets = [
         (None, {"fields": ["name", "host", "port", "uses_tls", "is_active", "is_paused"]}),
-        (_("Messages"), {"fields": ["messages", "hl7_version", "character_set", "includes_pdf"]}),
-        (_("Addressed to"), {"fields": ["receiving_application", "receiving_facility", "ack_timeout_seconds"]}),
-    ]
+        (_("Messages"), {"fields": ["messages", "filters", "hl7_version", "character_set", "includes_pdf",
+                                    "one_message_per_exam"]}),
+        (_("Addressed to"), {"fields": ["receiving_application", "receiving_facility", "acknowledgement_mode",
+                                        "ack_timeout_seconds", "keeps_connection"]}),
+        (_("How it is written"), {"fields": ["field_map", "order_states"]}),
+        (_("When it waits"), {"fields": ["holds_behind_parked", "alert_after_minutes", "paused_at", "paused_by",
+                                         "paused_reason"]}),
+    ]  # fmt: skip
 
     def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Hl7Destination:
         return services.add_destination(**{**cleaned, "actor": actor})
@@ -44,7 +50,8 @@ class Hl7DestinationAdmin(FacilityModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The name is what delivery rules call it by; pausing is an action."""
-        return (*super().get_readonly_fields(request, obj), "is_paused", *(("name",) if obj else ()))
+        paused = ("is_paused", "paused_at", "paused_by", "paused_reason")
+        return (*super().get_readonly_fields(request, obj), *paused, *(("name",) if obj else ()))
 
 
 @admin.register(MLLPReceiver)
@@ -114,15 +121,27 @@ class OutboundMessageAdmin(MessageAdmin):
         "created_at", "destination", "message_type", "control_id", "status", "attempts", "accession_number",
         "last_error",
     ]  # fmt: skip
-    list_filter = ["status", "destination", "message_type", "created_at"]
+    list_filter = ["status", "destination", "message_type", "origin", "created_at"]
     list_select_related = ["destination"]
     fields = [
         "destination", "message_type", "control_id", "status", "attempts", "created_at", "sent_at", "acknowledged_at",
-        "next_attempt_at", "last_error", "accession_number", "content",
+        "answered_in_ms", "next_attempt_at", "last_error", "origin", "copy_of", "made_by", "reason",
+        "accession_number", "content",
     ]  # fmt: skip
     readonly_fields = ["content"]
     actions = [
         service_action(_("Send again"), services.send_again),
+        service_action(_("Send again from here"), outbound.send_from_here),
         service_action(_("Park"), services.park, form=ReasonForm),
         service_action(_("Skip"), services.skip, form=ReasonForm),
     ]
+
+
+@admin.register(InterfaceAlert)
+class InterfaceAlertAdmin(ReadOnlyAdmin):
+    """What waited too long, and who was told when."""
+
+    view_code = perms.VIEW_INTERFACES
+    list_display = ["name", "waiting", "since", "opened_at", "told_at", "recovered_at"]
+    list_filter = ["recovered_at"]
+    fields = ["name", "waiting", "since", "error", "opened_at", "told_at", "recovered_at", "recovery_told_at"]

@@ -194,6 +194,8 @@ def test_a_destination_made_in_the_administration_gets_its_delivery_rule(tclient
     values = {
         "name": "pacs", "host": "10.0.0.9", "port": "2575", "messages": "ORU", "hl7_version": "2.5.1",
         "character_set": "UNICODE UTF-8", "ack_timeout_seconds": "20", "is_active": "on",
+        "acknowledgement_mode": "original", "alert_after_minutes": "15", "filters": '{"modality": ["CT"]}',
+        "field_map": "[]", "order_states": "{}",
     }  # fmt: skip
     assert admin.post("/admin/interop/hl7destination/add/", values).status_code == 302
     assert DeliveryRule.objects.get(channel="hl7").destination == "pacs"
