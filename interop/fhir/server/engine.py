@@ -63,8 +63,7 @@ def _system(call: Call) -> Answer:
 
 def _of_type(kind: ResourceType, call: Call) -> Answer:
     if call.method in READS and kind.is_searched:
-        require(call, kind)
-        return search.searched(kind, call)
+        return _searched(kind, call)
     if call.method == "POST":
         return _handler(kind, "create", call)(call, _body(kind, call))
     if call.method == "PUT":
@@ -72,11 +71,23 @@ def _of_type(kind: ResourceType, call: Call) -> Answer:
     return _refuse_method(call, _methods_of(kind, {"create": "POST", "conditional-update": "PUT"}))
 
 
+def _searched(kind: ResourceType, call: Call) -> Answer:
+    require(call, kind)
+    if kind.derived is not None and kind.derived.are_asked_for(call):
+        return kind.derived.listed(call)
+    return search.searched(kind, call)
+
+
+def _derived(kind: ResourceType, key: str, call: Call) -> Answer | None:
+    require(call, kind)
+    assert kind.derived is not None
+    return kind.derived.read(call, key)
+
+
 def _named(kind: ResourceType, rest: tuple[str, ...], call: Call) -> Answer:
     if rest == ("_search",) and kind.is_searched:
         _allow(call, ("POST",))
-        require(call, kind)
-        return search.searched(kind, call)
+        return _searched(kind, call)
     if rest == ("_history",) and kind.is_searched:
         _allow(call, READS)
         require(call, kind)
@@ -90,6 +101,8 @@ def _named(kind: ResourceType, rest: tuple[str, ...], call: Call) -> Answer:
 
 def _of_instance(kind: ResourceType, key: str, call: Call) -> Answer:
     if call.method in READS:
+        if kind.derived is not None and (derived := _derived(kind, key, call)) is not None:
+            return derived
         source, row = found(kind, key, call)
         return read(kind, source, row, call)
     names = {"PUT": "update", "PATCH": "patch", "DELETE": "delete"}

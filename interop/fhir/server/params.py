@@ -258,6 +258,17 @@ class Uri(Param):
         return Q(**{f"{self.at}__in": list(values)})
 
 
+@dataclass(frozen=True)
+class Length(Param):
+    """A number that shapes what is derived; it chooses among no rows."""
+
+    kind: ClassVar[str] = "number"
+    modifiers: ClassVar[tuple[str, ...]] = ()
+
+    def condition(self, values: Sequence[str], modifier: str, asked: Asked) -> Q:
+        raise invalid(self.name, "it goes with status=free.")
+
+
 # --- dates
 
 
@@ -413,6 +424,19 @@ class Reference(Param):
         if type_name and type_name not in {one.type for one in self.to}:
             raise invalid(self.name, f"it never refers to {type_name}.")
         return type_name, as_uuid(key)
+
+
+@dataclass(frozen=True)
+class PartReference(Reference):
+    """Of a type with several sources: what only another source refers to is not found here, and no mistake."""
+
+    def condition(self, values: Sequence[str], modifier: str, asked: Asked) -> Q:
+        known = {one.type for one in self.to}
+        types = {value: value.removeprefix(f"{asked.base}/").rpartition("/")[0].rpartition("/")[2] for value in values}
+        mine = [value for value in values if not types[value] or types[value] in known]
+        if modifier and modifier not in (*known, "identifier", "missing"):
+            return NOTHING
+        return super().condition(mine, modifier, asked) if mine else NOTHING
 
 
 def as_uuid(text: str) -> UUID | None:

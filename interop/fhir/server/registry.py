@@ -19,7 +19,7 @@ from ris.core.actor import Actor
 
 MODULES = (
     "patients", "people", "places", "orders", "schedule", "imaging", "reports", "observations", "documents", "binaries",
-    "audit", "subscriptions",
+    "audit", "written", "subscriptions",
 )  # fmt: skip
 
 
@@ -77,6 +77,15 @@ def _by_id(value: str) -> models.Q:
 Handler = Callable[..., Answer]
 
 
+@dataclass(frozen=True)
+class Derived:
+    """Resources of a type that are worked out, not kept: when a search means them, that search, one by its id."""
+
+    are_asked_for: Callable[[Call], bool]
+    listed: Callable[[Call], Answer]
+    read: Callable[[Call, str], Answer | None]
+
+
 @dataclass
 class ResourceType:
     """``permission``: any of these rights opens it. ``handlers``: what changes it, by interaction —
@@ -92,6 +101,7 @@ class ResourceType:
     operations: dict[str, Callable[[Call, Any], Answer]] = field(default_factory=dict)
     #: ``$name`` on the type itself
     type_operations: dict[str, Callable[[Call], Answer]] = field(default_factory=dict)
+    derived: Derived | None = None
     #: False: read by its id only
     is_searched: bool = True
     #: the releases that have this type

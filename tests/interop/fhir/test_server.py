@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from time import process_time
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -63,6 +64,7 @@ def test_the_capability_statement_is_what_answers(fhir: Fhir, release: str) -> N
         "token": "x",
         "string": "x",
         "date": "2020",
+        "number": "20",
         "uri": "x",
         "reference": "01a1ffd9-83ec-720a-be3d-0ebd929b2244",
     }
@@ -71,7 +73,8 @@ def test_the_capability_statement_is_what_answers(fhir: Fhir, release: str) -> N
         if "search-type" in codes:
             for param in told.get("searchParam", ()):
                 value = "true" if param["name"] in ("active", "deceased") else sample[param["type"]]
-                answer = asked.get(name, {param["name"]: value, "_summary": "count"})
+                shape = {"status": "free"} if param["name"] == "duration" else {"_summary": "count"}
+                answer = asked.get(name, {param["name"]: value, **shape})
                 assert answer.status_code == 200, (name, param, answer.content)
             for include in told.get("searchInclude", ()):
                 assert asked.get(name, {"_include": include, "_count": "3"}).status_code == 200, include
@@ -198,6 +201,34 @@ def test_searches_find_what_they_name_and_nothing_else(fhir: Fhir, facility: Any
     assert wrong == {}
     posted = json.loads(fhir.post("Patient/_search", {"identifier": "12345678"}).content)
     assert posted["total"] == 1
+
+
+def test_free_times_are_worked_out(fhir: Fhir, facility: Any) -> None:
+    day = timezone.localdate() + timedelta(days=1)
+    asked = {"status": "free", "start": str(day), "duration": "30"}
+    bundle = fhir("Slot", _count="500", **asked)
+    starts = [entry["resource"]["start"][11:16] for entry in bundle["entry"]]
+    taken = timezone.localtime(facility.waiting.appointments.get().starts_at)
+    assert starts == sorted(starts) and "00:00" in starts
+    assert not any(
+        f"{taken - timedelta(minutes=29):%H:%M}" < one < f"{taken + timedelta(minutes=20):%H:%M}" for one in starts
+    )
+    slot = bundle["entry"][0]["resource"]
+    assert (fhir(f"Slot/{slot['id']}"), faults(slot, "r4"), faults(slot, "r5")) == (slot, [], [])
+    book_appointment(ordered_exam().procedure, station=ct1(), starts_at=at_midnight(day), actor=SYSTEM)
+    assert fhir(f"Slot/{slot['id']}")["status"] == "busy"
+    first = fhir("Slot", _count="3", **asked)
+    rest = fhir(next(link["url"] for link in first["link"] if link["relation"] == "next"))
+    ids = [entry["resource"]["id"] for entry in (*first["entry"], *rest["entry"])]
+    assert (len(ids), len(set(ids)), slot["id"] in ids) == (6, 6, False)
+    for wrong in ({"status": "free,busy"}, {"_sort": "start"}, {"duration": "0"}, {"start": "ne2026"}):
+        assert refusal(fhir.get("Slot", asked | wrong)).status == 400, wrong
+    assert refusal(fhir.get("Slot", {"duration": "20"})).status == 400
+    assert refusal(fhir.get("Slot/01a1ffd9-83ec-720a-be3d-0ebd929b2244.20261340T9999.20")).status == 404
+
+
+def at_midnight(day: Any) -> Any:
+    return timezone.make_aware(datetime.combine(day, time.min))
 
 
 def test_what_is_asked_wrongly_is_said(fhir: Fhir, facility: Any) -> None:
@@ -452,3 +483,7 @@ def test_a_hundred_results_cost_little(fhir: Fhir, facility: Any) -> None:
     bundle = fhir("ServiceRequest", _count="100")
     spent = process_time() - started
     assert (len(bundle["entry"]), spent < 0.3) == (100, True), spent
+
+
+def test_the_documentation_is_what_the_code_does() -> None:
+    call_command("write_fhir_doc", check=True)

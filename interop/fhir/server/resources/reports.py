@@ -19,7 +19,7 @@ from interop.fhir.diagnostic_report import (
     observation,
 )
 from interop.fhir.server.call import Resource, Version, public_address
-from interop.fhir.server.params import Date, Identifier, Reference, TextToken, To, Token
+from interop.fhir.server.params import Date, Identifier, PartReference, Reference, TextToken, To, Token
 from interop.fhir.server.registry import ResourceType, Source, register
 from interop.fhir.server.resources.common import (
     URI,
@@ -247,7 +247,7 @@ PROVENANCE = register(
                 signed_rows,
                 provenance,
                 (
-                    Reference("target", to=(To("DiagnosticReport", "report"),)),
+                    PartReference("target", to=(To("DiagnosticReport", "report"),)),
                     Reference("patient", to=(To("Patient", "report__procedures__order__patient", many=True),)),
                     Reference("agent", to=(To("Practitioner", "signed_by__practitioner"),)),
                     Date("recorded", at="signed_at", sort="signed_at"),

@@ -8,8 +8,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from interop.fhir.server.call import Resource, Version
-from interop.fhir.server.params import Date, Identifier, Reference, TextToken, To, Token
-from interop.fhir.server.registry import ResourceType, Source, register
+from interop.fhir.server.params import Date, Identifier, Length, Reference, TextToken, To, Token
+from interop.fhir.server.registry import Derived, ResourceType, Source, register
+from interop.fhir.server.resources import free_slots
 from interop.fhir.server.resources.common import (
     DCM,
     accession,
@@ -188,11 +189,14 @@ SLOT = register(
                             "busy-unavailable": [ReservationKind.BLOCK],
                             "busy-tentative": [ReservationKind.HOLD, ReservationKind.OFFER],
                         },
+                        doc="What is taken; free: the times that are worked out, see duration.",
                     ),
+                    Length("duration", doc="With status=free: long enough for so many minutes."),
                 ),
             ),
         ),
-        doc="Taken times of a room: what lies between them and within the opening hours is free.",
+        doc="Times of a room: taken ones as they are kept; free ones are worked out when status=free is asked for.",
+        derived=Derived(free_slots.are_asked_for, free_slots.listed, free_slots.read),
     )
 )
 
