@@ -8,11 +8,17 @@ from interop.fhir.server.call import Answer, Call
 from interop.fhir.server.registry import ResourceType, Virtual, system_handlers, virtual_types
 from interop.fhir.subscriptions.catalogue import DOC as TOPICS_DOC
 from interop.fhir.subscriptions.catalogue import answered as topics_answered
-from interop.fhir.writing import bundles, orders, patients, schedule, subscriptions
+from interop.fhir.writing import bundles, documents, orders, patients, schedule, subscriptions
 from interop.fhir.writing.conditional import Writer
 from interop.fhir.writing.validating import validate
 
-WRITERS: tuple[Writer, ...] = (patients.WRITER, orders.WRITER, *schedule.WRITERS, subscriptions.WRITER)
+WRITERS: tuple[Writer, ...] = (
+    patients.WRITER,
+    orders.WRITER,
+    *schedule.WRITERS,
+    documents.WRITER,
+    subscriptions.WRITER,
+)
 
 
 def give(types: dict[str, ResourceType]) -> None:

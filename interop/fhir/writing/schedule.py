@@ -1,6 +1,6 @@
 """Appointment: an exam booked into a room, moved, cancelled, arrived or missed. Task: the step of an exam, on its way.
 
-The book of a room keeps what is taken; a free time is booked by its start and its Location.
+A free time is booked by its Slot (``Slot?status=free``), or by its start and its Location.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from interop.fhir.server.call import Call, Resource
+from interop.fhir.server.resources.free_slots import place_of
 from interop.fhir.server.resources.schedule import TASK_STATUS
 from interop.fhir.writing.conditional import Made, Writer
-from interop.fhir.writing.reading import Problems, line, moment, notes_of, refuse, words_of
-from interop.fhir.writing.references import lead
+from interop.fhir.writing.reading import Problems, first, line, moment, notes_of, refuse, words_of
+from interop.fhir.writing.references import lead, typed
 from orders.models import RequestedProcedure
 from worklist import permissions as perms
 from worklist import services as worklist
@@ -29,19 +30,30 @@ def book(call: Call, resource: Resource) -> Made:
     if resource.get("status") not in ("booked", "proposed", "pending"):
         problems.add("status", "What is booked has the status booked.", "business-rule")
     exam = _exam(resource, call, problems)
-    room = _room(resource, call, problems)
-    starts_at = moment(resource.get("start"))
+    room, starts_at, minutes = _place(resource, call, problems)
     if starts_at is None:
-        problems.add("start", "The moment that it begins is needed, with its zone.", "required")
-    if resource.get("slot"):
-        words = "Slots are times that are taken: a free one is booked by start and Location."
-        problems.add("slot", words, "not-supported")
+        problems.add("start", "A free Slot, or the moment that it begins, is needed.", "required")
     problems.raise_if_any()
     assert exam is not None and starts_at is not None
-    made = worklist.book_appointment(
-        exam, room=room, starts_at=starts_at, duration_minutes=_minutes(resource, starts_at), actor=call.actor
-    )
+    minutes = minutes or _minutes(resource, starts_at)
+    made = worklist.book_appointment(exam, room=room, starts_at=starts_at, duration_minutes=minutes, actor=call.actor)
     return Made(made)
+
+
+def _place(resource: Resource, call: Call, problems: Problems) -> tuple[Room | None, datetime | None, int | None]:
+    """Where, when and how long: as the id of a free Slot says, else by start and Location."""
+    starts_at = moment(resource.get("start"))
+    reference = str(first(resource.get("slot")).get("reference", ""))
+    if not reference:
+        return _room(resource, call, problems), starts_at, None
+    found = typed(reference, call.base)
+    place = place_of(found[1]) if found is not None and found[0] == "Slot" else None
+    if place is None:
+        problems.add("slot[0]", "This is no free Slot of ours: they are searched with status=free.", "not-found")
+        return None, starts_at, None
+    if starts_at is not None and starts_at != place[1]:
+        problems.add("start", "The Slot begins at another time.", "business-rule")
+    return place
 
 
 def _exam(resource: Resource, call: Call, problems: Problems) -> RequestedProcedure | None:

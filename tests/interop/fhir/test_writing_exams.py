@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 from uuid import uuid4
 
@@ -41,6 +42,9 @@ def patient(fhir):
 @pytest.fixture
 def exam(alpha):
     return ordered_exam().procedure
+
+
+PRESENT = {"actor": {"display": "The patient"}, "status": "accepted"}
 
 
 def tomorrow(hour=10):
@@ -149,7 +153,7 @@ def test_an_exam_is_booked_moved_and_called_off(fhir, exam):
     second = ordered_exam(family_name="Mutiso").procedure
     taken = {**wanted, "basedOn": [{"reference": f"ServiceRequest/{second.uuid}"}], "participant": [room]}
     assert refusal(fhir.send("POST", "Appointment", taken)).status == 409, "the room is taken"
-    assert issues(fhir.send("POST", "Appointment", {**wanted, "slot": [{"reference": "Slot/1"}], "basedOn": []}))
+    assert issues(fhir.send("POST", "Appointment", {**wanted, "basedOn": []}))
     url = f"Appointment/{row.uuid}"
     moved = {**body(made), "start": tomorrow(14).isoformat(), "end": tomorrow(15).isoformat()}
     moved.pop("minutesDuration")
@@ -166,6 +170,63 @@ def test_an_exam_is_booked_moved_and_called_off(fhir, exam):
     exam.refresh_from_db()
     assert exam.status == "accepted"
     assert refusal(fhir.patch(url, ("replace", "/status", "booked"))).status == 422
+
+
+def test_a_free_slot_is_booked_once(fhir, exam):
+    free = fhir.found("Slot", status="free", schedule=f"Schedule/{ct1().room.uuid}", duration="20", _count="1")[0]
+    wanted = {
+        "resourceType": "Appointment",
+        "status": "booked",
+        "basedOn": [{"reference": f"ServiceRequest/{exam.uuid}"}],
+        "slot": [{"reference": f"Slot/{free['id']}"}],
+        "participant": [
+            {"actor": {"reference": f"Patient/{exam.order.patient.uuid}"}, "status": "accepted"},
+        ],
+    }
+    made = body(fhir.send("POST", "Appointment", wanted))
+    assert (made["start"], made["minutesDuration"]) == (free["start"], 20)
+    assert fhir(f"Slot/{free['id']}")["status"] == "busy"
+    second = ordered_exam(family_name="Mutiso").procedure
+    late = {**wanted, "basedOn": [{"reference": f"ServiceRequest/{second.uuid}"}], "participant": [PRESENT]}
+    assert refusal(fhir.send("POST", "Appointment", late)).status == 409
+    nowhere = {**late, "slot": [{"reference": "Slot/nonsense"}]}
+    assert ("not-found", "Appointment.slot[0]") in issues(fhir.send("POST", "Appointment", nowhere))
+
+
+def test_a_paper_is_kept_with_its_order_and_withdrawn(fhir, exam):
+    pdf = base64.b64encode(b"%PDF-1.4 outside report").decode()
+    paper = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "type": {"coding": [{"system": "http://loinc.org", "code": "57133-1"}]},
+        "subject": {"reference": f"Patient/{exam.order.patient.uuid}"},
+        "content": [{"attachment": {"contentType": "application/pdf", "data": pdf, "title": "Referral"}}],
+        "context": {"related": [{"reference": f"ServiceRequest/{exam.uuid}"}]},
+    }
+    made = fhir.send("POST", "DocumentReference", paper)
+    assert made.status_code == 201, made.content
+    row = exam.order.documents.get()
+    assert (row.kind, row.title, str(row.uuid)) == ("request_form", "Referral", body(made)["id"])
+    off = fhir.patch(f"DocumentReference/{row.uuid}", ("replace", "/status", "entered-in-error"))
+    row.refresh_from_db()
+    assert off.status_code == 200 and row.withdrawn_at is not None
+    text = {**paper, "content": [{"attachment": {"data": base64.b64encode(b"hello").decode(), "title": "x"}}]}
+    assert refusal(fhir.send("POST", "DocumentReference", text)).status == 400, "no paper that is kept"
+    away = {**paper, "content": [{"attachment": {"url": "https://x.example/1"}}]}
+    assert issues(fhir.send("POST", "DocumentReference", away))[0] == (
+        "required",
+        "DocumentReference.content[0].attachment.data",
+    )
+
+
+def test_what_was_written_says_by_whom(fhir, patient, exam):
+    fhir.patch(f"ServiceRequest/{exam.uuid}", ("replace", "/status", "revoked"))
+    mine = fhir.found("Provenance", target=f"ServiceRequest/{exam.uuid}")
+    assert [one["activity"]["coding"][0]["code"] for one in mine] == ["UPDATE"]
+    assert mine[0]["agent"][0]["who"]["display"] == fhir.user.username
+    assert fhir.found("Provenance", target=patient)[0]["activity"]["coding"][0]["code"] == "CREATE"
+    other = Writer(user_with_roles(REFERRER))
+    assert other.found("Provenance", target=patient) == [], "one's own, without the right to the audit trail"
 
 
 def test_a_step_is_begun_and_ended_where_no_scanner_says_so(fhir, exam):
