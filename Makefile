@@ -6,7 +6,7 @@ VENV := .venv/bin
 OFFLINE := RIS_DEMO=1 DATABASE_URL=postgresql://nobody@127.0.0.1:1/none
 CODE := manage.py ris orders worklist reporting dose peerreview interop tests
 
-.PHONY: demo walk test lint format docs lock clean venv help chaos-numbers chaos-dicom bench-dicom
+.PHONY: demo walk test lint format docs lock clean venv help chaos-numbers chaos-dicom bench-dicom chaos-hl7 bench-hl7 check-data
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -25,6 +25,15 @@ chaos-dicom: venv ## Break the imaging network on purpose, and print what held
 
 bench-dicom: venv ## Measure the imaging network against its floor and its peers; BENCH_REALTIME=1 among neighbours
 	$(VENV)/python -m pytest -q -s $(addprefix tests/bench/dicom/bench_,mwl.py house.py store.py) $(ARGS)
+
+chaos-hl7: venv ## Kill, starve and confuse the HL7 interface, and print what held
+	$(VENV)/python tests/chaos/hl7.py $(ARGS)
+
+bench-hl7: venv ## Measure the HL7 listener against one built on the hl7 library
+	$(VENV)/python -m pytest -q -s tests/bench/bench_hl7.py $(ARGS)
+
+check-data: venv ## Feed the HL7 messages of DIR to a house of their own, and print what became of each
+	@CHECK_DATA="$(abspath $(DIR))" $(PYTHON) manage.py test tests/interop/hl7/feed.py -q -s $(ARGS)
 
 chaos-numbers: ## 64 threads race for 10,240 accession numbers
 	@RACE_TURNS=16 $(PYTHON) manage.py test tests/orders/test_accession_numbers.py -k race

@@ -75,6 +75,24 @@ def receive(raw: bytes, door: Door) -> Reception:
         return reception
 
 
+def receive_here(raw: bytes, door: Door) -> list[bytes]:
+    """All answers to a message that did not come over a connection, for the facility whose turn it is."""
+    if batches.is_batch(raw):
+        return _receive_batch(raw, door).replies
+    reception = _receive(raw, peek(raw), door)
+    if reception.header is None or not reception.header.is_enhanced or reception.closes:
+        return reception.replies
+    known = InboundMessage.objects.filter(
+        sending_application=reception.header.sending_application,
+        sending_facility=reception.header.sending_facility,
+        control_id=reception.header.control_id,
+    ).first()
+    if known is None:
+        return reception.replies
+    row = process_message(known.pk, actor_of_sender(reception.header, door.address), reception.seen)
+    return [bytes(row.acknowledgement or b"")]
+
+
 def finish(reception: Reception) -> list[bytes]:
     """The application's answer to what ``receive`` has stored, as far as the sender wants one."""
     assert reception.header is not None and reception.door is not None and reception.message is not None
