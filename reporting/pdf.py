@@ -16,9 +16,9 @@ from xml.sax.saxutils import escape
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from pypdf import PdfWriter
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
-from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
@@ -60,6 +60,14 @@ def check_digits(version: ReportVersion) -> str:
     """The first twelve digits of the content hash, in groups of four."""
     digits = version.content_hash[:12]
     return " ".join(digits[at : at + 4] for at in range(0, 12, 4))
+
+
+def locked(paper: io.BytesIO, password: str) -> bytes:
+    """AES with 256 bits (PDF 2.0, security handler revision 6); the owner's password is thrown away."""
+    out, writer = io.BytesIO(), PdfWriter(clone_from=paper)
+    writer.encrypt(user_password=password, owner_password=secrets.token_hex(16), algorithm="AES-256")
+    writer.write(out)
+    return out.getvalue()
 
 
 class _Page(paper.HeldPages):
@@ -132,10 +140,8 @@ class _Paper:
 
     def render(self, password: str = "") -> bytes:
         out = io.BytesIO()
-        locked = StandardEncryption(password, secrets.token_hex(16), strength=128) if password else None
         document = BaseDocTemplate(
             out,
-            encrypt=locked,
             pagesize=A4,
             title=f"{_('Radiology report')} {self.accession}",
             author=self.identity["facility"]["name"],
@@ -148,7 +154,7 @@ class _Paper:
         marks = self.marks()
         maker = type("_MarkedPage", (_Page,), {"marks": marks})
         document.build(self.story(), canvasmaker=maker)
-        return out.getvalue()
+        return locked(out, password) if password else out.getvalue()
 
     @property
     def accession(self) -> str:

@@ -50,7 +50,9 @@ class ReportQuerySet(models.QuerySet):
         return reports
 
     def for_display(self) -> Self:
-        exams = RequestedProcedure.objects.select_related("order__patient", "order__requester", "catalogue")
+        exams = RequestedProcedure.objects.select_related(
+            "order__patient", "order__requester", "catalogue", "reading_item"
+        )
         return self.select_related("signed_by", "preliminary_by", "author").prefetch_related(
             models.Prefetch("procedures", queryset=exams),
             "procedures__order__patient__identifiers",

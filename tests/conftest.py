@@ -270,10 +270,16 @@ def _menu_counts_stay() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _pages_are_not_copied(django_test_environment: None) -> None:
-    """Django keeps a copy of all that every template was given. Tests look at the page instead: that costs nothing."""
+    """Django keeps a copy of all that every template was given, each part of a page too; here only the page's own."""
     from django.template import Template
+    from django.test.signals import template_rendered
 
-    Template._render = lambda self, context: self.nodelist.render(context)
+    def render(self: Any, context: Any) -> Any:
+        if context.template is self:
+            template_rendered.send(sender=self, template=self, context=context)
+        return self.nodelist.render(context)
+
+    Template._render = render
 
 
 @pytest.fixture(autouse=True)

@@ -91,7 +91,7 @@ def priors_of(procedures: list[RequestedProcedure], *, actor: Actor) -> list[Pri
         Report.objects.filter(versions__isnull=False)
         .exclude(status="entered-in-error")
         .distinct()
-        .prefetch_related("versions__recall")
+        .prefetch_related(Prefetch("versions", queryset=ReportVersion.objects.select_related("recall")))
     )
     rows = (
         earlier_exams(procedures)

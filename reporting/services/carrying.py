@@ -35,7 +35,8 @@ from reporting.services.deliveries import (
 )
 from reporting.services.delivery_tries import note_try
 from reporting.services.sharing import LinkEnded, WrongCode
-from ris.audit.service import record_read
+from ris.audit.models import Action
+from ris.audit.service import record_read, refused
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData, InvalidTransition, NotKnown
 from ris.notifications.channels import PermanentFailure, register_attachment
@@ -205,7 +206,7 @@ def _ended(found: str) -> LinkEnded:
     )
 
 
-def check_agreed_password(delivery: ReportDelivery, given: str) -> None:
+def check_agreed_password(delivery: ReportDelivery, given: str, *, address: str = "") -> None:
     """Raises WrongCode; TRIES wrong ones in a row close it until it is sent again."""
     with transaction.atomic():  # what was tried is kept, also when it is refused right after
         row = ReportDelivery.locked(delivery.pk)
@@ -215,14 +216,18 @@ def check_agreed_password(delivery: ReportDelivery, given: str) -> None:
         if not fits:
             note_try(row, AttemptOutcome.WRONG_CODE, actor=LINK)
         ReportDelivery.objects.filter(pk=row.pk).update(code_tries=0 if fits else row.code_tries + (not closed))
+    if fits:
+        return
     if closed:
-        raise WrongCode(
+        refusal = WrongCode(
             _("A wrong password was typed too often."), todo=_("Ask the radiology department to send the result again.")
         )
-    if not fits:
-        raise WrongCode(
+    else:
+        refusal = WrongCode(
             _("This password does not fit."), todo=_("It is the one agreed between your practice and the department.")
         )
+    refused(Actor("link", None, address=address[:64]), perms.VIEW_RESULT, Action.READ, refusal, entity=delivery)
+    raise refusal
 
 
 @transaction.atomic

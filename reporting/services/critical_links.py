@@ -21,7 +21,7 @@ from reporting.services.critical_settle import settle_acknowledged
 from ris.accounts.models import User
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
-from ris.audit.service import service
+from ris.audit.service import refused, service
 from ris.core.actor import Actor
 from ris.core.clock import database_now
 from ris.core.errors import DomainError, InvalidData, NotKnown, NotPermitted
@@ -155,20 +155,22 @@ def _digest(link: AnswerLink, code: str) -> str:
     return hashlib.sha256(f"{link.uuid}:{code.strip()}".encode()).hexdigest()
 
 
-def check_code(link: AnswerLink, code: str) -> None:
-    """Raises NotPermitted for a wrong or old code; five wrong ones end it."""
+def check_code(link: AnswerLink, code: str, *, actor: Actor) -> None:
+    """Raises NotPermitted for a wrong or old code, which the audit keeps; five wrong ones end it."""
     live = AnswerLink.objects.filter(pk=link.pk, code_expires_at__gt=database_now(), code_tries__lt=CODE_TRIES)
     # Counted before it is compared, in one statement: guesses at the same time count each.
     if live.exclude(code_digest="").update(code_tries=F("code_tries") + 1):
         link.refresh_from_db(fields=["code_digest"])
         if constant_time_compare(link.code_digest, _digest(link, code)):
             return
-    raise NotPermitted(
+    refusal = NotPermitted(
         _("This code does not work."),
         asked=_("To answer an alert by a link."),
         found=_("It is wrong, older than %(count)d minutes, or was tried too often.") % {"count": CODE_MINUTES},
         todo=_("Let a new one be sent."),
     )
+    refused(actor, perms.ANSWER_LINK, Action.EXECUTE, refusal, entity=link.critical_result)
+    raise refusal
 
 
 @service(perms.ANSWER_LINK, action=Action.UPDATE)

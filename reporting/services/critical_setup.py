@@ -14,13 +14,14 @@ from django.utils.translation import gettext as _
 from reporting import permissions as perms
 from reporting.models import REQUESTER, AlertCategory, CriticalCategory, EscalationRule, FindingChoice, WallDisplay
 from ris.audit.models import Action
-from ris.audit.service import service
+from ris.audit.service import record, refused, service
 from ris.core.actor import Actor
 from ris.core.clock import database_now
 from ris.core.errors import AlreadyExists, InvalidData, NotPermitted
 from ris.notifications.models import Channel, Duty
 
 PAIRING_MINUTES, PAIRING_TRIES, DISPLAY_DAYS = 15, 10, 365
+DISPLAY_DOOR, PAIRED = "display", "reporting.pair_display"
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
@@ -145,8 +146,12 @@ def prepare_display(*, label: str, actor: Actor) -> tuple[WallDisplay, str]:
     return display, code
 
 
-def pair_display(code: str) -> tuple[WallDisplay, str]:
-    """What the screen itself asks for: the token it signs itself in with from now on. The code works once."""
+def pair_display(code: str, *, address: str = "") -> tuple[WallDisplay, str]:
+    """What the screen itself asks for: the token it signs itself in with from now on. The code works once.
+
+    That a screen was paired, and each guess that was not, stands in the audit with the address it came from.
+    """
+    actor = Actor(DISPLAY_DOOR, None, address=address[:64])
     clean = "".join(sign for sign in code.upper() if sign in ALPHABET)
     now, token = database_now(), secrets.token_urlsafe(32)
     with transaction.atomic():  # what was tried is kept, also when it is refused right after
@@ -157,15 +162,18 @@ def pair_display(code: str) -> tuple[WallDisplay, str]:
         if found is not None:
             found.digest, found.pairing_digest, found.seen_at = _digest(token), "", now
             found.save()
+            record(actor, PAIRED, Action.EXECUTE, entity=found)
         else:
             for row in waiting:  # a wrong guess counts against every code that waits
                 WallDisplay.objects.filter(pk=row.pk).update(pairing_tries=row.pairing_tries + 1)
     if found is None:
-        raise NotPermitted(
+        refusal = NotPermitted(
             _("This code does not work."),
             found=_("It is wrong, was used, or is older than %(count)d minutes.") % {"count": PAIRING_MINUTES},
             todo=_("Have a new one made on the page of the displays."),
         )
+        refused(actor, PAIRED, Action.EXECUTE, refusal)
+        raise refusal
     return found, token
 
 

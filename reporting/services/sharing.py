@@ -18,7 +18,7 @@ from reporting.models import Report, ReportStatus, ReportVersion, ShareAccess, S
 from reporting.services.locks import person
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
-from ris.audit.service import record_read, service
+from ris.audit.service import record_read, refused, service
 from ris.core import text
 from ris.core.actor import Actor
 from ris.core.errors import DomainError, InvalidData, InvalidTransition, NotKnown
@@ -30,6 +30,7 @@ SALT = "report.share"
 CODE_DIGITS, TRIES = 8, 5
 DAYS_AT_MOST = 366
 LINK_DOOR = "share"
+OPENED_LINK = "reporting.open_share"
 
 
 class LinkEnded(DomainError):
@@ -67,6 +68,22 @@ def newest_version(report: Report) -> ReportVersion | None:
     """What a patient is shown: final words only, none that were recalled."""
     standing = report.versions.filter(recall__isnull=True).exclude(kind=VersionKind.PRELIMINARY)
     return standing.order_by("-number").first()
+
+
+def _open_from(version: ReportVersion) -> datetime:
+    """The doctors have their time with each version, an addendum as well as the report itself."""
+    return version.signed_at + timedelta(hours=facility_settings().share_embargo_hours)
+
+
+def version_for_patient(report: Report) -> ReportVersion | None:
+    """The newest version whose embargo has passed; nothing while a correction waits, for what it corrects is wrong."""
+    standing = report.versions.filter(recall__isnull=True).exclude(kind=VersionKind.PRELIMINARY)
+    for version in standing.order_by("-number"):
+        if _open_from(version) <= timezone.now():
+            return version
+        if version.kind == VersionKind.CORRECTION:
+            return None
+    return None
 
 
 def _digest(link: ShareLink, code: str) -> str:
@@ -109,7 +126,7 @@ def share_report(
         errors["send_to"] = _("An address and how to reach it, or neither.")
     if errors:
         raise InvalidData(_("The link cannot be made."), errors=errors)
-    opens_at = max(timezone.now(), version.signed_at + timedelta(hours=wanted.share_embargo_hours))
+    opens_at = max(timezone.now(), _open_from(version))
     link = ShareLink(
         report=report,
         recipient=recipient,
@@ -191,6 +208,9 @@ def _refuse_ended(link: ShareLink) -> None:
 
 def _refuse_early(link: ShareLink) -> None:
     opens_at: datetime = max(link.opens_at, link.report.held_until or link.opens_at)
+    newest = newest_version(link.report)
+    if newest is not None and version_for_patient(link.report) is None:
+        opens_at = max(opens_at, _open_from(newest))
     if opens_at > timezone.now():
         raise NotYet(
             _("This report cannot be opened yet."),
@@ -215,14 +235,18 @@ def check_share_code(link: ShareLink, code: str, *, address: str) -> None:
         if not fits:
             note_visit(row, ShareOutcome.REFUSED if closed else ShareOutcome.WRONG_CODE, address=address)
         ShareLink.objects.filter(pk=row.pk).update(tries=0 if fits else row.tries + (not closed))
+    if fits:
+        return
     if closed:
-        raise WrongCode(
+        refusal = WrongCode(
             _("The code was tried too often."), todo=_("Ask the radiology department for a new code; the link stays.")
         )
-    if not fits:
-        raise WrongCode(
+    else:
+        refusal = WrongCode(
             _("This code does not fit."), todo=_("Look at the sheet or the message it was given with, and try again.")
         )
+    refused(Actor(LINK_DOOR, None, address=address[:64]), OPENED_LINK, Action.READ, refusal, entity=link.report)
+    raise refusal
 
 
 def note_visit(link: ShareLink, outcome: str, *, address: str, version: int | None = None) -> None:
@@ -232,7 +256,7 @@ def note_visit(link: ShareLink, outcome: str, *, address: str, version: int | No
 def shown_version(link: ShareLink, *, outcome: str, address: str) -> ReportVersion:
     """What the link shows now, noted as a visit and in the audit."""
     refuse_closed(link)
-    version = newest_version(link.report)
+    version = version_for_patient(link.report)
     if version is None:
         raise NotKnown(_("There is no such report."))
     note_visit(link, outcome, address=address, version=version.number)

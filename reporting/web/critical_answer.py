@@ -80,7 +80,7 @@ def _ask_code(request: HttpRequest, link: AnswerLink, actor: Actor) -> HttpRespo
         send_code(link, actor=actor)
         was_sent = True
     elif request.method == "POST":
-        check_code(link, request.POST.get("code", ""))
+        check_code(link, request.POST.get("code", ""), actor=actor)
         request.session.cycle_key()  # nobody who planted the session has proved it too
         request.session[_session_key(link)] = timezone.now().timestamp() + CODE_MINUTES * 60
         return HttpResponseRedirect(request.path)

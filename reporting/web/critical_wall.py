@@ -19,6 +19,7 @@ from reporting.services.critical_setup import DISPLAY_DAYS, display_of, pair_dis
 from ris.accounts.web import ActorRequest, admit, page
 from ris.core.clock import database_now
 from ris.core.errors import NotKnown
+from ris.tenants.middleware import address_of
 
 COOKIE = "picha_display"
 MOST_ROWS = 24
@@ -61,7 +62,7 @@ def critical_pair(request: HttpRequest) -> HttpResponse:
     """Typed on the screen itself: the code from the page of displays, once."""
     if request.method == "GET":
         return render(request, "reporting/critical_pair.html")
-    _display, token = pair_display(request.POST.get("code", ""))
+    _display, token = pair_display(request.POST.get("code", ""), address=address_of(request))
     response = HttpResponseRedirect(reverse("critical_wall"))
     response.set_cookie(
         COOKIE, token, max_age=DISPLAY_DAYS * 86400, httponly=True, samesite="Lax", secure=request.is_secure()

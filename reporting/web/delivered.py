@@ -35,7 +35,8 @@ def delivered_open(request: HttpRequest, token: str) -> HttpResponse:
     """Asks the password, then shows the newest version that was sent to the practice."""
     line = services.delivery_of(token)
     if request.method == "POST":
-        services.check_agreed_password(line, request.POST.get("code", ""))
+        services.check_agreed_password(line, request.POST.get("code", ""), address=address_of(request))
+        request.session.cycle_key()  # nobody who planted the session has proved it too
         request.session[_key(line)] = timezone.now().timestamp() + PROVED_MINUTES * 60
         return HttpResponseRedirect(request.path)
     if not _has_proved(request, line):

@@ -18,6 +18,7 @@ from orders.timeline import entries_of
 from reporting import permissions as perms
 from reporting import selectors, services
 from reporting.models import Report
+from reporting.reading_times import ON_THE_LIST
 from reporting.selectors.reading import minutes_left
 from reporting.selectors.reading_filters import unread
 from reporting.services.checks import BLOCK
@@ -68,7 +69,12 @@ def checks_context(checks: list[Any]) -> dict[str, Any]:
 
 
 def time_left(procedure: RequestedProcedure) -> dict[str, Any]:
-    row = unread(SYSTEM).filter(pk=procedure.pk).select_related("order", "reading_item").order_by().first()
+    place = getattr(procedure, "reading_item", None)
+    if place is not None and procedure.status in ON_THE_LIST:
+        row: Any = procedure
+        row.due_at = place.due_at
+    else:
+        row = unread(SYSTEM).filter(pk=procedure.pk).select_related("order").order_by().first()
     if row is None:
         return {"minutes_left": None, "minutes_total": None}
     left, total = minutes_left(row)

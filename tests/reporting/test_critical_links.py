@@ -16,8 +16,8 @@ from reporting.services.critical_links import CODE_TRIES, MOST_CODES, check_code
 from reporting.services.critical_setup import display_of, pair_display, prepare_display, revoke_display
 from ris.accounts.models import Practitioner
 from ris.accounts.selectors import facility_settings
-from ris.audit.models import AuditEvent
-from ris.core.actor import Actor
+from ris.audit.models import AuditEvent, Outcome
+from ris.core.actor import SYSTEM, Actor
 from ris.core.clock import database_now
 from ris.core.errors import NotKnown, NotPermitted
 from ris.notifications.models import Notification
@@ -194,7 +194,7 @@ def test_guesses_at_the_same_time_count_each(critical: CriticalResult, address: 
     )
     for guess in (link, stale):
         with pytest.raises(NotPermitted):
-            check_code(guess, "000000")
+            check_code(guess, "000000", actor=SYSTEM)
     assert AnswerLink.objects.get(pk=link.pk).code_tries == 2
     AnswerLink.objects.filter(pk=link.pk).update(codes_sent=MOST_CODES)
     stale.code_channel, stale.code_address = "email", "a@example.org"
@@ -219,12 +219,15 @@ def test_a_pairing_code_ends_and_guesses_count(people: Any, beta: Any) -> None:
     WallDisplay.objects.filter(pk=display.pk).update(pairing_tries=0, pairing_expires_at=database_now())
     with pytest.raises(NotPermitted):
         pair_display(code)
+    rows = AuditEvent.objects.filter(event_type="reporting.pair_display")
+    assert set(rows.values_list("outcome", flat=True)) == {Outcome.REFUSED} and rows.count() == 13
 
 
 def test_an_old_display_shows_nothing(people: Any) -> None:
     _display, code = prepare_display(label="Ward 3", actor=people.radiologist)
     _display, token = pair_display(code)
     assert display_of(token) is not None
+    assert AuditEvent.objects.get(event_type="reporting.pair_display").outcome == Outcome.SUCCESS
     WallDisplay.objects.update(expires_at=database_now())
     assert display_of(token) is None
     assert display_of("") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import timedelta
 from smtplib import SMTPRecipientsRefused
@@ -12,6 +13,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
+from pypdf import PdfReader
 
 from interop.fhir import sending, servers
 from interop.models import FhirServer, OutboundMessage
@@ -22,6 +24,7 @@ from reporting.services.delivery_rules import save_delivery_rule, switch_deliver
 from reporting.services.printing import mark_printed, print_deliveries, waiting_for_print
 from reporting.services.sharing import LinkEnded, WrongCode
 from ris.accounts.models import User
+from ris.audit.models import AuditEvent, Outcome
 from ris.core.actor import SYSTEM
 from ris.core.errors import AlreadyExists, InvalidData, NotKnown, NotPermitted
 from ris.notifications import channels
@@ -98,6 +101,10 @@ def test_the_pdf_is_locked_with_the_password(people: Any, dispatch: Any) -> None
     ((name, body, kind),) = [tuple(part) for part in sent.attachments]
     assert (name, kind) == ("report.pdf", "application/pdf")
     assert b"/Encrypt" in body and not any(word.encode() in body for word in NAMES)
+    paper = PdfReader(io.BytesIO(body))
+    assert paper.trailer["/Encrypt"]["/V"] == 5 and paper.trailer["/Encrypt"]["/R"] == 6  # AES-256
+    assert not paper.decrypt("guess") and paper.decrypt(PASSWORD)
+    assert "No acute abnormality" in paper.pages[0].extract_text()
     assert not line_of("email").is_mandatory
     assert PASSWORD not in f"{sent.subject} {sent.body}"
 
@@ -190,6 +197,9 @@ def test_links_close_and_are_worth_nothing_elsewhere(people: Any, dispatch: Any,
     for _try in range(carrying.TRIES):
         with pytest.raises(WrongCode):
             carrying.check_agreed_password(line, "guess")
+    assert (
+        AuditEvent.objects.filter(event_type="reporting.view_result", outcome=Outcome.REFUSED).count() == carrying.TRIES
+    )
     with pytest.raises(WrongCode, match="too often"):
         carrying.check_agreed_password(line, PASSWORD)
     services.send_delivery_again(line_of("email"), actor=people.clerk)

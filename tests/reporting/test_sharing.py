@@ -13,6 +13,7 @@ from reporting import services
 from reporting.models import Report, ShareAccess, ShareLink
 from reporting.services.sharing import TRIES, end_share, new_share_code, share_report, url_of
 from ris.accounts.models import FacilitySettings
+from ris.audit.models import AuditEvent, Outcome
 from ris.core.errors import InvalidData, InvalidTransition, NotPermitted
 from ris.notifications.models import Notification
 from ris.tenants.context import use_facility
@@ -66,6 +67,8 @@ def test_wrong_codes_close_it_until_there_is_a_new_one(people, report, visitor):
         assert visitor.post(url_of(new.link), {"code": "00000000"}).status_code == 403
     assert visitor.post(url_of(new.link), {"code": new.code}).status_code == 403
     assert ShareAccess.objects.filter(outcome="wrong_code").count() == TRIES
+    rows = AuditEvent.objects.filter(event_type="reporting.open_share", outcome=Outcome.REFUSED)
+    assert (rows.count(), set(rows.values_list("address", flat=True))) == (TRIES + 1, {"127.0.0.1"})
     again = new_share_code(new.link, actor=people.clerk)
     assert visitor.post(url_of(new.link), {"code": new.code}).status_code == 403
     assert b"No acute abnormality" in open_with(visitor, new.link, again.code).content
@@ -76,7 +79,24 @@ def test_the_doctors_have_their_time_first(people, report, visitor):
     new = share_report(report, recipient="The patient", actor=people.clerk)
     assert visitor.get(url_of(new.link)).status_code == 403
     ShareLink.objects.update(opens_at=timezone.now())
-    assert visitor.get(url_of(new.link)).status_code == 200
+    assert visitor.get(url_of(new.link)).status_code == 403
+
+
+def test_they_have_it_with_what_is_added_and_corrected_too(people, report, visitor, monkeypatch):
+    new = share_report(report, recipient="The patient", actor=people.clerk)
+    now = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(days=2))
+    FacilitySettings.objects.update(share_embargo_hours=24)
+    open_with(visitor, new.link, new.code)
+    services.add_addendum(report, text="A second look: fibrosis.", actor=people.radiologist)
+    page = visitor.get(url_of(new.link)).content
+    assert b"No acute abnormality" in page and b"fibrosis" not in page
+    services.correct_report(report, sections={"impression": "A nodule."}, reason="Seen later", actor=people.radiologist)
+    page = visitor.get(url_of(new.link))
+    assert (page.status_code, b"nodule" in page.content, b"No acute" in page.content) == (403, False, False)
+    FacilitySettings.objects.update(share_embargo_hours=0)
+    page = visitor.get(url_of(new.link)).content
+    assert b"A nodule." in page and b"fibrosis" in page
 
 
 @pytest.mark.parametrize("how", ["ended", "expired", "retracted"])

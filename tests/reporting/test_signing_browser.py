@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from reporting import services
-from reporting.models import Report
+from reporting.models import Report, ReportDelivery
+from ris.accounts.models import Practitioner
 from ris.accounts.selectors import facility_settings
 from ris.core.actor import Actor
 from tests.e2e.browser import House, chromium, needs_chromium, text_of
@@ -49,6 +50,13 @@ def look(page: Any, name: str) -> None:
     page.evaluate("document.documentElement.dataset.bsTheme = 'light'")
 
 
+def acknowledged_by_the_referrer(house: House) -> None:
+    page = house.enter("salome", "/results/")
+    page.click("a[href^='/results/'] >> text=US thyroid")
+    page.click("text=I have read this")
+    page.wait_for_selector("text=has read this")
+
+
 def corrected_with_a_reason(house: House) -> None:
     page = house.enter("wekesa", f"/reports/{Report.objects.get().uuid}/correct/")
     page.fill("[name=section-findings]", "Right lobe: solid nodule of 21 mm.")
@@ -58,6 +66,21 @@ def corrected_with_a_reason(house: House) -> None:
     page.wait_for_selector("text=This report was corrected")
     assert "The side was wrong" in text_of(page)
     look(page, "corrected")
+
+    # who acknowledged the first version is told, opens the corrected one and acknowledges that
+    page = house.enter("salome", "/notifications/")
+    assert "changed" in text_of(page)
+    page.goto("/results/")
+    look(page, "inbox-corrected")
+    page.click("a[href^='/results/'] >> text=US thyroid")
+    page.wait_for_selector("text=The side was wrong")
+    said = text_of(page)
+    assert "right lobe" in said.lower() and "Corrected" in said
+    page.click("text=I have read this")
+    page.wait_for_selector("text=has read this")
+    versions = ReportDelivery.objects.filter(channel="inbox").order_by("report_version__number")
+    assert [row.status for row in versions][-2:] == ["acknowledged", "acknowledged"]
+    page = house.enter("wekesa", f"/reports/{Report.objects.get().uuid}/")
     page.goto(f"/reports/{Report.objects.get().uuid}/versions/")
     assert page.locator(".rp-recalled").count() == 1
     look(page, "versions")
@@ -74,7 +97,16 @@ def test_a_report_is_read_by_two_recalled_and_corrected(house: House) -> None:
     patient = make_patient("OTIENO", sex="F")
     make_procedure(patient=patient, status="final", minutes_ago=90_000, description="US neck", body_region="neck")
     procedure = make_procedure(
-        patient=patient, modality="US", description="US thyroid", body_region="thyroid", code="USTHY"
+        patient=patient,
+        modality="US",
+        description="US thyroid",
+        body_region="thyroid",
+        code="USTHY",
+        requester=Practitioner.objects.create(
+            user=UserFactory(username="salome", family_name="Atieno", roles=("referring_physician",)),
+            family_name="Atieno",
+            given_name="Salome",
+        ),
     )
 
     # the resident: a prior cited, a scale kept, a check that stops, a preliminary signature
@@ -127,6 +159,7 @@ def test_a_report_is_read_by_two_recalled_and_corrected(house: House) -> None:
     page.click("text=Seen")
     page.wait_for_selector("text=Nothing new")
 
+    acknowledged_by_the_referrer(house)
     corrected_with_a_reason(house)
 
 

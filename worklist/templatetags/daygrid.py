@@ -63,9 +63,11 @@ def _card(entry: Entry, may_move: bool, least: int, language: str | None) -> str
     exam = escape(entry.exam)
     if entry.patient is not None:
         told = escape(f"{entry.times} · {entry.full_name} · {entry.exam} · {words}")
+        said = escape(f"{entry.name} · {entry.exam} · {entry.times} · {entry.full_name} · {words}")
         shown = f"<b>{escape(entry.name)}</b>{' · ' if short else '<br>'}<span>{exam}</span>"
     else:
         told = escape(f"{entry.times} · {_kept_words(entry)}")
+        said = escape(f"{_kept_words(entry)} · {entry.times}")
         shown = f"<b>{escape(_kept_words(entry))}</b>"
     lanes = f' data-lane="{entry.lane}" data-lanes="{entry.lanes}"' if entry.lanes > 1 else ""
     gone = " data-gone" if entry.state == "noshow" else ""
@@ -73,7 +75,7 @@ def _card(entry: Entry, may_move: bool, least: int, language: str | None) -> str
     flags = (_flag("copy") if entry.is_overbooked else "") + (_flag("bolt") if entry.priority == "stat" else "")
     return (
         f'<a class="dg-e {css}{" short" if short else ""}" href="{before}{entry.uuid}{behind}" data-s="{entry.start}"'
-        f' data-n="{entry.length}"{lanes}{moves}{gone} aria-label="{told}" title="{told}">{icon} {shown}'
+        f' data-n="{entry.length}"{lanes}{moves}{gone} aria-label="{said}" title="{told}">{icon} {shown}'
         f"{f'<span class=r>{flags}</span>' if flags else ''}</a>"
     )
 
