@@ -14,7 +14,7 @@ from orders import permissions as perms
 from orders import services
 from orders.api import serializers as shapes
 from orders.api.support import of_this_facility
-from orders.models import PatientUserObjectPermission, Visit
+from orders.models import PatientAlert, PatientIdentifier, PatientUserObjectPermission, Visit
 from orders.services.patients import record_visit, retire_identifier
 from ris.accounts.models import User
 
@@ -97,7 +97,7 @@ class RecordActions:
     def end_alert(self: Any, request: Request, uuid: str | None = None) -> Response:
         """What the alert warned of is over; the alert stays in the history."""
         patient, data = self.get_object(), self.validated()
-        alert = of_this_facility(patient.alerts.all(), "alert", uuid=data["alert"])
+        alert = of_this_facility(PatientAlert.objects.filter(patient=patient), "alert", uuid=data["alert"])
         ended = services.end_alert(alert, reason=data["reason"], actor=self.actor)
         return Response(shapes.AlertSerializer(ended).data)
 
@@ -106,7 +106,7 @@ class RecordActions:
     def retire_identifier(self: Any, request: Request, uuid: str | None = None) -> Response:
         """The number is found by no more; it stays known as an old one."""
         patient, data = self.get_object(), self.validated()
-        identifier = of_this_facility(patient.identifiers.all(), "identifier", **data)
+        identifier = of_this_facility(PatientIdentifier.objects.filter(patient=patient), "identifier", **data)
         retire_identifier(identifier, actor=self.actor)
         return self.answer(self.get_queryset().get(pk=patient.pk))
 

@@ -16,7 +16,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from ris.core.web.views import unavailable
+from ris.core.web.views import PROGRAMS, not_found, unavailable
 from ris.tenants import operations
 from ris.tenants.routing import HTTP, facility_for_host, record_refusal
 
@@ -70,6 +70,8 @@ class FacilityMiddleware:
             return self.process_exception(request, exc) or HttpResponse(status=503)
         if facility is None:
             record_refusal(HTTP, called=host, address=address_of(request), reason="host_unknown")
+            if request.path.startswith(PROGRAMS):
+                return not_found(request)
             return HttpResponse(
                 _("No facility is known by this address.") + "\n", status=404, content_type="text/plain; charset=utf-8"
             )
