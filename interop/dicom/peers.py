@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from interop.dicom import scu
+from interop.dicom.admission import fits, specificity
 from interop.models import AssociationLog, DicomPeer
 from interop.permissions import MANAGE_INTERFACES
 from ris.audit.models import Action, Outcome
@@ -27,6 +28,7 @@ RIGHTS = {
     "worklist": "may_query_worklist",
     "mpps": "may_send_mpps",
     "store": "may_store",
+    "reject": "may_reject",
     "commit": "may_commit",
     "query": "may_query",
 }
@@ -87,6 +89,14 @@ def save_peer(*, ae_title: str, actor: Actor, may: Iterable[str] | None = None, 
     check_peer(peer)
     peer.save_as(actor, _("Changed") if peer.pk else _("Added"))
     return peer
+
+
+def rejects_for_others(ae_title: str) -> bool:
+    """Whether rejection notes of this calling AE title hide what others have sent."""
+    rows = DicomPeer.objects.filter(Q(ae_title=ae_title) | Q(ae_title__regex=r"[*?]"))
+    fitting = [row for row in rows if row.ae_title == ae_title or (row.is_active and fits(row.ae_title, ae_title))]
+    fitting.sort(key=lambda row: (row.ae_title != ae_title, specificity(row)))
+    return bool(fitting) and fitting[0].is_active and fitting[0].may_reject
 
 
 def check_peer(peer: DicomPeer) -> None:

@@ -15,6 +15,7 @@ from pydicom.filewriter import write_dataset
 
 from interop.dicom.availability import uid_of
 from interop.dicom.elements import Malformed
+from interop.dicom.peers import rejects_for_others
 from interop.dicom.sr_content import code_item
 from interop.dicom.store import IncomingFile
 from interop.dicomweb.objects import opened
@@ -151,7 +152,15 @@ def obey(sop_instance_uid: str) -> None:
         log.warning("key_objects_unreadable", instance=row.pk, error=type(error).__name__)
         return
     if told is not None:
-        obey_rejection_note(row, code=told.code, instances=told.instances, reason=told.reason, actor=actor)
+        is_own_only = bool(row.received_from) and not rejects_for_others(row.received_from)
+        obey_rejection_note(
+            row,
+            code=told.code,
+            instances=told.instances,
+            reason=told.reason,
+            is_own_only=is_own_only,
+            actor=actor,
+        )
 
 
 # --- our own notes in detail

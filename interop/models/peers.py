@@ -56,6 +56,11 @@ class DicomPeer(Recorded):
     may_query_worklist = models.BooleanField(_("may query the worklist"), default=False)
     may_send_mpps = models.BooleanField(_("may send MPPS"), default=False)
     may_store = models.BooleanField(_("may store"), default=False)
+    may_reject = models.BooleanField(
+        _("may reject objects of others"),
+        default=False,
+        help_text=_("Its rejection notes hide what others have sent, too. Without it: only what it has sent itself."),
+    )
     may_commit = models.BooleanField(_("may ask for storage commitment"), default=False)
     may_query = models.BooleanField(_("may query and retrieve"), default=False)
     sees_all_stations = models.BooleanField(_("sees the worklist of all stations"), default=True)

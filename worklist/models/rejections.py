@@ -40,6 +40,9 @@ class ImageRejection(Recorded):
     is_hidden = models.BooleanField(
         default=True, help_text=_("No: only archives are told; here the images were put under the right exam.")
     )
+    is_own_only = models.BooleanField(
+        default=False, editable=False, help_text=_("Hides only what its sender has sent itself.")
+    )
     note_sop_instance_uid = models.CharField(
         max_length=64, blank=True, help_text=_("The rejection note, once it is written.")
     )

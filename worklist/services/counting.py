@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from ris.accounts.models import FacilitySettings
 from ris.tenants.context import require_schema
-from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
+from worklist.models import ImageRejection, ImagingInstance, ImagingSeries, ImagingStudy
 
 LOCK_SERIES = "select id from {series} where study_id = %s order by id for no key update"
 LOCK_STUDY = "select id from {study} where id = %s for no key update"
@@ -82,6 +82,7 @@ def with_tables(template: str, schema: str) -> str:
         "study": ImagingStudy,
         "instance": ImagingInstance,
         "settings": FacilitySettings,
+        "rejection": ImageRejection,
     }
     quote = connection.ops.quote_name
     return template.format(**{name: f"{quote(schema)}.{quote(row._meta.db_table)}" for name, row in models.items()})

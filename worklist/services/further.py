@@ -77,7 +77,7 @@ insert into {{instance}} (series_id, {columns}, is_rejected)
 select s.id, {values}, false
 from {given} join {{series}} s on s.series_instance_uid = given_series_uid
 join {{study}} t on t.id = s.study_id and t.study_instance_uid = given_study_uid
-where t.completed_at is null and t.settle_after > given_received_at + {quiet} / 2
+where t.completed_at is null and t.settle_after > given_received_at + {quiet} / 2 and {wanted}
 order by given_sop_instance_uid
 for key share of s, t
 on conflict (sop_instance_uid) do nothing returning sop_instance_uid, series_id, id
@@ -88,6 +88,7 @@ with given as (select * from {given}), target as (
     select s.id as series_id, t.id as study_id, given.*
     from given join {{series}} s on s.series_instance_uid = given_series_uid
     join {{study}} t on t.id = s.study_id and t.study_instance_uid = given_study_uid
+    where {wanted}
     for key share of s, t
 ), added as (
     insert into {{instance}} (series_id, {columns}, is_rejected)
@@ -100,6 +101,9 @@ with given as (select * from {given}), target as (
 )
 select sop_instance_uid, series_id, id from added
 """
+#: An instance may have been rejected before it comes: whoever adds it has to look.
+WANTED = """not exists (
+    select from {{rejection}} r where r.study_id = t.id and r.restored_at is null and r.received_from <> '')"""
 QUIET = """make_interval(secs => coalesce(
     (select images_complete_after_seconds from {{settings}} where id = 1), {seconds}))"""
 
@@ -309,7 +313,8 @@ def insert_of(template: str, number: int) -> str:
     marks = [f"${at}::{kind}" for at, kind in enumerate([*GIVEN.values()] * number, 1)]
     rows = [f"({', '.join(marks[first : first + len(GIVEN)])})" for first in range(0, len(marks), len(GIVEN))]
     given = f"(values {', '.join(rows)}) as one({', '.join(f'given_{name}' for name in GIVEN)})"
-    return template.format(given=given, columns=COLUMNS, values=VALUES, quiet=QUIET.format(seconds=QUIET_SECONDS))
+    quiet = QUIET.format(seconds=QUIET_SECONDS)
+    return template.format(given=given, columns=COLUMNS, values=VALUES, quiet=quiet, wanted=WANTED.format())
 
 
 def _error(line: Connection, result: PGresult) -> Exception:

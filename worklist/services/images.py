@@ -27,6 +27,7 @@ from worklist.events import InstanceStored
 from worklist.models import ExceptionKind, ImagingInstance, ImagingSeries, ImagingStudy
 from worklist.services import completeness
 from worklist.services.matching import Agreement, Sent, agreement, differences
+from worklist.services.rejection_notes import hidden_if_rejected
 from worklist.services.support import lock_procedures, now, raise_exception, station_of
 
 COLUMNS = (
@@ -65,7 +66,7 @@ def index_instance(instance: StoredInstance, *, actor: Actor) -> ImagingInstance
             raise InvalidData(words, errors={name: words})
     with transaction.atomic():
         known = _known(instance)
-        row = known or _insert(instance, actor)
+        row = known or _insert_unseen(instance, actor)
         row = row or _known(instance)
         assert row is not None
         is_same = row.fingerprint == instance.fingerprint or (not row.fingerprint and row.size == instance.size)
@@ -100,6 +101,11 @@ def _report_other_content(row: ImagingInstance, instance: StoredInstance, actor:
 
 
 # --- rows
+
+
+def _insert_unseen(instance: StoredInstance, actor: Actor) -> ImagingInstance | None:
+    with hidden_if_rejected(instance, actor=actor):
+        return _insert(instance, actor)
 
 
 def _insert(instance: StoredInstance, actor: Actor) -> ImagingInstance | None:

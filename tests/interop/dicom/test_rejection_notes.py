@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from interop.dicom.importing import import_file
 from interop.dicom.rejection_notes import KEY_OBJECTS, read_note, rejection_note
 from interop.dicom.store import instance_path
+from interop.models import DicomPeer
 from ris.audit.models import AuditEvent
 from ris.core.actor import SYSTEM, Actor
 from ris.core.ids import new_uid
@@ -22,11 +23,17 @@ from tests.interop.dicomweb.conftest import file_of
 from worklist.models import ImageRejection, ImagingInstance, ImagingStudy, RejectionReason
 from worklist.services import link_study, restore_images
 
+from .conftest import make_peer
 from .test_forwarding import complete
 from .test_query import ask
 from .test_retrieve import keep_series
 
 STORAGE = Actor("storage", ae_title="MR7")
+
+
+@pytest.fixture(autouse=True)
+def mr7(alpha):
+    return make_peer("MR7", may_store=True, may_reject=True)
 
 
 def note_of(study: ImagingStudy, uids: list[str], code: str, reason: str = "Motion") -> Dataset:
@@ -92,6 +99,9 @@ def test_images_that_come_after_the_note_are_hidden_unless_it_was_their_age(alph
         slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = uid
         slice_.save_as(tmp_path / "late.dcm")
         assert import_file(tmp_path / "late.dcm", actor=STORAGE).result == "stored"
+    assert ImagingInstance.objects.get(sop_instance_uid=late["113001"]).is_rejected
+    study.refresh_from_db()
+    assert study.instance_count == 3
     complete(study)
     hidden = ImagingInstance.objects.filter(sop_instance_uid__in=late.values(), is_rejected=True)
     assert [row.sop_instance_uid for row in hidden] == [late["113001"]]
@@ -149,3 +159,28 @@ def test_a_note_about_one_patient_hides_nothing_of_another(alpha, tmp_path):
     assert ImagingInstance.objects.filter(series__study=study, is_rejected=True).count() == 3
     said = study.history.values_list("history_change_reason", flat=True)
     assert any("another patient" in reason for reason in said if reason)
+
+
+@pytest.mark.parametrize("title", ["MR7", "MR*"])
+def test_without_the_right_a_note_hides_what_its_sender_has_sent_and_no_more(alpha, mr7, tmp_path, title):
+    DicomPeer.objects.filter(pk=mr7.pk).update(may_reject=False, ae_title=title)
+    study = keep_series(tmp_path, 3)
+    own, other, _third = ImagingInstance.objects.order_by("number")
+    ImagingInstance.objects.filter(pk=own.pk).update(received_from="MR7")
+    note = note_of(study, [own.sop_instance_uid, other.sop_instance_uid], "113001")
+    [evidence] = note.CurrentRequestedProcedureEvidenceSequence
+    late = {"MR7": new_uid(), "CT1": new_uid()}
+    for uid in late.values():
+        reference = Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = own.sop_class_uid, uid
+        evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence.append(reference)
+    send(note, tmp_path)
+    slice_ = dcmread(tmp_path / "slice1.dcm")
+    for sender, uid in late.items():
+        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = uid
+        slice_.save_as(tmp_path / "late.dcm")
+        assert import_file(tmp_path / "late.dcm", actor=Actor("storage", ae_title=sender)).result == "stored"
+    hidden = ImagingInstance.objects.filter(is_rejected=True).exclude(sop_class_uid=KEY_OBJECTS)
+    assert set(hidden.values_list("sop_instance_uid", flat=True)) == {own.sop_instance_uid, late["MR7"]}
+    said = study.history.values_list("history_change_reason", flat=True)
+    assert any("may not reject" in reason for reason in said if reason)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.storage import InMemoryStorage, storages
-from django.db import connection
+from django.db import DatabaseError, connection
+from django.utils import timezone
 from pydicom import Dataset, dcmread
 from pydicom.data.data_manager import DATA_ROOT
 from pydicom.uid import UID_dictionary, generate_uid
@@ -24,8 +26,9 @@ from interop.dicom.importing import files_below
 from interop.dicom.sop_classes import NOT_STORED, NOT_SYNTAXES, SMPTE, STORAGE_SYNTAXES
 from interop.dicom.store import INCOMING, instance_path, local_path, open_instance
 from ris.core.actor import Actor
+from ris.tenants.context import use_facility
 from tests.factories.worklist import stored
-from worklist.models import ExceptionItem, ImagingInstance, ImagingSeries, ImagingStudy
+from worklist.models import ExceptionItem, ImageRejection, ImagingInstance, ImagingSeries, ImagingStudy
 from worklist.services import index_further_instance, index_instance
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -266,6 +269,11 @@ def test_the_short_way_is_for_known_series_of_their_study_only(transactional_db,
     assert row is not None
     assert ImagingInstance.objects.get(pk=row.pk).sop_instance_uid == second.sop_instance_uid
     assert further(second) is None
+    ImageRejection.objects.create(
+        study=ImagingStudy.objects.get(), code="113001", reason="Motion", instances=["1.2.3"], received_from="MR7"
+    )
+    assert further(stored(**same)) is None
+    ImageRejection.objects.update(restored_at=timezone.now(), restored_reason="It can be read")
     other = ImagingStudy.objects.create(study_instance_uid="1.2.3.4")
     ImagingSeries.objects.update(study=other)
     assert further(stored(**same)) is None
@@ -273,9 +281,53 @@ def test_the_short_way_is_for_known_series_of_their_study_only(transactional_db,
     assert ImagingInstance.objects.count() == 2
 
 
-def test_a_late_image_opens_a_complete_study_again(transactional_db, alpha):
-    from django.utils import timezone
+def test_what_comes_while_a_statement_runs_goes_together_and_a_bad_one_alone(transactional_db, alpha, monkeypatch):
+    from worklist.services import further as module
 
+    first = stored()
+    index_instance(first, actor=STORE)
+    same = {"study_instance_uid": first.study_instance_uid, "series_instance_uid": first.series_instance_uid}
+    real, may_go, sizes, found = module._round_trip, threading.Event(), [], {}
+
+    def slow(line: Any, schema: str, template: str, together: Any) -> Any:
+        sizes.append(len(together))
+        assert may_go.wait(20)
+        return real(line, schema, template, together)
+
+    def work(name: str, **fields: Any) -> None:
+        with use_facility(alpha):
+            try:
+                found[name] = further(stored(**same, **fields))
+            except DatabaseError as error:
+                found[name] = error
+            finally:
+                connection.close()
+
+    def until(condition: Any) -> None:
+        end = time.monotonic() + 20
+        while not condition() and time.monotonic() < end:
+            time.sleep(0.005)
+
+    monkeypatch.setattr(module, "_round_trip", slow)
+    queue = module.queue_of("alpha")
+    threads = [threading.Thread(target=work, args=("first",))]
+    threads[0].start()
+    until(lambda: sizes)
+    for name, fields in (("second", {}), ("bad", {"path": "x" * 300}), ("third", {})):
+        threads.append(threading.Thread(target=work, args=(name,), kwargs=fields))
+        threads[-1].start()
+    until(lambda: len(queue._waiting) == 3)
+    may_go.set()
+    for thread in threads:
+        thread.join(20)
+    assert isinstance(found.pop("bad"), DatabaseError)
+    rows = {row.sop_instance_uid for row in found.values()}
+    assert len(rows) == ImagingInstance.objects.filter(sop_instance_uid__in=rows).count() == 3
+    assert sizes[:2] == [1, 3] and set(sizes[2:]) == {1}
+    assert not queue._waiting and not queue._is_running
+
+
+def test_a_late_image_opens_a_complete_study_again(transactional_db, alpha):
     from worklist.services import recount_waiting
 
     first = stored()
