@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from interop.fhir.server.errors import Refused
+from orders.duplicates import LETTERS
 from ris.core.actor import Actor
 
 LONGEST, MOST_VALUES = 500, 200
@@ -35,7 +36,9 @@ class Plain(Transform):
 
 
 def plain(text: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    """Without accents, as ``f_unaccent`` makes the stored text."""
+    decomposed = unicodedata.normalize("NFKD", text.translate(LETTERS))
+    return "".join(sign for sign in decomposed if not unicodedata.combining(sign))
 
 
 def system_of(issuer: str) -> str:

@@ -106,6 +106,8 @@ class FhirView(FacilityViewMixin):
         query = self.request._request.GET
         if self.is_paper:
             return wire.Form()
+        if self.parts[-1:] == ("_search",) and self.request.method == "POST":
+            query = {**query.dict(), **self.request._request.POST.dict()}
         return wire.form_of({key: query[key] for key in query}, self.request.headers.get("Accept", ""), self.release)
 
     def call(self, request: Request) -> Call:

@@ -110,6 +110,7 @@ def test_searches_find_what_they_name_and_nothing_else(fhir: Fhir, facility: Any
         ("Patient", {"family:exact": "Wanjirũ"}, one),
         ("Patient", {"name:contains": "chien"}, one),
         ("Patient", {"name": "chien"}, none),
+        ("Patient", {"name": "O'Neil,achi"}, one),
         ("Patient", {"identifier": "12345678"}, one),
         ("Patient", {"identifier": "urn:picha:issuer:KE|12345678"}, one),
         ("Patient", {"identifier": "urn:picha:issuer:UG|12345678"}, none),
@@ -200,7 +201,8 @@ def test_searches_find_what_they_name_and_nothing_else(fhir: Fhir, facility: Any
             wrong[f"{path} {params}"] = bundle["total"]
     assert wrong == {}
     posted = json.loads(fhir.post("Patient/_search", {"identifier": "12345678"}).content)
-    assert posted["total"] == 1
+    as_xml = fhir.post("Patient/_search", {"identifier": "12345678", "_format": "xml"})
+    assert (posted["total"], as_xml.headers["Content-Type"].split(";")[0]) == (1, XML)
 
 
 def test_free_times_are_worked_out(fhir: Fhir, facility: Any) -> None:
@@ -478,11 +480,12 @@ def test_a_hundred_results_cost_little(fhir: Fhir, facility: Any) -> None:
         row.requested_procedure_id = f"X{number}"
         row._state.adding = True
         row.save()
-    fhir("ServiceRequest", _count="100")
-    started = process_time()
-    bundle = fhir("ServiceRequest", _count="100")
-    spent = process_time() - started
-    assert (len(bundle["entry"]), spent < 0.3) == (100, True), spent
+    spent = []
+    for _turn in range(4):
+        started = process_time()
+        bundle = fhir("ServiceRequest", _count="100")
+        spent.append(process_time() - started)
+    assert (len(bundle["entry"]), min(spent) < 0.15) == (100, True), spent
 
 
 def test_the_documentation_is_what_the_code_does() -> None:
