@@ -56,7 +56,7 @@ class FhirServerInputSerializer(serializers.Serializer):
 
 
 class FhirServerChangeSerializer(FhirServerInputSerializer):
-    name = None  # type: ignore[assignment]
+    name = None
 
 
 class WordsSerializer(serializers.Serializer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interop.fhir.server.call import Call
+from interop.fhir.server.call import Call, Resource
 from interop.fhir.server.errors import Refused
 from interop.fhir.smart.scopes import limits
 
@@ -34,6 +34,20 @@ def _letters(call: Call, resource: str) -> str:
     if call.method in READING or call.path[1:2] == ("_search",):
         return "s" if is_search else "r"
     return "cruds"
+
+
+def told(security: Resource, call: Call) -> None:
+    """In the CapabilityStatement: that SMART is spoken, and where its addresses are (its oauth-uris extension)."""
+    here = call.base.rpartition("/")[0]
+    addresses = (("token", "token"), ("introspect", "introspect"), ("revoke", "revoke"))
+    security["extension"] = [
+        {
+            "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+            "extension": [{"url": name, "valueUri": f"{here}/auth/{path}"} for name, path in addresses],
+        }
+    ]
+    system = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+    security["service"] = [{"coding": [{"system": system, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}]}]
 
 
 def require_write(call: Call, resource: str, interaction: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from interop.fhir.server.call import Answer, Call
+from interop.fhir.server.capability import security_parts
 from interop.fhir.server.registry import ResourceType, Virtual, system_handlers, virtual_types
+from interop.fhir.smart.guard import told
 from interop.fhir.subscriptions.catalogue import DOC as TOPICS_DOC
 from interop.fhir.subscriptions.catalogue import answered as topics_answered
 from interop.fhir.writing import bundles, documents, orders, patients, schedule, subscriptions
@@ -32,6 +34,7 @@ def give(types: dict[str, ResourceType]) -> None:
         kind.operations.setdefault("validate", partial(_on_instance, kind))
         kind.type_operations.setdefault("validate", partial(_on_type, kind))
     system_handlers[("POST", "")] = bundles.answered
+    security_parts[:] = [told]
     virtual_types["SubscriptionTopic"] = Virtual("SubscriptionTopic", topics_answered, ("r5",), TOPICS_DOC)
 
 

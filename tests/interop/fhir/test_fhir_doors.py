@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from django.test import Client
 
 from interop.fhir.cards import subscription_cards
 from interop.fhir.subscriptions.services import subscribe_to
+from interop.fhir.subscriptions.topics import TOPICS
+from interop.fhir.writing.registering import WRITERS
 from interop.hl7 import services as hl7
 from interop.models import FhirNotification, FhirServer, FhirSubscription, SmartClient
 from ris.core.actor import SYSTEM, Actor
@@ -18,6 +22,10 @@ from tests.factories.accounts import user_with_roles
 from tests.interop.fhir.fake_servers import FakeServer, Reply
 from tests.interop.fhir.house import EVERYBODY
 from tests.interop.fhir.test_smart import KEYS
+
+
+WRITES_ROW = re.compile(r"^\| (\w+) \| (yes|no) \| (yes|no) \|", re.MULTILINE)
+TOPIC_ROW = re.compile(r"^\| `(\w+)` \| `(\w+)` \|", re.MULTILINE)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -197,3 +205,13 @@ def test_the_administration_registers_programs_and_shows_what_was_told(admin, ro
     admin.post("/admin/interop/fhirsubscription/", act)
     row.refresh_from_db()
     assert row.is_paused
+
+
+def test_the_document_names_what_is_written_and_told():
+    told = (Path(__file__).parents[3] / "docs" / "fhir-writing.md").read_text()
+    rows = {name: (create, change) for name, create, change in WRITES_ROW.findall(told)}
+    for writer in WRITERS:
+        create, change = rows.pop(writer.name)
+        assert (create == "yes", change == "yes") == (writer.create is not None, writer.change is not None)
+    assert not rows
+    assert dict(TOPIC_ROW.findall(told)) == {topic.key: topic.resource for topic in TOPICS.values()}

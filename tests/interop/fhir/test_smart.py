@@ -86,6 +86,9 @@ def test_the_document_says_where_tokens_are(http):
         assert said["grant_types_supported"] == ["client_credentials"]
         assert "client-confidential-asymmetric" in said["capabilities"]
         assert all(scopes.read(scope) for scope in said["scopes_supported"])
+    security = http.get("/fhir/r4/metadata").json()["rest"][0]["security"]
+    assert security["service"][0]["coding"][0]["code"] == "SMART-on-FHIR"
+    assert security["extension"][0]["extension"][0] == {"url": "token", "valueUri": BASE + "/auth/token"}
     assert http.get("/fhir/r3/.well-known/smart-configuration").status_code == 404
 
 
