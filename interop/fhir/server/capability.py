@@ -25,6 +25,7 @@ def interactions_of(kind: ResourceType) -> list[str]:
 
 def statement(call: Call) -> Resource:
     version = call.version
+    types()  # what brings types also says of security and bundles
     rest: Resource = {
         "mode": "server",
         "documentation": "The department's data, under the rights that the pages ask for.",

@@ -23,7 +23,6 @@ from tests.interop.fhir.fake_servers import FakeServer, Reply
 from tests.interop.fhir.house import EVERYBODY
 from tests.interop.fhir.test_smart import KEYS
 
-
 WRITES_ROW = re.compile(r"^\| (\w+) \| (yes|no) \| (yes|no) \|", re.MULTILINE)
 TOPIC_ROW = re.compile(r"^\| `(\w+)` \| `(\w+)` \|", re.MULTILINE)
 
