@@ -88,7 +88,7 @@ class SourceWriteSerializer(serializers.Serializer):
 class SourceChangeSerializer(SourceWriteSerializer):
     """The kind of a source stays what it is."""
 
-    kind = None  # type: ignore[assignment]
+    kind = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         serializers.Serializer.__init__(self, *args, **kwargs)

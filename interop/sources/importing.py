@@ -45,9 +45,7 @@ TARGET_OF = {
     "performed_procedure_step_status": "status",
     "study_instance_uid": "study_instance_uid",
 }
-PARTS = frozenset(
-    {"study_id", "family_id", "session_id", "ses_id", "youth_dob_y", "t1_date", "demo_sex", "mri_instance"}
-)
+PARTS = frozenset({"study_id", "family_id", "session_id", "ses_id", "t1_date", "mri_instance"})
 STATUS_WORDS = {
     "SCHEDULED": "scheduled",
     "IN_PROGRESS": "in progress",
