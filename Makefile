@@ -51,6 +51,7 @@ lint: venv ## ruff, mypy, the import graph, migrations, templates, translations,
 	$(OFFLINE) $(VENV)/python manage.py check_catalogue
 	$(OFFLINE) $(VENV)/python manage.py print_configuration | diff -u docs/configuration.md -
 	$(OFFLINE) $(VENV)/python manage.py print_conformance | diff -u docs/dicom-conformance.md -
+	$(OFFLINE) $(VENV)/python manage.py document_hl7 --check
 
 format: venv ## Put the code into ruff's shape
 	$(VENV)/ruff check --fix $(CODE)
@@ -60,6 +61,7 @@ docs: venv ## Make docs/configuration.md and docs/dicom-conformance.md from the 
 	@mkdir -p docs
 	$(OFFLINE) $(VENV)/python manage.py print_configuration > docs/configuration.md
 	$(OFFLINE) $(VENV)/python manage.py print_conformance > docs/dicom-conformance.md
+	$(OFFLINE) $(VENV)/python manage.py document_hl7
 
 lock: venv ## Resolve requirements.in into requirements.txt, with hashes
 	$(VENV)/uv pip compile -q --generate-hashes --universal --python-version 3.11 requirements.in -o requirements.txt

@@ -18,6 +18,7 @@ from reporting import (
     admin_critical,  # noqa: F401  registers itself
     admin_delivery,  # noqa: F401  registers itself
     admin_followups,  # noqa: F401  registers itself
+    admin_outside,  # noqa: F401  registers itself
     admin_reading,  # noqa: F401  registers itself
     admin_signing,  # noqa: F401  registers itself
     admin_teaching,  # noqa: F401  registers itself

@@ -7,6 +7,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
+from orders.models import Patient
+from ris.core.actor import Actor
 from ris.core.lifecycle import Recorded
 
 
@@ -17,6 +19,12 @@ class OutsideReportStatus(models.TextChoices):
     FINAL = "final", _("Final")
     CORRECTED = "corrected", _("Corrected")
     WITHDRAWN = "entered-in-error", _("Withdrawn")
+
+
+class OutsideReportQuerySet(models.QuerySet["OutsideReport"]):
+    def visible_to(self, actor: Actor) -> OutsideReportQuerySet:
+        """Of patients whom the actor may see."""
+        return self.filter(patient__in=Patient.objects.visible_to(actor).values("uuid"))
 
 
 class OutsideReport(Recorded):
@@ -48,6 +56,7 @@ class OutsideReport(Recorded):
     received_at = models.DateTimeField(_("received"), default=timezone.now)
 
     history = HistoricalRecords()
+    objects = OutsideReportQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("outside report")
