@@ -20,6 +20,7 @@ from interop.dicom import admission, dimse, pdu
 from interop.dicom.connection import Connection, note_failure
 from interop.dicom.dimse import Answer, Caller, Handler, Request, Status
 from interop.dicom.doorkeeper import Admitted, Decision
+from interop.dicom.extensions import is_relational
 from interop.dicom.intake import MOST_QUEUED, Budget, DiscardSink, MemorySink, StoreIntake, Storing
 from interop.dicom.logbook import LEAVES_NOTHING, settle
 from interop.dicom.messages import RESPONSE, Command, Field, Message, MessageReader, Sink, encode_response
@@ -54,6 +55,8 @@ class Terms:
     accept: bytes
     #: by SOP class of a context that was accepted: the class whose handlers serve it
     served_as: dict[str, str]
+    #: the classes of Query/Retrieve for which relational queries were agreed upon
+    relational: frozenset[str]
 
 
 @lru_cache(256)
@@ -66,6 +69,7 @@ def terms_for(request: pdu.AssociateRequest, max_length: int, _registered: int) 
         frozenset(uid for uid, (_scu, scp) in request.roles.items() if scp and uid in sent_back),
         pdu.associate_accept(request, answers, max_length=max_length, scp_of=sent_back, extended=extended),
         {one.abstract_syntax: admission.served_as(request, one.abstract_syntax) for one in contexts.values()},
+        frozenset(uid for uid, information in extended.items() if is_relational(uid, information)),
     )
 
 
@@ -225,6 +229,7 @@ class Association(Connection):
             is_cancelled=running.is_cancelled if running is not None else _never,
             move_destination=command.move_destination,
             action_type_id=command.action_type_id,
+            is_relational=command.sop_class_uid in self.terms.relational,
             suboperations=running if running is not None and command.field == Field.C_GET else dimse.NO_SUBOPERATIONS,
         )
 

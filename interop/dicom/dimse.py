@@ -181,6 +181,8 @@ class Request:
     move_destination: str = ""
     action_type_id: int | None = None
     suboperations: Suboperations = NO_SUBOPERATIONS
+    #: relational queries were agreed upon for its SOP class (PS3.4 C.5.1.1)
+    is_relational: bool = False
 
     @property
     def encoding(self) -> Encoding:

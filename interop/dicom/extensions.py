@@ -15,9 +15,9 @@ RAW_DATA = "1.2.840.10008.5.1.4.1.1.66"
 PATIENT_ROOT, STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.1", "1.2.840.10008.5.1.4.1.2.2"
 FIND, MOVE, GET = ".1", ".2", ".3"
 #: Relational queries, combined date and time, fuzzy matching of names, time zone, enhanced conversion (C.5.1.1.1)
-OF_FIND = (0, 1, 0, 0, 0)
+OF_FIND = (1, 1, 0, 0, 0)
 #: Relational retrieval, enhanced conversion (C.5.2.1.1, C.5.3.1.1)
-OF_RETRIEVE = (0, 0)
+OF_RETRIEVE = (1, 0)
 OF_STORAGE = bytes([2, 0, 1, 0, 1, 0])
 SERVED = {
     root + kind: served
@@ -32,6 +32,11 @@ def agreed(sop_class_uid: str, asked: bytes, *, is_stored: bool) -> bytes:
         return OF_STORAGE[: len(asked)]
     served = SERVED.get(sop_class_uid, ())
     return bytes(int(bit == 1 and may) for bit, may in zip(asked, served, strict=False))
+
+
+def is_relational(sop_class_uid: str, agreed_upon: bytes) -> bool:
+    """Whether an identifier may leave out the unique keys of the levels above its own."""
+    return sop_class_uid in SERVED and agreed_upon[:1] == b"\1"
 
 
 def general_class(common: Mapping[str, Common], sop_class_uid: str, is_stored: Callable[[str], bool]) -> str | None:

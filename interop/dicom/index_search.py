@@ -11,7 +11,7 @@ from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySe
 from django.db.models.functions import Coalesce, JSONObject
 
 from interop.dicom import coercion, matching
-from interop.dicom.query_keys import Identifier, Level
+from interop.dicom.query_keys import KEYS, Identifier, Level
 from orders.models import Patient, PatientIdentifier, RequestedProcedure
 from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
 
@@ -208,6 +208,17 @@ def _instance_condition(values: dict[str, str]) -> Q:
     )
 
 
+def _held_below(level: Level, values: dict[str, str], way: str) -> Q:
+    """Studies or series with something that matches the keys of the levels below theirs, as relational queries ask."""
+    lower = {name for own, name in KEYS.values() if own > level}
+    if not any(not matching.is_universal(values.get(name, "")) for name in lower):
+        return Q()
+    condition = _instance_condition(values)
+    if level < Level.SERIES:
+        condition &= _series_condition(values, "series__")
+    return Q(pk__in=ImagingInstance.objects.visible().filter(condition).order_by().values(way))
+
+
 def _not_restricted(study: str, hides_restricted: bool) -> Q:
     if not hides_restricted:
         return Q()
@@ -344,7 +355,9 @@ def studies(
 ) -> Iterator[Row]:
     """``within``: what the caller may see at all; ``window``: which of the rows."""
     found = ImagingStudy.objects.filter(within, instance_count__gt=0).filter(
-        _study_condition(dict(identifier.values), ""), _not_restricted("pk", hides_restricted)
+        _study_condition(dict(identifier.values), ""),
+        _held_below(Level.STUDY, dict(identifier.values), "series__study"),
+        _not_restricted("pk", hides_restricted),
     )
     return _rows(found, SCALARS_OF_STUDY, identifier, "pk", ("-study_date", "-study_time", "-pk"), window)
 
@@ -354,7 +367,10 @@ def series(
 ) -> Iterator[Row]:
     values = dict(identifier.values)
     found = ImagingSeries.objects.filter(within, instance_count__gt=0).filter(
-        _study_condition(values, "study__"), _series_condition(values, ""), _not_restricted("study", hides_restricted)
+        _study_condition(values, "study__"),
+        _series_condition(values, ""),
+        _held_below(Level.SERIES, values, "series"),
+        _not_restricted("study", hides_restricted),
     )
     scalars = {**_of_study("study__"), **SCALARS_OF_SERIES}
     return _rows(found, scalars, identifier, "study", ("study", "number", "pk"), window)

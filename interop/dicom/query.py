@@ -1,7 +1,8 @@
 """Query SCP (PS3.4 C.4.1): Patient Root and Study Root over the index of what is stored.
 
-Hierarchical search only. A study that is linked to an exam goes under the patient as the RIS knows them now; one that
-is not, under what its objects say. What was rejected, and what holds nothing any more, is not there.
+Hierarchical search; relational, where that was agreed upon. A study that is linked to an exam goes under the patient as
+the RIS knows them now; one that is not, under what its objects say. What was rejected, and what holds nothing any more,
+is not there.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ NUMBERS = {b"US": "<H", b"UL": "<L"}
 @c_find(PATIENT_ROOT_FIND, allowed_by="may_query", door="query")
 @c_find(STUDY_ROOT_FIND, allowed_by="may_query", door="query")
 def on_find(request: Request, actor: Actor) -> Iterator[tuple[int, bytes]]:
-    identifier = read_identifier(request.data, request.encoding, levels_of(request.sop_class_uid), retrieve=False)
+    levels = levels_of(request.sop_class_uid)
+    identifier = read_identifier(
+        request.data, request.encoding, levels, retrieve=False, relational=request.is_relational
+    )
     peer = request.caller.peer
     rows = SEARCHES[identifier.level](identifier, hides_restricted=peer.hides_restricted)
     if peer.max_results:

@@ -117,8 +117,14 @@ class Identifier:
         return any(KEYS[tag][1] in names for tag in self.requested)
 
 
-def read_identifier(data: bytes, encoding: Encoding, levels: tuple[Level, ...], *, retrieve: bool) -> Identifier:
-    """Raises Malformed, and DimseError 0xA900 for what breaks the hierarchy (C.4.1.1.3, C.4.2.1.4, baseline)."""
+def read_identifier(
+    data: bytes, encoding: Encoding, levels: tuple[Level, ...], *, retrieve: bool, relational: bool = False
+) -> Identifier:
+    """Raises Malformed, and DimseError 0xA900 for what breaks the hierarchy (C.4.1.1.3, C.4.2.1.4, baseline).
+
+    ``relational``: unique keys of the levels above may be missing, and keys of the levels below a study or series
+    match, though they are not told (C.4.1.2.2.2).
+    """
     if len(data) > MAX_IDENTIFIER:
         raise Malformed("The identifier is too long.")
     elements = walk(data, encoding)
@@ -133,14 +139,18 @@ def read_identifier(data: bytes, encoding: Encoding, levels: tuple[Level, ...], 
         if tag in always or tag & 0xFFFF == 0:
             continue
         known = KEYS.get(tag)
-        if known is None or element.items is not None or not _is_told(known, level, levels):
+        is_below = relational and known is not None and Level.PATIENT < level < known[0]
+        if known is None or element.items is not None or not (is_below or _is_told(known, level, levels)):
             is_partial = True
             continue
-        requested.append(tag)
         text = _text(data, element, terms) if known[1] not in ONLY_TOLD else ""
         if text:
             values[known[1]] = text
-    _check_hierarchy(values, level, levels, retrieve=retrieve)
+        if is_below:
+            is_partial = is_partial or not text
+        else:
+            requested.append(tag)
+    _check_hierarchy(values, level, levels, retrieve=retrieve, relational=relational)
     return Identifier(level, values, tuple(requested), is_partial)
 
 
@@ -159,9 +169,11 @@ def _level(data: bytes, elements: list[Element], levels: tuple[Level, ...]) -> L
     return Level[words]
 
 
-def _check_hierarchy(values: Mapping[str, str], level: Level, levels: tuple[Level, ...], *, retrieve: bool) -> None:
+def _check_hierarchy(
+    values: Mapping[str, str], level: Level, levels: tuple[Level, ...], *, retrieve: bool, relational: bool
+) -> None:
     for above in levels:
-        if above < level:
+        if above < level and not relational:
             _check_unique(values.get(KEYS[UNIQUE[above]][1], ""), above, level)
     if retrieve:
         tag = UNIQUE[level]

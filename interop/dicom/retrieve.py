@@ -61,7 +61,10 @@ def _destination(title: str) -> DicomPeer:
 
 
 def _named(request: Request, hides_restricted: bool, receiver: DicomPeer) -> list[Shipped]:
-    identifier = read_identifier(request.data, request.encoding, levels_of(request.sop_class_uid), retrieve=True)
+    levels = levels_of(request.sop_class_uid)
+    identifier = read_identifier(
+        request.data, request.encoding, levels, retrieve=True, relational=request.is_relational
+    )
     found = selected(identifier, hides_restricted=hides_restricted)
     return shipped(found, as_sent=receiver.receives_as_sent)
 

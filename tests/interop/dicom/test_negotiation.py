@@ -60,9 +60,9 @@ def test_of_query_retrieve_and_storage_is_agreed_upon_what_is_done(scp):
     agreed = line.acceptor.sop_class_extended
     line.release()
     assert agreed == {
-        STUDY_FIND: b"\0\1\0\0\0",
-        STUDY_MOVE: b"\0\0",
-        STUDY_GET: b"\0",
+        STUDY_FIND: b"\1\1\0\0\0",
+        STUDY_MOVE: b"\1\0",
+        STUDY_GET: b"\1",
         CT_IMAGE: b"\2\0\1\0\1\0",
     }
 

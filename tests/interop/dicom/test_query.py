@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from pydicom import Dataset, Sequence
 
 from interop.dicom import scu
-from interop.dicom.dimse import Caller, Request, handler_for, perform
+from interop.dicom.dimse import Caller, DimseError, Request, handler_for, perform
 from interop.dicom.messages import Field
 from interop.dicom.query import on_find
 from interop.dicom.query_keys import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
@@ -45,13 +45,13 @@ def ask(level: str, model: str = STUDY_ROOT_FIND, title: str = "WS1", **keys: An
 
 
 def ask_with_status(
-    level: str, model: str = STUDY_ROOT_FIND, title: str = "WS1", **keys: Any
+    level: str, model: str = STUDY_ROOT_FIND, title: str = "WS1", *, is_relational: bool = False, **keys: Any
 ) -> list[tuple[int, Dataset]]:
     peer = DicomPeer.objects.filter(ae_title=title).first() or make_peer(title, may_query=True)
     caller = Caller(require_facility(), peer, title, "ALPHA", "127.0.0.1")
     request = Request(caller, 1, model, "", EXPLICIT)
     data = request.encoded(identifier(level, **keys))
-    request = Request(caller, 1, model, "", EXPLICIT, data=data)
+    request = Request(caller, 1, model, "", EXPLICIT, data=data, is_relational=is_relational)
     answers = []
     for status, found in on_find(request, Actor("query", ae_title=title)):
         answers.append((status, Request(caller, 1, model, "", EXPLICIT, data=found).dataset()))
@@ -398,3 +398,25 @@ def test_the_number_of_queries_does_not_grow(alpha):
     with CaptureQueriesContext(connection) as many:
         assert len(ask("STUDY", **keys)) == 9
     assert len(many) == len(few)
+
+
+def test_relational_queries_need_no_unique_keys_and_match_below(alpha):
+    first, second = put(modality="CT"), put(modality="MR")
+    [series] = second.series.all()
+    [image] = series.instances.all()
+
+    def related(level: str, model: str = STUDY_ROOT_FIND, **keys: Any) -> list[tuple[int, Dataset]]:
+        return ask_with_status(level, model, is_relational=True, **keys)
+
+    [(status, found)] = related("STUDY", SOPInstanceUID=image.sop_instance_uid, StudyInstanceUID="")
+    assert (status, found.StudyInstanceUID) == (0xFF00, second.study_instance_uid)
+    assert "SOPInstanceUID" not in found
+    [(status, found)] = related("STUDY", Modality="CT", SeriesInstanceUID="", StudyInstanceUID="")
+    assert (status, found.StudyInstanceUID) == (0xFF01, first.study_instance_uid)
+    assert related("STUDY", SeriesNumber="77", StudyInstanceUID="") == []
+    [(_status, found)] = related("SERIES", SOPInstanceUID=image.sop_instance_uid, SeriesInstanceUID="")
+    assert found.SeriesInstanceUID == series.series_instance_uid
+    found_images = {row.SOPInstanceUID for _status, row in related("IMAGE", PATIENT_ROOT_FIND, SOPInstanceUID="")}
+    assert len(found_images) == 2 and image.sop_instance_uid in found_images
+    with pytest.raises(DimseError):
+        ask("IMAGE", SOPInstanceUID="")
