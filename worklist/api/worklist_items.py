@@ -371,7 +371,7 @@ class WorklistItemViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Fa
             case SPSStatus.CANCELED:
                 services.cancel_step(step, reason=data.get("reason", ""), actor=actor)
 
-    @extend_schema(request=None, responses=TakenOffSerializer)
+    @extend_schema(request=None, responses={200: TakenOffSerializer})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Take it from the worklist. The exam and its history stay, and wait for a new time; refused once it runs."""
         step = self.get_object()

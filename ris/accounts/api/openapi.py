@@ -136,8 +136,16 @@ class HouseAutoSchema(AutoSchema):
             kept = _column_of(field)
             if kept is not None and kept.null and isinstance(field, RelatedField) and "$ref" not in schema:
                 return {**schema, "nullable": True}
-            if kept is not None and kept.blank and schema.get("type") == "string":
-                return _or_blank(schema)
+        return schema
+
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> Any:
+        """Validators speak to who writes; spectacular adds them after a field is mapped."""
+        schema = super()._map_basic_serializer(serializer, direction)
+        if direction == "response":
+            for name, field in serializer.fields.items():
+                told, kept = schema["properties"].get(name, {}), _column_of(field)
+                if kept is not None and kept.blank and told.get("type") == "string":
+                    schema["properties"][name] = _or_blank(told)
         return schema
 
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
