@@ -51,16 +51,18 @@ lint: venv ## ruff, mypy, the import graph, migrations, templates, translations,
 	$(OFFLINE) $(VENV)/python manage.py check_catalogue
 	$(OFFLINE) $(VENV)/python manage.py print_configuration | diff -u docs/configuration.md -
 	$(OFFLINE) $(VENV)/python manage.py print_conformance | diff -u docs/dicom-conformance.md -
+	$(OFFLINE) $(VENV)/python manage.py write_fhir_doc --check
 	$(OFFLINE) $(VENV)/python manage.py document_hl7 --check
 
 format: venv ## Put the code into ruff's shape
 	$(VENV)/ruff check --fix $(CODE)
 	$(VENV)/ruff format $(CODE)
 
-docs: venv ## Make docs/configuration.md and docs/dicom-conformance.md from the code
+docs: venv ## Make docs/configuration.md, docs/dicom-conformance.md and the tables of docs/fhir.md from the code
 	@mkdir -p docs
 	$(OFFLINE) $(VENV)/python manage.py print_configuration > docs/configuration.md
 	$(OFFLINE) $(VENV)/python manage.py print_conformance > docs/dicom-conformance.md
+	$(OFFLINE) $(VENV)/python manage.py write_fhir_doc
 	$(OFFLINE) $(VENV)/python manage.py document_hl7
 
 lock: venv ## Resolve requirements.in into requirements.txt, with hashes

@@ -55,7 +55,7 @@ def _params(kind: ResourceType) -> list[str]:
 
 
 def _param(param: Param, kind: ResourceType) -> str:
-    modifiers = " ".join(f"`:{name}`" for name in param.modifiers)
+    modifiers = " ".join(f"`:{name}`" for name in param.known_modifiers)
     sorts = "yes" if any((known := s.by_name.get(param.name)) and known.sort for s in kind.sources) else ""
     targets = ", ".join(dict.fromkeys(way.type for way in getattr(param, "to", ())))
     finds = param.doc or (f"→ {targets}" if targets else "")

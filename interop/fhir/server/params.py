@@ -82,17 +82,25 @@ class Param:
     def paths(self) -> tuple[str, ...]:
         return ()
 
+    @property
+    def known_modifiers(self) -> tuple[str, ...]:
+        """What has no column of its own is never missing."""
+        has_columns = bool(self.paths()) and all(self.paths())
+        return tuple(name for name in self.modifiers if name != "missing" or has_columns)
+
     def missing(self, values: Sequence[str]) -> Q:
         if list(values) not in (["true"], ["false"]):
             raise invalid(self.name, ":missing takes true or false.")
         absent = Q()
         for path in self.paths():
-            absent &= (
-                Q(**{f"{path}__isnull": True}) | Q(**{f"{path}__exact": ""})
-                if self._is_text
-                else Q(**{f"{path}__isnull": True})
-            )
+            empty = Q(**{f"{path}__isnull": True})
+            absent &= empty | Q(**{f"{path}__exact": ""}) if self.may_be_empty else empty
         return absent if values[0] == "true" else ~absent
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether the empty text stands for nothing there."""
+        return self._is_text
 
     _is_text: ClassVar[bool] = False
 
@@ -141,6 +149,10 @@ class Token(Param):
             found |= Q(**{path: code})
         return found
 
+    @property
+    def may_be_empty(self) -> bool:
+        return self.codes is None and super().may_be_empty
+
     def _any(self) -> Q:
         return ~self.missing(["true"]) if self.values is None else Q()
 
@@ -184,6 +196,10 @@ class Identifier(Param):
     kind: ClassVar[str] = "token"
     modifiers: ClassVar[tuple[str, ...]] = ("missing", "not")
     _is_text: ClassVar[bool] = True
+
+    @property
+    def may_be_empty(self) -> bool:
+        return not any(path.endswith("uuid") for path in self.paths())
 
     def paths(self) -> tuple[str, ...]:
         return tuple(self.columns.values()) or (f"{self.of}__{self.value}" if self.of else self.value,)

@@ -44,7 +44,7 @@ class Source:
 
     def __post_init__(self) -> None:
         common: list[Param] = [
-            Token("_id", at="uuid", values=_by_id, sort="uuid", doc="The logical id."),
+            Token("_id", values=_by_id, sort="uuid", doc="The logical id."),
         ]
         if self.updated:
             common.append(Date("_lastUpdated", at=self.updated, sort=self.updated, doc="When it last changed."))

@@ -101,10 +101,10 @@ def condition_of(kind: ResourceType, source: Source, key: str, value: str, call:
     if rest or (modifier == "identifier" and isinstance(param, Reference)):
         return _chained(param, modifier, rest or "identifier", value, asked, call, depth)
     values = split_values(value, key)
-    if modifier == "missing" and "missing" in param.modifiers:
+    if modifier == "missing" and "missing" in param.known_modifiers:
         return param.missing(values)
     is_type = isinstance(param, Reference) and modifier in {way.type for way in param.to}
-    if modifier and modifier not in param.modifiers and not is_type:
+    if modifier and (modifier == "missing" or modifier not in param.modifiers) and not is_type:
         raise Refused(400, f"{name} knows no modifier :{modifier[:40]}.", issue="not-supported")
     return param.condition(values, modifier, asked)
 
