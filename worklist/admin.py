@@ -9,8 +9,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from orders.models import RequestedProcedure
-from orders.selectors import procedures
+from orders.models import Laterality, Order, RequestedProcedure, Sex
+from orders.selectors import patient_by_identifier, procedures
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import (
     FacilityInline,
@@ -444,6 +444,32 @@ class ResolveForm(forms.Form):
     resolution = forms.CharField(label=_("What was found out"), max_length=200)
 
 
+class ExceptionOrderForm(forms.Form):
+    code = forms.CharField(label=_("Exam"), max_length=16, help_text=_("Its code in the catalogue."))
+    laterality = forms.ChoiceField(label=_("Side"), choices=[("", "–"), *Laterality.choices], required=False)
+    indication = forms.CharField(label=_("Indication"), max_length=1000, required=False)
+    patient_number = forms.CharField(
+        label=_("Patient number"), max_length=64, required=False, help_text=_("Empty: the patient below is registered.")
+    )
+    family_name = forms.CharField(label=_("Family name"), max_length=64, required=False)
+    given_name = forms.CharField(label=_("Given name"), max_length=64, required=False)
+    birth_date = forms.DateField(label=_("Date of birth"), required=False)
+    sex = forms.ChoiceField(label=_("Sex"), choices=[("", "–"), *Sex.choices], required=False)
+    reason = forms.CharField(label=_("How do you know?"), max_length=200)
+
+
+def order_exception(item: ExceptionItem, *, patient_number: str, actor: Actor, **data: Any) -> Order:
+    """For the patient of that number, as far as the actor may see them, or for one who is registered with it."""
+    told = {name: data.pop(name) for name in ("family_name", "given_name", "birth_date", "sex")}
+    if not patient_number.strip():
+        new = {name: value for name, value in told.items() if value}
+        return services.order_from_exception(item, **data, new_patient=new, actor=actor)
+    patient = patient_by_identifier(patient_number.strip(), actor=actor)
+    if patient is None:
+        raise NotKnown(str(_("There is no patient of that number.")))
+    return services.order_from_exception(item, **data, patient=patient, actor=actor)
+
+
 @admin.register(ExceptionItem)
 class ExceptionItemAdmin(ReadOnlyAdmin):
     view_code = perms.RESOLVE_EXCEPTION
@@ -460,4 +486,9 @@ class ExceptionItemAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "station", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("study", "performed_step", "procedure", "station")
     search_fields = PATIENT_SEARCH
-    actions = (service_action(_("Resolve"), services.resolve_exception, form=ResolveForm),)
+    actions = (
+        service_action(_("Resolve"), services.resolve_exception, form=ResolveForm),
+        service_action(
+            _("Order what was done"), order_exception, form=ExceptionOrderForm, permission=perms.RESOLVE_EXCEPTION
+        ),
+    )

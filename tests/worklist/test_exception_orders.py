@@ -101,3 +101,25 @@ def test_rest_does_the_same(item, api):
     assert answer.status_code == 201, answer.json()
     assert answer.json()["resolution"] == "Night"
     assert api.post(address, body, format="json").status_code == 409
+
+
+def test_the_administration_orders_for_a_known_patient_and_for_a_new_one(item, tclient):
+    tclient.force_login(make_user("technologist"), backend="ris.accounts.backends.PasswordBackend")
+    index_instance(stored(patient_name="Mutua^Ann", patient_id="X-2"), actor=STORE)
+    address = reverse("admin:worklist_exceptionitem_changelist")
+
+    def act(row: ExceptionItem, **data: str):
+        body = {"action": "do_order_exception", "_selected_action": [str(row.pk)], "code": "CTHEAD", **data}
+        return tclient.post(address, {**body, "reason": "Walked in", "_confirmed": "1"}, follow=True)
+
+    act(item, family_name="Otieno", given_name="Grace", birth_date="1985-03-04", sex="F")
+    [order] = Order.objects.all()
+    assert order.patient.family_name == "Otieno" and order.procedures.get().studies.count() == 1
+    other = ExceptionItem.objects.exclude(pk=item.pk).get()
+    assert "There is no patient of that number." in act(other, patient_number="NOBODY").content.decode()
+    assert Order.objects.count() == 1
+    known = make_patient()
+    act(other, patient_number=known.primary_identifier.value)
+    assert Order.objects.filter(patient=known).count() == 1
+    other.refresh_from_db()
+    assert other.resolution == "Walked in"
