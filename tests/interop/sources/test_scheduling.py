@@ -24,8 +24,8 @@ from tests.interop.sources.redcap_server import TOKEN
 from tests.interop.sources.test_redcap import visit
 
 #: 500 cycles of 10,000 records with PICHA_SOURCE_CYCLES=500 PICHA_SOURCE_RECORDS=10000.
-CYCLES = int(os.environ.get("PICHA_SOURCE_CYCLES", "30"))
-RECORDS = int(os.environ.get("PICHA_SOURCE_RECORDS", "200"))
+CYCLES = int(os.environ.get("PICHA_SOURCE_CYCLES", "6"))
+RECORDS = int(os.environ.get("PICHA_SOURCE_RECORDS", "40"))
 
 
 def test_what_is_due_is_claimed_once_and_within_its_hours(source, bookings):
