@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -90,11 +91,11 @@ class MessageDetailSerializer(MessageSerializer):
 
     @extend_schema_field(TrySerializer(many=True))
     def get_tries(self, row: Row) -> list[dict[str, Any]]:
-        return TrySerializer(row.failures.all(), many=True).data if isinstance(row, OutboundMessage) else []
+        return list(TrySerializer(row.failures.all(), many=True).data) if isinstance(row, OutboundMessage) else []
 
     @extend_schema_field(OriginalSerializer(many=True))
     def get_originals(self, row: Row) -> list[dict[str, Any]]:
-        return OriginalSerializer(row.originals.all(), many=True).data if isinstance(row, OutboundMessage) else []
+        return list(OriginalSerializer(row.originals.all(), many=True).data) if isinstance(row, OutboundMessage) else []
 
 
 class OpenSerializer(serializers.Serializer):
@@ -179,7 +180,7 @@ class MessageViewSet(ListMixin, FacilityViewSet):
             OpenApiParameter("message_type", str, description="Beginning of the type, for example ADT."),
         ]
     )
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response | StreamingHttpResponse:
         return super().list(request, *args, **kwargs)
 
     @extend_schema(responses=MessageDetailSerializer)
@@ -205,9 +206,10 @@ class MessageViewSet(ListMixin, FacilityViewSet):
     @action(detail=True, methods=["post"])
     def open(self, request: Request, uuid: str | None = None) -> Response:
         """The content, unmasked. Who looked, and what for, is recorded."""
+        row = self.get_object()
         asked = OpenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        row = services.open_message(self.get_object(), actor=self.actor)
+        row = services.open_message(row, actor=self.actor)
         detail = {"opened": True, "purpose": asked.validated_data["purpose"]}
         record_read(self.actor, perms.VIEW_MESSAGE, entity=row, detail=detail)
         raw = bytes(row.body if isinstance(row, OutboundMessage) else row.raw)

@@ -33,7 +33,7 @@ def tell_appointment(reservation: Reservation, version: int | None) -> list[Outb
     if reservation.procedure is None:
         return []
     told = []
-    for destination in _takers():
+    for destination in takers():
         if not admits(destination, reservation.procedure):
             continue
         event = _event_for(destination, reservation)
@@ -42,7 +42,7 @@ def tell_appointment(reservation: Reservation, version: int | None) -> list[Outb
     return told
 
 
-def _takers() -> list[Hl7Destination]:
+def takers() -> list[Hl7Destination]:
     found = {row.pk: row for event in WORDS for row in destinations_for(f"{TYPE}^{event}")}
     return [found[key] for key in sorted(found)]
 

@@ -78,40 +78,44 @@ def send_oru(event: DeliveryPlanned) -> None:
 
 
 def _exams(uuids: list[str]) -> list[RequestedProcedure]:
+    """None where nobody takes orders: then nothing needs to be read."""
+    if not orders.takers():
+        return []
     rows = RequestedProcedure.objects.filter(uuid__in=uuids).order_by("pk")
     return list(rows.select_related("order__patient", "order__requester", "order__visit", "order__site"))
 
 
+def _tell(rows: list[RequestedProcedure], what: str, event: Event) -> None:
+    if rows:
+        orders.tell(rows, what, except_for=told_by(event))
+
+
 @subscribe(OrderCreated, name=ORDERS)
 def tell_new_order(event: OrderCreated) -> None:
-    rows = [row for row in _exams(event.procedures) if row.status in orders.TOLD_FROM]
-    orders.tell(rows, orders.NEW, except_for=told_by(event))
+    _tell([row for row in _exams(event.procedures) if row.status in orders.TOLD_FROM], orders.NEW, event)
 
 
 @subscribe(OrderChanged, name=ORDERS)
 def tell_changed_order(event: OrderChanged) -> None:
-    rows = [row for row in _exams(event.procedures) if row.status in orders.TOLD_FROM]
-    orders.tell(rows, orders.CHANGED, except_for=told_by(event))
+    _tell([row for row in _exams(event.procedures) if row.status in orders.TOLD_FROM], orders.CHANGED, event)
 
 
 @subscribe(ProcedureChanged, name=ORDERS)
 def tell_changed_exam(event: ProcedureChanged) -> None:
-    rows = [row for row in _exams([event.subject]) if row.status in orders.TOLD_FROM]
-    orders.tell(rows, orders.CHANGED, except_for=told_by(event))
+    _tell([row for row in _exams([event.subject]) if row.status in orders.TOLD_FROM], orders.CHANGED, event)
 
 
 @subscribe(ProcedureStatusChanged, name=ORDERS)
 def tell_status(event: ProcedureStatusChanged) -> None:
     """The status of the event, whatever has become of the exam since."""
     if event.status in orders.STATES or event.status == S.ACCEPTED:
-        orders.tell(_exams([event.subject]), S(event.status), except_for=told_by(event))
+        _tell(_exams([event.subject]), S(event.status), event)
 
 
 @subscribe(AppointmentBooked, name=ORDERS)
 def tell_new_time(event: AppointmentBooked) -> None:
     """Brokers and archives hear of the time as of a change of the order."""
-    rows = [row for row in _exams([event.procedure]) if row.status in (S.ACCEPTED, S.SCHEDULED)]
-    orders.tell(rows, orders.CHANGED, except_for=told_by(event))
+    _tell([row for row in _exams([event.procedure]) if row.status in (S.ACCEPTED, S.SCHEDULED)], orders.CHANGED, event)
 
 
 # --- appointments
@@ -120,6 +124,8 @@ def tell_new_time(event: AppointmentBooked) -> None:
 @subscribe(AppointmentBooked, name=SCHEDULE)
 @subscribe(AppointmentCancelled, name=SCHEDULE)
 def tell_siu(event: AppointmentBooked | AppointmentCancelled) -> None:
+    if not schedule.takers():
+        return
     rows = Reservation.objects.select_related("room", "station", "procedure__order__patient", "procedure__order__visit")
     row = rows.filter(uuid=event.subject).first()
     if row is not None:
@@ -135,12 +141,15 @@ def _patient(uuid: str) -> Patient:
 
 @subscribe(PatientRegistered, name=PATIENTS)
 def tell_registered(event: PatientRegistered) -> None:
-    patients.tell_patient(_patient(event.subject), patients.REGISTERED, "new", except_for=told_by(event))
+    if patients.takers(patients.REGISTERED):
+        patients.tell_patient(_patient(event.subject), patients.REGISTERED, "new", except_for=told_by(event))
 
 
 @subscribe(PatientUpdated, name=PATIENTS)
 def tell_corrected(event: PatientUpdated) -> None:
     """Who is identified has another number as well, which its own event tells."""
+    if not patients.takers(patients.CORRECTED):
+        return
     identified = OutboxEvent.objects.filter(
         name=PatientIdentified.name, subject=event.subject, subject_version=event.version
     )
