@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from interop.demo import clock, criticals, furniture, house, money, odds, pictures, reading, sources
+from interop.demo import clock, criticals, furniture, house, money, odds, pictures, portal, reading, sources
 from interop.demo.cast import PATIENTS, Person
 from interop.demo.plan import UNSCHEDULED, PlannedExam, planned_exams
 from orders import services as orders
@@ -308,4 +308,5 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     furniture.ensure_viewer_links()
     furniture.ensure_review_round(stage.people)
     sources.ensure_source(stage.patients)
+    portal.ensure_portal()
     return {"patients": len(stage.patients), "exams": len(plans)}
