@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,9 +53,26 @@ def operations() -> list[Operation]:
     return list(_operations())
 
 
+@functools.cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document, made once per process. To be read, never changed."""
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+def example_body(operation: Operation) -> Any:
+    """The body that the document shows for this operation, if it takes JSON."""
+    told = document()["paths"][operation.path][operation.method]
+    entry = told.get("requestBody", {}).get("content", {}).get("application/json", {})
+    if "example" in entry:
+        return entry["example"]
+    for example in entry.get("examples", {}).values():
+        name = example.get("$ref", "").rpartition("/")[2]
+        return (document()["components"]["examples"][name] if name else example)["value"]
+    return {}
+
+
 def _operations() -> Iterator[Operation]:
-    document = SchemaGenerator().get_schema(request=None, public=True)
-    for path, methods in document["paths"].items():
+    for path, methods in document()["paths"].items():
         match = resolve(filled(path, NOBODY))
         view = getattr(match.func, "cls", None) or getattr(match.func, "view_class", match.func)
         actions = getattr(match.func, "actions", None) or {}

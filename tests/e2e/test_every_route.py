@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
+from collections.abc import Iterator
 
 import pytest
-from django.db import connection, models
+from django.db import connection, models, transaction
 
+from orders.models import Patient, RequestedProcedure
+from reporting.models import Report
+from ris.accounts.api.examples import UUID as EXAMPLE_UUID
 from ris.accounts.bootstrap import ensure_roles
-from ris.accounts.models import Role, User
+from ris.accounts.models import ApiKey, Role, User
 from ris.core.permissions import IT_ADMIN, ROLES
 from ris.tenants.context import use_facility
-from tests.e2e.routes import Operation, operations
+from tests.e2e.routes import Operation, example_body, operations
 from tests.factories.exam import whole_exam
 
 #: What everybody signed in may ask about themselves
@@ -120,3 +125,67 @@ def test_lists_show_nothing_of_another_facility(api, alpha, beta, routes):
         response = call(api, operation, "")
         assert response.status_code < 500, str(operation)
         assert b"Onlyinbeta" not in b"".join(response) if response.streaming else response.content
+
+
+def test_a_credential_reaches_no_further_than_its_scopes(bare_api, routes):
+    """Whoever holds every right, with a key for all of them but the one: 403 at each route that needs it."""
+    api, held = bare_api, {}
+    people = {"clinical": person(*(role for role in ROLES if role != IT_ADMIN)), "administrator": person(IT_ADMIN)}
+    for operation in routes:
+        if operation.is_open or operation.permission is None:
+            continue
+        needed = {operation.permission, *operation.view.also_allowed}
+        user = next((one for one in people.values() if one.may(operation.permission)), None)
+        assert user is not None, f"{operation}: no role holds {operation.permission}"
+        scopes = sorted(user.permission_codes - needed)
+        api.force_authenticate(user, token=ApiKey(user=user, scopes=scopes, requests_per_minute=0))
+        response = call(api, operation, uuid.uuid4())
+        assert response.status_code == 403, f"{operation}: {response.status_code}"
+        held[operation.permission] = True
+    assert len(held) > 60
+
+
+def with_foreign_ids(body: object, foreign: list[str], counter: Iterator[int]) -> object:
+    """The body with another facility's identifiers wherever it names something."""
+    if isinstance(body, dict):
+        return {name: with_foreign_ids(value, foreign, counter) for name, value in body.items()}
+    if isinstance(body, list):
+        return [with_foreign_ids(value, foreign, counter) for value in body]
+    return foreign[next(counter) % len(foreign)] if body == EXAMPLE_UUID else body
+
+
+def test_another_facilitys_identifiers_in_a_body_are_unknown_here(api, alpha, beta, routes):
+    """Whatever a body of alpha names of beta's: refused, or found by nobody; never shown, never a failure."""
+    with use_facility(beta):
+        exam = whole_exam(family_name="Onlyinbeta")
+        foreign = [str(value) for model in exam.models() for value in uuids_of(model)]
+        versions = {model: rows_of(model) for model in (Patient, RequestedProcedure, Report)}
+    own = {model: uuids_of(model) for model in whole_exam(family_name="Ofalpha").models()}
+    clinical, administrator = person(*(role for role in ROLES if role != IT_ADMIN)), person(IT_ADMIN)
+    counter, named, told = itertools.count(), 0, {}
+    for operation in routes:
+        body = example_body(operation) if operation.method in ("post", "put", "patch") else {}
+        if EXAMPLE_UUID not in str(body) or operation.path.startswith("/dicomweb/"):
+            continue
+        named += 1
+        api.force_authenticate(clinical if clinical.may(operation.permission or "") else administrator)
+        queryset = getattr(operation.view, "queryset", None)
+        ids = own.get(queryset.model, []) if queryset is not None else []
+        with transaction.atomic():
+            response = getattr(api, operation.method)(
+                operation.url(ids[0] if ids else uuid.uuid4()),
+                with_foreign_ids(body, foreign, counter),
+                format="json",
+            )
+            transaction.set_rollback(True)
+        content = b"".join(response) if response.streaming else response.content
+        if response.status_code >= 500 or b"Onlyinbeta" in content:
+            told[str(operation)] = response.status_code
+    assert told == {}
+    assert named >= 40
+    with use_facility(beta):
+        assert {model: rows_of(model) for model in versions} == versions
+
+
+def rows_of(model: type[models.Model]) -> list[tuple[object, ...]]:
+    return list(model._base_manager.order_by("pk").values_list("uuid", "version"))
