@@ -6,7 +6,7 @@ VENV := .venv/bin
 OFFLINE := RIS_DEMO=1 DATABASE_URL=postgresql://nobody@127.0.0.1:1/none
 CODE := manage.py ris orders worklist reporting dose peerreview interop tests
 
-.PHONY: demo walk test lint format docs lock clean venv help chaos-numbers chaos-dicom bench-dicom chaos-hl7 bench-hl7 check-data
+.PHONY: demo walk test lint format docs lock clean venv help chaos-numbers chaos-dicom bench-dicom chaos-hl7 bench-hl7 check-data check-api
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -34,6 +34,9 @@ bench-hl7: venv ## Measure the HL7 listener against one built on the hl7 library
 
 check-data: venv ## Feed the HL7 messages of DIR to a house of their own, and print what became of each
 	@CHECK_DATA="$(abspath $(DIR))" $(PYTHON) manage.py test tests/interop/hl7/feed.py -q -s $(ARGS)
+
+check-api: venv ## Ask every REST operation what its document allows, and what not; EXAMPLES=20 of each
+	@CHECK_API_EXAMPLES=$(or $(EXAMPLES),20) $(PYTHON) manage.py test tests/core/api/test_fuzzing.py -q $(ARGS)
 
 chaos-numbers: ## 64 threads race for 10,240 accession numbers
 	@RACE_TURNS=16 $(PYTHON) manage.py test tests/orders/test_accession_numbers.py -k race
