@@ -39,6 +39,7 @@ class Limits:
     whole_frame: float = 60.0
     between_frames: float = 3600.0
     writing: float = 10.0
+    storing: float = 30.0
     connections: int = 500
     connections_per_address: int = 100
     workers: int = 8
@@ -106,7 +107,7 @@ class Listener:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
         await asyncio.to_thread(self.threads.close)
-        await asyncio.to_thread(self.storer.close)
+        self.storer.close()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -194,7 +195,8 @@ class Conversation:
             return True
         replies: list[bytes] = []
         try:
-            answers = await self.storer.ask(quicks)
+            async with asyncio.timeout(self.limits.storing):
+                answers = await self.storer.ask(quicks)
         except (DatabaseError, InterfaceError):
             await self._write(_cannot_now(quicks[0].raw))
             return False

@@ -1,23 +1,26 @@
 """The quick lane: messages of the enhanced mode that only have to be stored and committed before CA is said.
 
-Whatever connections have in hand at one moment goes to the database as one statement and one commit, written by a
-thread of its own; the dispatcher processes it afterwards, of each sender in order. What is odd in any way (a fault, a
-repeat, a receiver that has to be asked for) takes the ordinary lane, interop.hl7.intake.
+Whatever connections have in hand at one moment goes to the database as one statement and one commit, over a connection
+that the event loop speaks to by itself (libpq, no thread in between); the dispatcher processes it afterwards, of each
+sender in order. What is odd in any way (a fault, a repeat, a receiver to be asked for) takes the ordinary lane,
+interop.hl7.intake.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection, connections
-from django.utils import timezone
+from django.db import InterfaceError, OperationalError, connection
 from psycopg import Error, sql
+from psycopg import OperationalError as NoServer
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 
 from interop.hl7 import acknowledgements as ack
 from interop.hl7 import batches
@@ -78,39 +81,51 @@ def quick(raw: bytes, door: Door) -> Quick | None:
     return Quick(raw, header, facility.schema_name, values)
 
 
+@dataclass(frozen=True)
+class Statement:
+    """One insert of any number of rows. ``constant``: what needs a value and never differs, as the model has it."""
+
+    name: bytes
+    text: bytes
+    constant: tuple[bytes, ...]
+
+
 @cache
-def _statement(schema: str) -> tuple[str, tuple[Any, ...]]:
-    """One insert of any number of rows; columns that need a value and never differ are the model's defaults."""
-    table = sql.Identifier(schema, InboundMessage._meta.db_table)
+def _statement(schema: str) -> Statement:
     blank = InboundMessage(acknowledgement_code=ack.COMMIT_ACCEPT)
-    constant = {
-        field.column: field.get_db_prep_save(getattr(blank, field.attname), connection)
+    fields = [
+        field
         for field in InboundMessage._meta.concrete_fields
-        if not field.primary_key and not field.null and field.column not in (*VARYING, "received_at")
-    }
-    columns = sql.SQL(", ").join(sql.Identifier(name) for name in (*VARYING, "received_at", *constant))
-    varying = sql.SQL(", ").join(
-        sql.SQL("%b::bytea[]") if kind == "bytea" else sql.SQL("%s::" + kind + "[]") for kind in VARYING.values()
+        if not field.primary_key and not field.null and field.column not in VARYING
+    ]
+    casts = [sql.SQL("${}::" + kind + "[]").format(number) for number, kind in enumerate(VARYING.values(), 1)]
+    others = [field for field in fields if field.column != "received_at"]
+    fixed = [
+        sql.SQL("${}::" + str(field.db_type(connection))).format(number)
+        for number, field in enumerate(others, len(VARYING) + 1)
+    ]
+    names = [*VARYING, "received_at", *(field.column for field in others)]
+    made = sql.SQL("insert into {} ({}) select t.*, {} from unnest({}) t on conflict do nothing returning uuid").format(
+        sql.Identifier(schema, InboundMessage._meta.db_table),
+        sql.SQL(", ").join(sql.Identifier(name) for name in names),
+        sql.SQL(", ").join([sql.SQL("statement_timestamp()"), *fixed]),
+        sql.SQL(", ").join(casts),
     )
-    fixed = sql.SQL(", ").join([sql.SQL("%s"), *(sql.SQL("%s") for _value in constant)])
-    made = sql.SQL("insert into {} ({}) select t.*, {} from unnest({}) t on conflict do nothing returning uuid")
-    return made.format(table, columns, fixed, varying).as_string(None), tuple(constant.values())
+    constant = tuple(_plain(getattr(blank, field.attname)) for field in others)
+    return Statement(f"hl7_{schema}".encode()[:63], made.as_string(None).encode(), constant)
 
 
-def store(schema: str, rows: list[tuple[Any, ...]]) -> list[bool]:
-    """Insert and commit; answers of each whether it was new. Raises OperationalError when the database is away."""
-    statement, constant = _statement(schema)
-    columns = [list(values) for values in zip(*rows, strict=True)]
-    try:
-        connection.ensure_connection()
-        found = connection.connection.execute(statement, [timezone.now(), *constant, *columns], prepare=True)
-        if found.rowcount == len(rows):
-            return [True] * len(rows)
-        new = {row[0] for row in found.fetchall()}
-        return [row[0] in new for row in rows]
-    except Error as failure:
-        connection.close()
-        raise OperationalError(type(failure).__name__) from failure
+def _plain(value: Any) -> bytes:
+    return (b"t" if value else b"f") if isinstance(value, bool) else str(value).encode()
+
+
+def _array(values: Iterable[Any]) -> bytes:
+    """An array literal of PostgreSQL: every element quoted."""
+    parts = []
+    for value in values:
+        text = f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
+        parts.append('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    return ("{" + ",".join(parts) + "}").encode()
 
 
 @dataclass(frozen=True)
@@ -118,68 +133,122 @@ class _Wish:
     """What one connection has in hand, all for one facility."""
 
     quicks: list[Quick]
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[list[bool]]
 
 
 class Storer:
-    """The thread, started with the first message; a wish answers whether the message was new."""
+    """One connection to the database that belongs to the event loop: while a statement is on its way, what comes
+    meanwhile is gathered for the next. A wish answers of each message whether it was new; DatabaseError when away."""
 
     def __init__(self) -> None:
-        self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._waiting: list[_Wish] = []
+        self._busy: list[_Wish] = []
+        self._results: list[PGresult] = []
+        self._wrapper: Any = None
+        self._prepared: set[str] = set()
+        self._is_connecting = False
 
     def ask(self, quicks: list[Quick]) -> asyncio.Future[list[bool]]:
-        loop = asyncio.get_running_loop()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="mllp-store", daemon=True)
-            self._thread.start()
-        wish = _Wish(quicks, loop, loop.create_future())
-        self._wishes.put(wish)
+        wish = _Wish(quicks, asyncio.get_running_loop().create_future())
+        self._waiting.append(wish)
+        self._go_on()
         return wish.future
 
     def close(self) -> None:
-        if self._thread is not None:
-            self._wishes.put(None)
-            self._thread.join(10)
+        self._leave(InterfaceError("closing"))
 
-    def _run(self) -> None:
-        connection.set_schema_to_public()
-        while (first := self._wishes.get()) is not None:
-            wishes, is_last, count = [first], False, len(first.quicks)
-            while count < AT_ONCE and not self._wishes.empty():
-                more = self._wishes.get()
-                if more is None:
-                    is_last = True
-                    break
-                wishes.append(more)
-                count += len(more.quicks)
-            close_old_connections()
-            for schema in {wish.quicks[0].schema for wish in wishes}:
-                self._store(schema, [wish for wish in wishes if wish.quicks[0].schema == schema])
-            if is_last:
-                break
-        connections.close_all()
+    @property
+    def _line(self) -> PGconn:
+        return self._wrapper.connection.pgconn
+
+    def _go_on(self) -> None:
+        if self._busy or self._is_connecting or not self._waiting:
+            return
+        if self._wrapper is None:
+            self._is_connecting = True
+            connecting = asyncio.get_running_loop().run_in_executor(None, _connected)
+            connecting.add_done_callback(self._came)
+            return
+        schema, count = self._waiting[0].quicks[0].schema, 0
+        while self._waiting and self._waiting[0].quicks[0].schema == schema and count < AT_ONCE:
+            self._busy.append(self._waiting.pop(0))
+            count += len(self._busy[-1].quicks)
+        try:
+            self._send(schema)
+        except Error as failure:
+            self._leave(failure)
+
+    def _came(self, connecting: asyncio.Future[Any]) -> None:
+        self._is_connecting = False
+        failure = connecting.exception()
+        if failure is not None:
+            self._leave(failure)
+            return
+        self._wrapper, self._prepared = connecting.result(), set()
+        asyncio.get_running_loop().add_reader(self._line.socket, self._readable)
+        self._go_on()
+
+    def _send(self, schema: str) -> None:
+        statement = _statement(schema)
+        if schema not in self._prepared:
+            if (made := self._line.prepare(statement.name, statement.text)).status != ExecStatus.COMMAND_OK:
+                raise NoServer(made.error_message.decode(errors="replace"))
+            self._prepared.add(schema)
+        rows = [one.values for wish in self._busy for one in wish.quicks]
+        arrays = [_array(values) for values in zip(*rows, strict=True)]
+        self._line.send_query_prepared(statement.name, [*arrays, *statement.constant])
+
+    def _readable(self) -> None:
+        try:
+            self._line.consume_input()
+            while not self._line.is_busy():
+                result = self._line.get_result()
+                if result is None:
+                    self._done()
+                    return
+                self._results.append(result)
+        except Error as failure:
+            self._leave(failure)
+
+    def _done(self) -> None:
+        (result, *_more), wishes = self._results or [None], self._busy
+        self._results, self._busy = [], []
+        if result is None:
+            return
+        if result.status != ExecStatus.TUPLES_OK:
+            words = result.error_message.decode(errors="replace")
+            self._tell(wishes, OperationalError(words.splitlines()[0] if words else "refused"))
+        else:
+            count = sum(len(wish.quicks) for wish in wishes)
+            new = None
+            if result.ntuples != count:
+                new = {(result.get_value(n, 0) or b"").decode() for n in range(result.ntuples)}
+            for wish in wishes:
+                answers = [new is None or str(one.values[0]) in new for one in wish.quicks]
+                if not wish.future.done():
+                    wish.future.set_result(answers)
+        self._go_on()
+
+    def _leave(self, failure: BaseException) -> None:
+        """The database is away: nobody is told that anything was stored."""
+        log.error("mllp_database_does_not_answer", error=type(failure).__name__)
+        wishes, self._busy, self._waiting, self._results = [*self._busy, *self._waiting], [], [], []
+        if self._wrapper is not None:
+            with contextlib.suppress(Error, ValueError, RuntimeError):
+                asyncio.get_running_loop().remove_reader(self._line.socket)
+            wrapper, self._wrapper = self._wrapper, None
+            wrapper.connection.close()
+        self._tell(wishes, OperationalError(type(failure).__name__))
 
     @staticmethod
-    def _store(schema: str, wishes: list[_Wish]) -> None:
-        rows = [one.values for wish in wishes for one in wish.quicks]
-        answers: list[tuple[asyncio.Future[list[bool]], list[bool] | Exception]] = []
-        try:
-            new = iter(store(schema, rows))
-        except (DatabaseError, InterfaceError) as failure:
-            log.error("mllp_database_does_not_answer", error=type(failure).__name__)
-            answers = [(wish.future, failure) for wish in wishes]
-        else:
-            answers = [(wish.future, [next(new) for _one in wish.quicks]) for wish in wishes]
-        wishes[0].loop.call_soon_threadsafe(_tell, answers)
+    def _tell(wishes: list[_Wish], failure: Exception) -> None:
+        for wish in wishes:
+            if not wish.future.done():
+                wish.future.set_exception(failure)
 
 
-def _tell(answers: list[tuple[asyncio.Future[list[bool]], list[bool] | Exception]]) -> None:
-    for future, answer in answers:
-        if future.done():
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+def _connected() -> Any:
+    """A connection of its own, made as Django makes them."""
+    wrapper = connection.copy()
+    wrapper.connect()
+    return wrapper
