@@ -19,7 +19,7 @@ from ris.core.actor import Actor
 
 MODULES = (
     "patients", "people", "places", "orders", "schedule", "imaging", "reports", "observations", "documents", "binaries",
-    "audit", "written", "subscriptions",
+    "audit", "written", "outside", "subscriptions",
 )  # fmt: skip
 
 

@@ -65,7 +65,12 @@ RIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "ImagingStudy": {READ: (worklist.VIEW_STUDY,)},
     "DiagnosticReport": {
         READ: (reporting.VIEW_REPORT,),
-        "c": (reporting.VIEW_REPORT, orders.ADD_DOCUMENT, orders.VIEW_PATIENT),
+        "cu": (
+            reporting.VIEW_REPORT,
+            reporting.RECORD_OUTSIDE_REPORT,
+            orders.ADD_DOCUMENT,
+            orders.VIEW_PATIENT,
+        ),
     },
     "Observation": {READ: (reporting.VIEW_REPORT,)},
     "Task": {
@@ -74,7 +79,7 @@ RIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "DocumentReference": {
         READ: (reporting.VIEW_REPORT, orders.VIEW_DOCUMENT),
-        "c": (orders.VIEW_DOCUMENT, orders.ADD_DOCUMENT, orders.VIEW_PATIENT),
+        "cu": (orders.VIEW_DOCUMENT, orders.ADD_DOCUMENT, orders.VIEW_PATIENT),
     },
     "Endpoint": {READ: (worklist.VIEW_STUDY, own.VIEW_INTERFACES)},
     "AuditEvent": {READ: (audit.VIEW_EVENT,)},

@@ -14,6 +14,7 @@ from interop.fhir.server.engine import check_if_match, found, written
 from interop.fhir.server.errors import Refused
 from interop.fhir.server.registry import type_of
 from interop.fhir.server.represent import whole
+from interop.fhir.smart.guard import require_write
 from interop.fhir.writing.checks import check
 from interop.fhir.writing.patching import patched
 from interop.fhir.writing.references import matches
@@ -90,6 +91,7 @@ class Writer:
         if there is None:
             if resource.get("id"):
                 raise Refused(405, "Ids are given here: leave the id out, or update what is there.")
+            require_write(call, self.name, "create")
             assert self.create is not None
             made = self.create(call, resource)
             return self._written(made.row, call, 201 if made.is_new else 200)

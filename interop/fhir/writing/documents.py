@@ -28,26 +28,24 @@ def create(call: Call, resource: Resource) -> Made:
     if patient is None and not problems.found:
         problems.add("subject", "The patient is needed.", "required")
     attachment = first(resource.get("content")).get("attachment", {})
-    content = _content(attachment, problems)
+    content = content_of(attachment, "content[0].attachment", problems)
     order = _order(resource, call, problems)
     problems.raise_if_any()
     title = line(attachment.get("title") or resource.get("description") or words_of(resource.get("type")), 120)
-    row = orders.add_document(
-        patient, kind=_kind(resource), title=title, file=BytesIO(content), order=order, actor=call.actor
-    )
+    row = orders.add_document(patient, kind=_kind(resource), title=title, file=content, order=order, actor=call.actor)
     return Made(row)
 
 
-def _content(attachment: Resource, problems: Problems) -> bytes:
+def content_of(attachment: Resource, where: str, problems: Problems) -> BytesIO:
+    """What an Attachment holds. Addresses are not fetched."""
     if not attachment.get("data"):
-        words = "The content comes inside, in base64; addresses are not fetched."
-        problems.add("content[0].attachment.data", words, "required")
-        return b""
+        problems.add(f"{where}.data", "The content comes inside, in base64; addresses are not fetched.", "required")
+        return BytesIO()
     try:
-        return base64.b64decode(str(attachment["data"]), validate=True)
+        return BytesIO(base64.b64decode(str(attachment["data"]), validate=True))
     except (binascii.Error, ValueError):
-        problems.add("content[0].attachment.data", "This is no base64.", "value")
-        return b""
+        problems.add(f"{where}.data", "This is no base64.", "value")
+        return BytesIO()
 
 
 def _kind(resource: Resource) -> str:

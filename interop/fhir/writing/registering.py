@@ -10,7 +10,7 @@ from interop.fhir.server.registry import ResourceType, Virtual, system_handlers,
 from interop.fhir.smart.guard import told
 from interop.fhir.subscriptions.catalogue import DOC as TOPICS_DOC
 from interop.fhir.subscriptions.catalogue import answered as topics_answered
-from interop.fhir.writing import bundles, documents, orders, patients, schedule, subscriptions
+from interop.fhir.writing import bundles, documents, orders, patients, reports, schedule, subscriptions
 from interop.fhir.writing.conditional import Writer
 from interop.fhir.writing.validating import validate
 
@@ -19,6 +19,7 @@ WRITERS: tuple[Writer, ...] = (
     orders.WRITER,
     *schedule.WRITERS,
     documents.WRITER,
+    reports.WRITER,
     subscriptions.WRITER,
 )
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from orders.models import Order, Patient, RequestedProcedure
 from orders.services import create_order
+from reporting.models import OutsideReport
 from ris.core.actor import SYSTEM as HOUSE
 from ris.core.permissions import CLERK, REFERRER
 from tests.conftest import shared_start
@@ -217,6 +218,36 @@ def test_a_paper_is_kept_with_its_order_and_withdrawn(fhir, exam):
         "required",
         "DocumentReference.content[0].attachment.data",
     )
+
+
+def test_a_report_from_elsewhere_is_kept_as_a_prior(fhir, exam):
+    report = {
+        "resourceType": "DiagnosticReport",
+        "status": "final",
+        "identifier": [{"system": "urn:picha:issuer:KILIMA", "value": "R-77"}],
+        "code": {"text": "MR knee"},
+        "subject": {"reference": f"Patient/{exam.order.patient.uuid}"},
+        "effectiveDateTime": "2024-02-03",
+        "text": {
+            "status": "generated",
+            "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p>Torn &lt; meniscus</p></div>',
+        },
+        "conclusion": "Surgery",
+        "presentedForm": [{"contentType": "application/pdf", "data": base64.b64encode(b"%PDF-1.4 knee").decode()}],
+    }
+    made = fhir.send("POST", "DiagnosticReport", report)
+    assert made.status_code == 201, made.content
+    row = OutsideReport.objects.get()
+    assert (row.source, row.number, row.text, row.title) == ("KILIMA", "R-77", "Torn < meniscus\nSurgery", "MR knee")
+    assert row.document.kind == "outside_report"
+    again = fhir.send("POST", "DiagnosticReport", {**report, "status": "corrected", "conclusion": "None needed"})
+    assert (again.status_code, body(again)["status"]) == (200, "corrected")
+    assert [one["id"] for one in fhir.found("DiagnosticReport", patient=str(exam.order.patient.uuid))] == [
+        str(row.uuid)
+    ]
+    off = fhir.patch(f"DiagnosticReport/{row.uuid}", ("replace", "/status", "entered-in-error"))
+    assert body(off)["status"] == "entered-in-error", off.content
+    assert issues(fhir.send("POST", "DiagnosticReport", {**report, "identifier": []}))[0][0] == "required"
 
 
 def test_what_was_written_says_by_whom(fhir, patient, exam):
