@@ -1,6 +1,6 @@
-"""The referrers' portal: a program that would sign in by SMART on FHIR, and its subscription to signed reports.
+"""The referrers' portal: a program that would sign in by SMART on FHIR, its subscription to reports, its webhook.
 
-Nobody holds its private key, and the subscription is paused: nothing leaves the demo.
+Nobody holds its private key, and subscription and webhook are paused: nothing leaves the demo.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from interop.fhir.subscriptions.services import pause_subscription, subscribe_to
 from interop.hl7.services import allow_host
 from interop.models import SmartClient
 from interop.permissions import SUBSCRIBE
+from interop.webhooks.services import create_webhook, pause_webhook
 from orders import permissions as orders
 from reporting.permissions import VIEW_REPORT
 from ris.accounts.models import Role, User
@@ -51,3 +52,6 @@ def ensure_portal() -> None:
         actor=Actor("command", User.objects.get(pk=made.pk)),
     )
     pause_subscription(row, actor=SEEDER)
+    told = ["report.*", "critical_result.raised", "appointment.*"]
+    webhook = create_webhook(name=NAME, url=f"https://{HOST}/hooks/events", events=told, actor=SEEDER)
+    pause_webhook(webhook, actor=SEEDER)
