@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from dose import permissions as dose
 from interop import permissions as own
 from orders import permissions as orders
 from reporting import permissions as reporting
@@ -54,11 +55,11 @@ RIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "ServiceRequest": {
         READ: (orders.VIEW_ORDER,),
         "c": (orders.VIEW_ORDER, orders.CREATE_ORDER, orders.VIEW_PATIENT),
-        "u": (orders.VIEW_ORDER, orders.CHANGE_ORDER, orders.CANCEL_ORDER),
+        "u": (orders.VIEW_ORDER, orders.CHANGE_ORDER, orders.CANCEL_ORDER, orders.HOLD_PROCEDURE),
     },
     "Appointment": {
         READ: (worklist.VIEW_SCHEDULE,),
-        "cu": (worklist.VIEW_SCHEDULE, worklist.BOOK_APPOINTMENT, orders.VIEW_ORDER),
+        "cu": (worklist.VIEW_SCHEDULE, worklist.BOOK_APPOINTMENT, worklist.ARRIVE_PATIENT, orders.VIEW_ORDER),
     },
     "Slot": {READ: (worklist.VIEW_SCHEDULE, worklist.VIEW_ROOM)},
     "Schedule": {READ: (worklist.VIEW_SCHEDULE, worklist.VIEW_ROOM)},
@@ -72,7 +73,8 @@ RIGHTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             orders.VIEW_PATIENT,
         ),
     },
-    "Observation": {READ: (reporting.VIEW_REPORT,)},
+    "Observation": {READ: (reporting.VIEW_REPORT, dose.VIEW_DOSE)},
+    "Binary": {READ: (reporting.VIEW_REPORT, orders.VIEW_DOCUMENT)},
     "Task": {
         READ: (worklist.VIEW_STEP, orders.VIEW_ORDER),
         "u": (worklist.VIEW_STEP, orders.VIEW_ORDER, worklist.ARRIVE_PATIENT, worklist.PERFORM_STEP),

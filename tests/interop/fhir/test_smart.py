@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.test import Client
 
+from interop.fhir.server.registry import types
 from interop.fhir.smart import scopes
 from interop.fhir.smart.clients import change_client, register_client
 from interop.fhir.smart.keys import clean_jwks
@@ -304,3 +305,10 @@ def test_scopes_by_letter_and_by_name():
     from ris.core.permissions import permissions
 
     assert set(scopes.rights_of(["system/*.cruds"])) <= set(permissions())
+    for name, kind in types().items():
+        rights = scopes.RIGHTS[name]
+        assert set(kind.permission) & set(rights["rs"]), name
+        letters = {"create": "c", "update": "u"}
+        for interaction, code in kind.write_permissions.items():
+            held = {one for key, codes in rights.items() if letters[interaction] in key for one in codes}
+            assert code in held, (name, interaction)
