@@ -36,8 +36,10 @@ from reporting.models import (
     ReportDelivery,
     ReportStatus,
     ReportVersion,
+    ViewerLaunch,
 )
 from reporting.services.delivery_rules import save_delivery_rule
+from reporting.services.launch import revoke_launch
 from reporting.services.writing import READABLE
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import (
@@ -332,6 +334,17 @@ class ExternalViewerAdmin(FacilityModelAdmin):
 
     view_code = add_code = change_code = perms.MANAGE_VIEWERS
     list_display = ("name", "url_template", "minutes", "position", "is_active")
+
+
+@admin.register(ViewerLaunch)
+class ViewerLaunchAdmin(ReadOnlyAdmin):
+    """Who opened which study elsewhere, until when."""
+
+    view_code = perms.MANAGE_VIEWERS
+    list_display = ("viewer", "user", "launched_at", "expires_at", "revoked_at", "revoked_by")
+    list_filter = ("viewer", "expires_at", "revoked_at")
+    list_select_related = ("viewer", "user", "revoked_by")
+    actions = (service_action(_("Revoke"), revoke_launch),)
 
 
 @admin.register(ReadingLock)

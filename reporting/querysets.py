@@ -17,6 +17,7 @@ from ris.core.actor import Actor
 #: A reading lock whose holder gave no sign for so long is free; the draft stays.
 LOCK_IDLE = timedelta(minutes=15)
 WRITE_REPORT = "reporting.write_report"
+MANAGE_VIEWERS = "reporting.manage_viewers"
 SHARE_TEACHING = "reporting.share_teaching"
 
 
@@ -80,6 +81,17 @@ class OfVersionQuerySet(models.QuerySet):
 
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(report_version__report__in=_reports(actor))
+
+
+class ViewerLaunchQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own; everybody's for who looks after the links."""
+        if actor.user is None or actor.may(MANAGE_VIEWERS):
+            return self
+        return self.filter(user=actor.user)
+
+    def live(self) -> Self:
+        return self.filter(revoked_at__isnull=True, expires_at__gt=timezone.now())
 
 
 class ReadingLockQuerySet(models.QuerySet):
@@ -168,11 +180,12 @@ class ReportTextQuerySet(models.QuerySet):
     def maybe_visible_to(self, actor: Actor) -> Self:
         """Of the exams that an actor may see, asked row by row: of a million reports only those found are looked at.
 
-        Who sees only their own orders is asked the exact way, for these are few. Whatever this finds is checked with
+        Who sees only their own patients has few exams: it begins with these. Whatever this finds is checked with
         ``Report.objects.visible_to`` before it is shown (drafts, recalled and held versions).
         """
         if actor.user is not None and is_bound_to_own_orders(actor.user):
-            return self.visible_to(actor)
+            links = apps.get_model("reporting", "Report").procedures.through.objects
+            return self.filter(report__in=links.filter(requestedprocedure__in=_procedures(actor)).values("report_id"))
         exams = RequestedProcedure.objects.visible_to(actor).filter(reports=models.OuterRef("report_id"))
         return self.filter(models.Exists(exams))
 

@@ -6,6 +6,7 @@ from reporting.api.critical_setup import CategoryViewSet, WallDisplayViewSet
 from reporting.api.delivery import DeliveryRuleViewSet
 from reporting.api.editor import MacroViewSet, ReportTemplateViewSet
 from reporting.api.followups import FollowUpViewSet
+from reporting.api.launches import ViewerLaunchViewSet
 from reporting.api.printing import PrintQueueViewSet
 from reporting.api.reading import ReadingGroupViewSet, ReadingListViewSet, SavedListViewSet, SlaTargetViewSet
 from reporting.api.search import SavedSearchViewSet
@@ -38,6 +39,7 @@ def register(router: BaseRouter) -> None:
     router.register("share-links", ShareLinkViewSet, basename="share-link")
     router.register("delivery-rules", DeliveryRuleViewSet, basename="delivery-rule")
     router.register("deliveries", DeliveryViewSet, basename="delivery")
+    router.register("viewer-launches", ViewerLaunchViewSet, basename="viewer-launch")
     router.register("viewer-links", ViewerLinkViewSet, basename="viewer-link")
     router.register("reading-list", ReadingListViewSet, basename="reading-list")
     router.register("reading-lists", SavedListViewSet, basename="reading-lists")

@@ -29,7 +29,7 @@ from reporting.models.sharing import ShareAccess, ShareLink, ShareOutcome
 from reporting.models.signing import CheckLevel, CheckSetting, CoSignature, ReportRecall, ViewerContext
 from reporting.models.teaching import CopyState, TeachingCase, TeachingImage, TeachingStatus
 from reporting.models.templates import FilledForm, Macro, ReportTemplate, TemplateSex
-from reporting.models.viewing import ExternalViewer
+from reporting.models.viewing import ExternalViewer, ViewerLaunch
 
 __all__ = [
     "REQUESTER",
@@ -89,5 +89,6 @@ __all__ = [
     "TemplateSex",
     "VersionKind",
     "ViewerContext",
+    "ViewerLaunch",
     "WallDisplay",
 ]

@@ -108,6 +108,7 @@ class ReaderProfile(Recorded):
         _("exams waiting for them at most"), null=True, blank=True, help_text=_("Empty: no limit.")
     )
     hidden_columns = _codes(_("columns not shown"), 16)
+    column_order = _codes(_("order of the columns"), 16)
 
     history = HistoricalRecords()
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from orders.querysets import VIEW_PATIENT
-from reporting.models import ExternalViewer
+from reporting.models import ExternalViewer, ViewerLaunch
 from reporting.permissions import MANAGE_VIEWERS
 from reporting.services.locks import person
 from ris.accounts.models import User
@@ -22,7 +22,6 @@ from ris.audit.models import Action
 from ris.audit.service import record, service
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData, NotKnown
-from ris.core.ids import uuid7
 from ris.tenants import signing
 from worklist.models import ImagingStudy
 from worklist.permissions import VIEW_STUDY
@@ -56,25 +55,40 @@ class Launched:
     expires_at: datetime
 
 
-def new_launch_token(study: ImagingStudy, *, user: User, minutes: int) -> tuple[str, datetime]:
+def new_launch_token(
+    study: ImagingStudy, *, user: User, minutes: int, viewer: ExternalViewer | None = None
+) -> tuple[str, datetime]:
+    """The token of a launch that is kept, so that it can be revoked."""
     expires_at = timezone.now() + timedelta(minutes=minutes)
-    value = {"u": str(user.uuid), "s": study.study_instance_uid, "e": int(expires_at.timestamp()), "i": uuid7().hex}
+    launch = ViewerLaunch.objects.create(viewer=viewer, user=user, study=study, expires_at=expires_at)
+    value = {"s": study.study_instance_uid, "i": launch.uuid.hex}
     return MARK + signing.dumps(value, salt=SALT), expires_at
 
 
 def read_launch_token(token: str) -> Launch | None:
-    """None for what is forged, too old, another facility's, or of somebody who may not sign in any more."""
+    """None for what is forged, too old, revoked, another facility's, or of somebody who may not sign in any more."""
     if not token.startswith(MARK):
         return None
     try:
         value = signing.loads(token[len(MARK) :], salt=SALT, max_age=LONGEST_MINUTES * 60)
     except signing.BadSignature:
         return None
-    expires_at = datetime.fromtimestamp(value["e"], tz=timezone.get_default_timezone())
-    user = User.objects.filter(uuid=value["u"], is_active=True).first()
-    if user is None or expires_at <= timezone.now():
-        return None
-    return Launch(user, value["s"], expires_at)
+    rows = ViewerLaunch.objects.live().select_related("user")
+    launch = rows.filter(uuid=value["i"], user__is_active=True).first()
+    return Launch(launch.user, value["s"], launch.expires_at) if launch is not None else None
+
+
+@service(VIEW_STUDY, action=Action.UPDATE)
+def revoke_launch(launch: ViewerLaunch, *, actor: Actor) -> ViewerLaunch:
+    """It opens nothing from now on. One's own, or anybody's for who looks after the links."""
+    user = person(actor)
+    launch = ViewerLaunch.objects.select_for_update(of=("self",)).get(pk=launch.pk)
+    if launch.user_id != user.pk:
+        actor.require(MANAGE_VIEWERS)
+    if launch.revoked_at is None:
+        launch.revoked_at, launch.revoked_by = timezone.now(), user
+        launch.save()
+    return launch
 
 
 def expanded(template: str, **values: str) -> str:
@@ -96,7 +110,7 @@ def launch_study(study: ImagingStudy, *, viewer: ExternalViewer, actor: Actor) -
             found=_("The link is switched off in this facility."),
             todo=_("Use the viewer of this page, or ask your administrator to switch the link on."),
         )
-    token, expires_at = new_launch_token(study, user=user, minutes=viewer.minutes)
+    token, expires_at = new_launch_token(study, user=user, minutes=viewer.minutes, viewer=viewer)
     procedure = study.procedures.order_by("pk").first()
     accession = procedure.accession_number if procedure else study.accession_number
     url = expanded(viewer.url_template, study_uid=study.study_instance_uid, accession=accession, token=token)

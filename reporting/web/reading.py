@@ -37,6 +37,8 @@ ROWS_ON_A_PAGE = 50
 #: The list from which the exam was opened, as its query; signing goes on from there.
 FROM_LIST = "reading_query"
 COUNTS_SECONDS = 10
+#: As they stand when nobody has moved them; those of COLUMNS may be hidden too.
+IN_ORDER = ("priority", "patient", "exam", "images", "question", "priors", "status", "flags")
 COLUMNS = ("priority", "images", "question", "priors", "status", "flags")
 SHORTEST_WORD = 2
 
@@ -107,27 +109,44 @@ def _note_read(request: ActorRequest, rows: list[Any]) -> None:
     record_read(request.actor, perms.VIEW_READING_LIST, patients=patients, detail={"rows": len(rows)})
 
 
-def _hidden_columns(request: HttpRequest) -> list[str]:
+def columns_of(profile: ReaderProfile | None) -> list[str]:
+    """All columns in the order that a person has given them."""
+    kept = [name for name in dict.fromkeys(profile.column_order if profile else ()) if name in IN_ORDER]
+    return [*kept, *(name for name in IN_ORDER if name not in kept)]
+
+
+def _columns(request: HttpRequest) -> dict[str, Any]:
+    """Which columns are shown, in which order, for the table and for the menu that changes it."""
     profile = ReaderProfile.objects.filter(user=request.user).first()
-    return [name for name in profile.hidden_columns if name in COLUMNS] if profile is not None else []
+    hidden = [name for name in profile.hidden_columns if name in COLUMNS] if profile is not None else []
+    labels = {
+        "priority": _("Priority"),
+        "patient": _("Patient"),
+        "exam": _("Exam"),
+        "images": _("Images"),
+        "question": _("Clinical question"),
+        "priors": _("Priors"),
+        "status": _("Status"),
+        "flags": _("Flags"),
+    }
+    order = columns_of(profile)
+    menu = [(name, labels[name], name not in hidden, name in COLUMNS) for name in order]
+    return {"hidden": hidden, "order": order, "columns": menu}
 
 
 def _frame(request: ActorRequest, filters: ReadingFilter, query: str, state: str) -> dict[str, Any]:
     """What stands around the rows."""
     counts = _counts(request, filters, state)
     current = counts["current"]
-    hidden = _hidden_columns(request)
-    labels = (_("Priority"), _("Images"), _("Clinical question"), _("Priors"), _("Status"), _("Flags"))
     return {
         **counts,
+        **_columns(request),
         **_rights(request),
         "nav": "reading",
         "filters": filters,
         "choices": filter_choices(actor=request.actor),
         "title": current.label if current else _("Unread exams"),
         "query": query,
-        "hidden": hidden,
-        "columns": [(name, label, name not in hidden) for name, label in zip(COLUMNS, labels, strict=True)],
         "may_save_list": not current,
         "shifts": running_shifts(request.user),
         "priorities": Priority.choices,
@@ -179,7 +198,7 @@ def reading_rows(request: ActorRequest) -> HttpResponse:
     if request.headers.get("If-None-Match") == etag:
         return HttpResponse(status=304, headers={"ETag": etag})
     context = {**_counts(request, filters, state), **_rights(request), "query": request.GET.urlencode()}
-    context |= {"filters": filters, "page": _rows(request, filters, context["total"])}
+    context |= {**_columns(request), "filters": filters, "page": _rows(request, filters, context["total"])}
     response = render(request, "reporting/_reading_poll.html", context)
     response["ETag"] = etag
     return response

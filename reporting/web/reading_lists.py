@@ -14,7 +14,7 @@ from reporting import permissions as perms
 from reporting import services
 from reporting.models import ReaderProfile, SavedList
 from reporting.selectors.reading_filters import ReadingFilter
-from reporting.web.reading import COLUMNS, back_to_list
+from reporting.web.reading import COLUMNS, IN_ORDER, back_to_list, columns_of
 from ris.accounts.web import ActorRequest, page
 from ris.core.errors import NotKnown
 
@@ -76,9 +76,15 @@ def reading_list_remove(request: ActorRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 @page(perms.VIEW_READING_LIST)
 def reading_columns(request: ActorRequest) -> HttpResponse:
-    """Which columns this person wants to see."""
+    """Which columns this person wants to see, and in which order; ``earlier`` moves one a place."""
     shown = request.POST.getlist("column")
     profile = ReaderProfile.objects.filter(user=request.user).first() or ReaderProfile(user=request.user)
+    order = columns_of(profile)
+    moved = request.POST.get("earlier", "")
+    if moved in order and order.index(moved):
+        at = order.index(moved)
+        order[at - 1 : at + 1] = [moved, order[at - 1]]
+    profile.column_order = [] if order == list(IN_ORDER) else order
     profile.hidden_columns = [name for name in COLUMNS if name not in shown]
     profile.save_as(request.actor, "Columns chosen")
     return back_to_list(request)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from orders.models import RequestedProcedure
 from reporting import permissions as perms
-from reporting.models import ExternalViewer
+from reporting.models import ExternalViewer, ViewerLaunch
 from reporting.selectors import viewer as selectors
 from reporting.selectors.reports import report_by_uuid
-from reporting.services.launch import launch_study, sample_link
+from reporting.services.launch import launch_study, revoke_launch, sample_link
 from reporting.services.viewing import tell_viewer_study
 from ris.accounts.web import ActorRequest, page
 from ris.audit.service import record_read
@@ -103,6 +105,27 @@ def viewer_links(request: ActorRequest) -> HttpResponse:
     """Every link with the address that it would open, filled with values that open nothing."""
     rows = [(link, sample_link(link)) for link in ExternalViewer.objects.all()]
     return render(request, "reporting/viewer_links.html", {"nav": "viewer-links", "rows": rows})
+
+
+@require_GET
+@never_cache
+@page(VIEW_STUDY)
+def viewer_launches(request: ActorRequest) -> HttpResponse:
+    """What still opens images elsewhere: one's own, everybody's for who looks after the links."""
+    rows = ViewerLaunch.objects.visible_to(request.actor).live().select_related("viewer", "user", "study")[:200]
+    context = {"nav": "viewer-links", "launches": rows, "of_all": request.actor.may(perms.MANAGE_VIEWERS)}
+    return render(request, "reporting/viewer_launches.html", context)
+
+
+@require_POST
+@page(VIEW_STUDY)
+def viewer_launch_revoke(request: ActorRequest, uuid: UUID) -> HttpResponse:
+    launch = ViewerLaunch.objects.visible_to(request.actor).filter(uuid=uuid).first()
+    if launch is None:
+        raise NotKnown(_("There is no such launch."))
+    revoke_launch(launch, actor=request.actor)
+    messages.success(request, _("It opens nothing any more."))
+    return HttpResponseRedirect(reverse("viewer_launches"))
 
 
 @require_POST
