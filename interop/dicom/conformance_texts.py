@@ -21,9 +21,9 @@ Every rejection is counted and shown on `/integrations/`, with a link that adds 
 association leaves one row in the administration."""
 
 EXTENDED = (
-    "Query/Retrieve: combined matching of date and time is agreed upon (it is always done), relational queries, fuzzy "
-    "matching, time zone and conversion are not. Storage: level 2, signature level 1, elements may be coerced when an "
-    "object is sent on"
+    "Query/Retrieve: combined matching of date and time (it is always done), relational queries and relational "
+    "retrieval are agreed upon, fuzzy matching, time zone and conversion are not. Storage: level 2, signature level 1, "
+    "elements may be coerced when an object is sent on"
 )
 COMMON_EXTENDED = (
     "a class that is not in the tables below is stored when its requestor says that it belongs to the Storage service"

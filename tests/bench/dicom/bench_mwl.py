@@ -158,8 +158,8 @@ def queried(day: Any, days: int = 1) -> tuple[bytes, bytes]:
 
 @contextlib.contextmanager
 def servers(tmp_path: Path, files: Path, associate: bytes, asked: bytes, data: bytes) -> Iterator[dict[str, Any]]:
-    """Ours, the floor that repeats our bytes, and wlmscpfs where it is installed: ports by name, and our process."""
-    ours, floors, theirs = harness.free_port(), harness.free_port(), harness.free_port()
+    """Ours, the floor that repeats our bytes, wlmscpfs and Orthanc where installed: ports by name, and our process."""
+    ours, floors, theirs, third = (harness.free_port() for _port in range(4))
     floor = harness.built("floor", tmp_path)
     with contextlib.ExitStack() as stack:
         process = stack.enter_context(harness.our_server(ours, tmp_path / "ours.log"))
@@ -173,6 +173,10 @@ def servers(tmp_path: Path, files: Path, associate: bytes, asked: bytes, data: b
             words = ["wlmscpfs", "-q", "-csk", "-dhl", "-dfp", str(files), "--max-associations", "100", str(theirs)]
             stack.enter_context(harness.running(words, theirs, tmp_path / "peer.log", TCP_NODELAY="1"))
             found["wlmscpfs"] = theirs
+        orthanc = harness.orthanc(third, tmp_path / "orthanc", files / "ALPHA")
+        if orthanc is not None:
+            stack.enter_context(orthanc)
+            found["orthanc"] = third
         yield found
 
 
@@ -223,7 +227,7 @@ def test_modality_worklist(transactional_db, tmp_path, capsys):
     rounds, held = Rounds(), []
     associate = harness.associate_request("ALPHA", "LOAD", MWL)
     with capsys.disabled(), servers(tmp_path, tmp_path / "wl", associate, *queried(day)) as port:
-        peers = [name for name in ("ours", "wlmscpfs") if name in port]
+        peers = [name for name in ("ours", "wlmscpfs", "orthanc") if name in port]
         sys.stdout.write(f"\n{STEPS} steps, {wanted} answers, {port['bytes']} bytes; against: floor, {peers[1:]}\n")
         first = {name: load.run(port[name], count=1, warm=0)["answers"] for name in peers}
         assert first == dict.fromkeys(peers, wanted)
@@ -262,6 +266,10 @@ def test_modality_worklist(transactional_db, tmp_path, capsys):
             theirs = rounds.time("wide wlmscpfs") / rounds.time("wide ours")
             words = f"{many['ours']} answers: times wlmscpfs's rate"
             held.append(harness.told(words, theirs, 60, least=True))
+        if "orthanc" in port:
+            one, wide_ = (rounds.time(f"{name} orthanc") for name in ("new x1", "wide"))
+            words = f"{one / ours:.0f} times slower, {wide_ / rounds.time('wide ours'):.0f} with {many['ours']} answers"
+            sys.stdout.write(f"     Orthanc: {words}\n")
     assert all(held)
 
 

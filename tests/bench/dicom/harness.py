@@ -169,6 +169,37 @@ def our_server(port: int, log: Path, *options: str, **more: str) -> Any:
     return running([*arguments, *options], port, log, **environment)
 
 
+WORKLIST_PLUGIN = Path("/usr/share/orthanc/plugins/libModalityWorklists.so")
+
+
+def orthanc(port: int, folder: Path, worklist: Path | None = None) -> Any:
+    """Orthanc at its best, where it is installed, else None, told: nothing synced, no Nagle, long PDUs."""
+    program = shutil.which("Orthanc")
+    if program is None or (worklist is not None and not WORKLIST_PLUGIN.exists()):
+        sys.stdout.write("     Orthanc is not installed: apt-get install orthanc\n")
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen: dict[str, Any] = {
+        "DicomAet": "ALPHA",
+        "DicomPort": port,
+        "HttpServerEnabled": False,
+        "StorageDirectory": str(folder / "store"),
+        "IndexDirectory": str(folder / "store"),
+        "SyncStorageArea": False,
+        "DicomCheckCalledAet": False,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFindWorklist": True,
+        "MaximumPduLength": 131072,
+        "DicomThreadsCount": 4,
+        "LimitFindResults": 0,
+        "MetricsEnabled": False,
+    }
+    if worklist is not None:
+        chosen |= {"Plugins": [str(WORKLIST_PLUGIN)], "Worklists": {"Enable": True, "Database": str(worklist)}}
+    (folder / "orthanc.json").write_text(json.dumps(chosen))
+    return running([program, str(folder / "orthanc.json")], port, folder / "log", TCP_NODELAY="1")
+
+
 def hurry_database(name: str) -> None:
     """With BENCH_REALTIME, the connections that a database has now."""
     if REALTIME:
