@@ -9,7 +9,20 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from interop.demo import clock, criticals, furniture, house, money, odds, pictures, portal, reading, sources
+from interop.demo import (
+    clock,
+    criticals,
+    furniture,
+    house,
+    money,
+    odds,
+    pictures,
+    portal,
+    reading,
+    senders,
+    sources,
+    traffic,
+)
 from interop.demo.cast import PATIENTS, Person
 from interop.demo.plan import UNSCHEDULED, PlannedExam, planned_exams
 from orders import services as orders
@@ -305,8 +318,10 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     criticals.seed_criticals(stage.people)
     odds.seed_odds(stage.people)
     furniture.ensure_destination()
+    traffic.ensure_traffic()
     furniture.ensure_viewer_links()
     furniture.ensure_review_round(stage.people)
     sources.ensure_source(stage.patients)
+    senders.ensure_messages(stage.patients)
     portal.ensure_portal()
     return {"patients": len(stage.patients), "exams": len(plans)}

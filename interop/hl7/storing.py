@@ -211,10 +211,11 @@ class Storer:
             self._leave(failure)
 
     def _done(self) -> None:
-        (result, *_more), wishes = self._results or [None], self._busy
+        results, wishes = self._results, self._busy
         self._results, self._busy = [], []
-        if result is None:
+        if not results:
             return
+        result = results[0]
         if result.status != ExecStatus.TUPLES_OK:
             words = result.error_message.decode(errors="replace")
             self._tell(wishes, OperationalError(words.splitlines()[0] if words else "refused"))

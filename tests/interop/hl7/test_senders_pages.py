@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from interop.demo import senders
 from interop.hl7 import agreements
 from interop.hl7.intake import Door, receive
 from interop.models import CodeAlias, Hl7Sender, InboundMessage, UnmappedCode
 from orders.models import Order, Patient, RequestedProcedure
+from reporting.models import OutsideReport
 from ris.audit.models import AuditEvent
 from ris.core.actor import SYSTEM
 from ris.core.errors import AlreadyExists, InvalidData
 from ris.core.permissions import CLERK, IT_ADMIN, QA_LEAD
 from ris.events.models import OutboxEvent
 from tests.factories.accounts import user_with_roles
-from tests.factories.orders import make_catalogue
+from tests.factories.orders import make_catalogue, make_patient
 from tests.interop.hl7.conftest import message, order, pid
 
 DOOR = Door(2575, "127.0.0.1")
@@ -61,6 +63,16 @@ def test_a_code_is_mapped_once_and_the_orders_go_on(page):
     receive(order("A6", "XR99^Odd view^99HIS", patient=pid("A6")), DOOR)
     assert Order.objects.get(placer_order_number="A6").procedures.get().is_unmapped
     assert page.post(f"/integrations/hl7/codes/{alias.uuid}/forget/").status_code == 404
+
+
+def test_the_demo_has_codes_that_wait_and_reports_from_elsewhere(alpha):
+    people = [make_patient(family_name=f"Demo{number}") for number in range(3)]
+    for _time in range(2):
+        senders.ensure_messages(people)
+    assert set(InboundMessage.objects.values_list("acknowledgement_code", "error")) == {("AA", "")}
+    assert (InboundMessage.objects.count(), UnmappedCode.objects.count(), OutsideReport.objects.count()) == (4, 2, 2)
+    assert set(Order.objects.values_list("indication", flat=True)) == {"Chronic cough, weight loss"}
+    assert Patient.objects.count() == 3
 
 
 def test_who_may_look_map_and_agree(tclient, alpha):
