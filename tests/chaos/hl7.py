@@ -183,6 +183,8 @@ def r4(at: House, scale: float) -> str:
     at.environment["REDIS_URL"] = f"redis://127.0.0.1:{at.ports['redis']}/0"
     start_mllp(at)
     at.start("dispatcher", sys.executable, str(HOUSE_ROOT / "manage.py"), "run_dispatcher")
+    celery = [sys.executable, "-m", "celery", "-A", "ris.celery", "worker", "-P", "threads", "-c", "4", "-l", "ERROR"]
+    at.start("worker", *celery)
     line, until = Line(at.ports["mllp"]), time.monotonic() + 120 + count
     before = at.rows("select count(*) from orders_order")[0][0]
     for number in range(count):
