@@ -24,6 +24,7 @@ from orders.models import Patient, ProcedureStatus, RequestedProcedure
 from orders.models.orders import OPEN_BEFORE_EXAM
 from ris.accounts.models import Practitioner
 from ris.accounts.selectors import facility_settings
+from ris.audit.service import flush_refusals
 from ris.core.actor import Actor
 from ris.core.errors import Conflict, DomainError, InvalidData
 from worklist import services as worklist
@@ -93,7 +94,8 @@ def apply_rows(
                 if dry_run:
                     raise _Undo
         except _Undo:
-            pass
+            log.debug("source_row_previewed", source=source.name)
+        flush_refusals()
         yield outcome
 
 

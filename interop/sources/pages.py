@@ -60,7 +60,7 @@ def source(request: ActorRequest, uuid: UUID) -> HttpResponse:
     counts = selectors.row_counts(row)
     state = request.GET.get("state", "")
     if state not in RowState.values:
-        state = RowState.REJECTED if counts.get(RowState.REJECTED) or not counts else ""
+        state = RowState.REJECTED if counts.get(RowState.REJECTED) else RowState.APPLIED
     found = selectors.rows(actor=request.actor, source=row, state=state)
     shown = Paginator(found, ROWS_SHOWN).get_page(request.GET.get("page"))
     patients = sorted({one.audit_patient for one in shown if one.audit_patient is not None})
@@ -71,7 +71,6 @@ def source(request: ActorRequest, uuid: UUID) -> HttpResponse:
         "page": shown,
         "lines": [(one, selectors.reasons_of(one.reasons), selectors.masked_id(one.external_id)) for one in shown],
         "filters": [(code, words, counts.get(code, 0), code == state) for code, words in RowState.choices],
-        "total": sum(counts.values()),
         "settings": _settings(row),
         "rules": [(label_of(rule["target"]), rule, _origin(rule)) for rule in row.mapping],
         "today": timezone.localdate(),

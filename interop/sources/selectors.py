@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from interop import permissions as perms
 from interop.models import RowState, Source, SourceRow, SourceRun
-from interop.sources.mapping import PRIVATE, label_of
+from interop.sources.mapping import PRIVATE, TARGETS, label_of
 from interop.sources.plugin import plugins
 from interop.sources.windows import is_open
 from ris.core import text
@@ -148,7 +148,9 @@ def plain(name: str, value: Any, *, opened: bool) -> str:
 
 def lines_of(row: SourceRow, *, opened: bool) -> list[dict[str, Any]]:
     """Field by field what the row says, and what is wrong with it."""
-    names = dict.fromkeys((*row.values, *(name for name in row.reasons if name)))
+    held = {*row.values, *row.reasons} - {"", "status"}
+    order = list(TARGETS)
+    names = sorted(held, key=lambda name: order.index(name) if name in TARGETS else len(order))
     return [
         {
             "name": label_of(name),

@@ -16,6 +16,7 @@ from interop.sources.running import run_now
 from interop.sources.wire import SourceFailed, Wire
 from orders import services as orders
 from orders.models import Order, Patient, RequestedProcedure
+from ris.audit.models import AuditEvent, Outcome
 from ris.core.actor import SYSTEM
 from ris.core.errors import Conflict
 from ris.core.permissions import IT_ADMIN
@@ -159,6 +160,8 @@ def test_another_patient_under_a_known_number_is_refused(source, redcap):
     assert run(source).rejected == 1
     row = row_of("1")
     assert "patient_id" in row.reasons and row.procedure is None and Patient.objects.count() == 1
+    refused_events = AuditEvent.objects.filter(source="source", outcome=Outcome.REFUSED)
+    assert [event.ae_title for event in refused_events] == ["study"]
 
 
 def test_a_wrong_patient_number_is_corrected_before_the_exam(source, redcap):
