@@ -34,7 +34,7 @@ def ensure_destination() -> None:
         actor=SEEDER,
         **HOSPITAL,
     )
-    hl7.pause_destination(destination, actor=SEEDER)
+    hl7.pause_destination(destination, reason=_("Nobody listens in the demo"), actor=SEEDER)
     rule = DeliveryRule.objects.get(channel="hl7", destination=destination.name)
     rule.is_mandatory = False
     rule.save_as(SEEDER, "Demo")

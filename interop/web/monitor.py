@@ -65,9 +65,25 @@ def _shown_cards(cards: list[Card], tab: str, request: ActorRequest, chosen: str
         if tab and card.group != tab:
             continue
         actions = [a for a in card.actions if not a.permission or request.actor.may(a.permission)]
-        ages = {"oldest": _age(card.oldest), "last": _age(card.last_success)}
-        found.append({"card": card, "actions": actions, "is_on": bool(chosen) and card.name == chosen, **ages})
+        found.append(
+            {
+                "card": card,
+                "actions": actions,
+                "url": _way_to(card, request),
+                "is_on": bool(chosen) and card.name == chosen,
+                "oldest": _age(card.oldest),
+                "last": _age(card.last_success),
+            }
+        )
     return found
+
+
+def _way_to(card: Card, request: ActorRequest) -> str:
+    """Pages beside this one are for those who keep the interfaces, the administration's for those who manage them."""
+    if card.url.startswith(f"{reverse('integrations')}?"):
+        return card.url
+    needed = perms.MANAGE_INTERFACES if card.url.startswith("/admin/") else perms.VIEW_INTERFACES
+    return card.url if request.actor.may(needed) else ""
 
 
 def _age(moment: datetime | None) -> str:
@@ -106,6 +122,7 @@ def frame(request: ActorRequest, cards: list[Card], tab: str = "", chosen: str =
         "alerts": recent_alerts(8),
         "may_manage": request.actor.may(perms.MANAGE_INTERFACES),
         "may_replay": request.actor.may(perms.REPLAY_MESSAGE),
+        "may_map": request.actor.may(perms.VIEW_INTERFACES) or request.actor.may(perms.MAP_CODES),
     }
 
 
