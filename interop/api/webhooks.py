@@ -77,7 +77,7 @@ class WebhookDeliverySerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
     def get_tries(self, delivery: WebhookDelivery) -> list[dict[str, Any]]:
-        return AttemptSerializer(list(delivery.tries.all())[:ATTEMPTS_SHOWN], many=True).data
+        return list(AttemptSerializer(list(delivery.tries.all())[:ATTEMPTS_SHOWN], many=True).data)
 
 
 class EventTypeSerializer(serializers.Serializer):

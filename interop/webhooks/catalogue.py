@@ -14,13 +14,15 @@ from reporting import events as reporting
 from ris.events.bus import Event
 from worklist import events as worklist
 
+EventClass = type[Event]
+
 
 @dataclass(frozen=True)
 class Published:
     """``type`` is ours to keep for good; the event behind it may change its name."""
 
     type: str
-    event: type[Event]
+    event: EventClass
     resource: str
     label: Any
 

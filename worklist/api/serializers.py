@@ -158,7 +158,7 @@ class BlockSerializer(serializers.Serializer):
 
 
 class BlockManySerializer(serializers.Serializer):
-    blocks = BlockSerializer(many=True, min_length=1, max_length=200)
+    blocks = serializers.ListField(child=BlockSerializer(), min_length=1, max_length=200)
 
 
 class BlockedSerializer(serializers.Serializer):

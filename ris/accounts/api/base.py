@@ -279,7 +279,7 @@ class ListMixin:
         found = super().get_renderers()
         return [*found, api_csv.CsvRenderer()] if self.exports_csv and self.action == "list" else found
 
-    def list(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response | StreamingHttpResponse:
+    def list(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
         queryset = self.filter_queryset(self.get_queryset())
         if request.accepted_renderer.format == api_csv.CsvRenderer.format:
             return self._csv(queryset)
@@ -288,7 +288,7 @@ class ListMixin:
         serializer = self.get_serializer(page, many=True)
         return self.get_paginated_response(serializer.data)
 
-    def _csv(self: Any, queryset: models.QuerySet) -> StreamingHttpResponse:
+    def _csv(self: Any, queryset: models.QuerySet) -> Any:
         """In the order of the pages; every portion is recorded as a read before it leaves."""
         ordering = self.paginator.get_ordering(self.request, queryset, self)
         rows = queryset.order_by(*ordering).iterator(chunk_size=api_csv.PORTION)

@@ -124,7 +124,7 @@ class HouseAutoSchema(AutoSchema):
         content = ((operation or {}).get("responses", {}).get("200") or {}).get("content", {})
         if "text/csv" in content:
             content["text/csv"] = {"schema": {"type": "string", "description": "All rows, a head line first."}}
-            for parameter in operation["parameters"]:
+            for parameter in (operation or {}).get("parameters", ()):
                 if parameter["name"] == "format":
                     parameter["description"] = "csv: all rows as a table, streamed; the same as Accept: text/csv."
         return operation

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import random
 import traceback
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -137,7 +138,10 @@ def asked(case: Any, house: House, route: Operation, real: str | None) -> tuple[
 
 
 def fuzz(house: House, *, examples: int, only: Callable[[str], bool] = lambda _label: True, start: int = 1) -> Result:
-    """Ask every operation ``examples`` times with values that the document allows, and as often with others."""
+    """Ask every operation ``examples`` times with values that the document allows, and as often with others.
+
+    One example is one of either kind: half of the operations get a good one, the others a bad one.
+    """
     document = copy.deepcopy(routes.document())
     document["paths"] = {
         path: methods
@@ -150,7 +154,8 @@ def fuzz(house: House, *, examples: int, only: Callable[[str], bool] = lambda _l
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
         operation = found.ok()
         if only(operation.label):
-            for mode in modes:
+            chosen = modes if examples > 1 else (modes[zlib.crc32(operation.label.encode()) % 2],)
+            for mode in chosen:
                 _fuzz_one(operation, mode, house, result, examples, start)
     return result
 
