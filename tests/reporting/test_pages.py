@@ -13,9 +13,9 @@ from django.urls import reverse
 
 from orders.models import RequestedProcedure
 from reporting import services
-from reporting.models import ReadingLock, Report, ReportDelivery, SavedList
+from reporting.models import ReaderProfile, ReadingLock, Report, ReportDelivery, SavedList
 from ris.audit.models import AuditEvent
-from ris.tenants.context import use_facility
+from ris.tenants.context import forget_facilities, use_facility
 from tests.factories.accounts import PASSWORD
 from tests.factories.reporting import SECTIONS, drafted, make_patient, make_procedure, make_referrer, signed
 
@@ -72,7 +72,8 @@ def test_200_rows_cost_as_many_queries_as_2(people: Any, reader: Client) -> None
     from django.db import connection
 
     def cost(url: str) -> int:
-        cache.clear()  # the numbers of the menu are asked anew
+        cache.clear()  # the numbers of the menu are asked anew,
+        forget_facilities()  # and whose address it is
         with CaptureQueriesContext(connection) as queries:
             assert reader.get(url).status_code == 200
         return len(queries)
@@ -86,6 +87,21 @@ def test_200_rows_cost_as_many_queries_as_2(people: Any, reader: Client) -> None
         make_procedure(patient=patient if number % 2 else make_patient(), images=3)
     assert (cost("/reading/"), cost("/reading/rows/")) == (few, few_rows)
     assert few <= 45 and few_rows <= 25
+
+
+def test_a_reader_puts_the_columns_in_their_order(people: Any, reader: Client) -> None:
+    make_procedure()
+    every = ["priority", "images", "question", "priors", "status"]
+    for _step in range(3):
+        assert reader.post("/reading/columns/", {"column": every, "earlier": "question"}).status_code == 302
+    page = reader.get("/reading/").content.decode()
+    row = page[page.index('<tr id="r-') :]
+    places = [row.index(f'"{css}"') for css in ("c-priority", "fluid c-question", "rp-name", "rp-exam", "c-images")]
+    assert places == sorted(places) and "no-flags" in page
+    polled = reader.get("/reading/rows/").content.decode()
+    assert polled.index("c-question") < polled.index("rp-name")
+    reader.post("/reading/columns/", {"column": every, "earlier": "nonsense"})
+    assert ReaderProfile.objects.get().column_order[:2] == ["priority", "question"]
 
 
 def test_the_poll_answers_304_until_something_changes(people: Any, reader: Client) -> None:

@@ -11,16 +11,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from interop.demo import furniture
-from reporting.models import ExternalViewer, ViewerContext
+from reporting.models import ExternalViewer, ViewerContext, ViewerLaunch
 from reporting.models.viewing import check_template
-from reporting.services.launch import expanded, launch_study, new_launch_token, read_launch_token
+from reporting.services.launch import expanded, launch_study, new_launch_token, read_launch_token, revoke_launch
 from reporting.services.viewing import tell_viewer_study
 from ris.audit.models import AuditEvent
-from ris.core.errors import InvalidData, NotKnown
+from ris.core.errors import InvalidData, NotKnown, NotPermitted
 from ris.core.ids import new_uid
 from ris.tenants.context import use_facility
 from tests.factories.accounts import actor_with_roles
 from tests.factories.reporting import make_patient, make_procedure
+from tests.reporting.test_admin import door
 from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
 
 pytestmark = pytest.mark.django_db
@@ -100,6 +101,21 @@ def test_a_token_opens_its_study_until_it_ends(exam, people, token):
     assert launch.study_instance_uid == exam.study.study_instance_uid
     over, _ended_at = new_launch_token(exam.study, user=people.radiologist.user, minutes=-1)
     assert read_launch_token(over) is None
+
+
+def test_a_launch_is_revoked_by_its_person_and_by_who_looks_after_links(exam, people, token):
+    launch = ViewerLaunch.objects.get()
+    other = door(people.resident.user)
+    assert other.post(f"/viewer/launches/{launch.uuid}/revoke/").status_code == 404
+    own = door(people.radiologist.user)
+    assert str(launch.uuid) in own.get("/viewer/launches/").content.decode()
+    assert own.post(f"/viewer/launches/{launch.uuid}/revoke/").status_code == 302
+    assert read_launch_token(token) is None
+    assert str(launch.uuid) not in own.get("/viewer/launches/").content.decode()
+    again, _ends_at = new_launch_token(exam.study, user=people.radiologist.user, minutes=5)
+    with pytest.raises(NotPermitted):
+        revoke_launch(ViewerLaunch.objects.first(), actor=people.resident)
+    assert read_launch_token(again) is not None
 
 
 def test_a_forged_token_one_of_another_facility_and_one_of_a_left_person_open_nothing(exam, people, token, beta):
