@@ -43,7 +43,7 @@ class UserFactory(DjangoModelFactory):
         if roles:
             ids = role_ids()
             through = model_class.roles.through
-            through.objects.bulk_create([through(user=user, role_id=ids[name]) for name in roles])
+            through.objects.bulk_create([through(user=user, role_id=ids[name]) for name in set(roles)])
         if sites:
             user.sites.set(sites)
         return user
