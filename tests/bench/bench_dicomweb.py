@@ -58,7 +58,7 @@ def test_dicomweb(api, capsys, tmp_path):
     from tests.interop.dicomweb.conftest import keep, path_of, slices
 
     rows = keep(slices(SLICES, size=512), tmp_path / "files")
-    api.force_authenticate(user_with_roles("viewer", "radiologist"))
+    api.force_authenticate(user_with_roles("radiologist"))
     series = path_of(rows[0], "series")
     gc.collect()
     read = Reader()

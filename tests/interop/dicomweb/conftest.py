@@ -107,7 +107,7 @@ def message(*parts: bytes, content_type: str = "application/dicom") -> bytes:
 
 @pytest.fixture
 def viewer(alpha: Any) -> Any:
-    return user_with_roles("viewer", "radiologist")
+    return user_with_roles("radiologist")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ OHIF_FRAMES = "multipart/related; type=application/octet-stream; transfer-syntax
 @pytest.fixture
 def client_of(facility_server):
     """A client with an API key of somebody who may see and store."""
-    person = user_with_roles("integrator", "radiologist")
+    person = user_with_roles("radiologist")
     key = create_api_key(person, label="viewer", scopes=["worklist.*"], actor=SYSTEM).secret
     session = create_session()
     session.headers["Authorization"] = f"Api-Key {key}"
@@ -80,7 +80,7 @@ def test_a_viewers_key_opens_a_study_that_is_linked(api, alpha, tmp_path):
     """With the scopes that docs/dicomweb.md names, and not with fewer."""
     (row,) = keep(slices(1), tmp_path / "files")
     link_study(row.series.study, procedure=make_procedure(), actor=SYSTEM, reason="It is hers")
-    person = user_with_roles("viewer", "radiologist")
+    person = user_with_roles("radiologist")
     for scopes, status in ((["worklist.view_study", "orders.view_patient"], 200), (["worklist.view_study"], 404)):
         key = create_api_key(person, label="viewer", scopes=scopes, actor=SYSTEM).secret
         assert api.get(path_of(row, "study"), HTTP_AUTHORIZATION=f"Api-Key {key}").status_code == status

@@ -77,7 +77,7 @@ def house(transactional_db: None, tmp_path: Path) -> Iterator[Any]:
     command += ["--bind", f"127.0.0.1:{port}", "--workers", "1", "--log-level", "warning", "--no-control-socket"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT)
     with use_facility(Facility.objects.get(schema_name="alpha")):
-        person = user_with_roles("integrator", "radiologist")
+        person = user_with_roles("radiologist")
         key = create_api_key(person, label="web", scopes=["worklist.*"], actor=SYSTEM).secret
         made = House(process, port, key)
         try:
