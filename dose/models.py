@@ -10,7 +10,7 @@ from django.utils.translation import pgettext_lazy
 from simple_history.models import HistoricalRecords
 
 from dose.querysets import DoseReportQuerySet
-from orders.models import RequestedProcedure
+from orders.models import CatalogueProcedure, RequestedProcedure
 from ris.core.lifecycle import Lifecycle, PublicModel, Recorded
 from worklist.models import ImagingStudy, Station
 
@@ -44,6 +44,17 @@ class DoseReport(Recorded):
     agd_total = models.FloatField(_("average glandular dose, total"), null=True, blank=True, help_text="Gy")
     fluoro_time = models.FloatField(_("fluoroscopy time"), null=True, blank=True, help_text="s")
     administered_activity = models.FloatField(_("administered activity"), null=True, blank=True, help_text="Bq")
+    dap_fluoro = models.FloatField(null=True, blank=True, help_text="Gy.m2")
+    dap_acquisition = models.FloatField(null=True, blank=True, help_text="Gy.m2")
+    dose_rp_fluoro = models.FloatField(null=True, blank=True, help_text="Gy")
+    dose_rp_acquisition = models.FloatField(null=True, blank=True, help_text="Gy")
+    agd_left = models.FloatField(null=True, blank=True, help_text="Gy")
+    agd_right = models.FloatField(null=True, blank=True, help_text="Gy")
+    acquisition_time = models.FloatField(null=True, blank=True, help_text="s")
+    frame_count = models.PositiveIntegerField(null=True, blank=True)
+    effective_dose = models.FloatField(null=True, blank=True, help_text="Sv, as the device estimates it.")
+    patient_height_m = models.FloatField(null=True, blank=True)
+    procedure_name = models.CharField(_("procedure as reported"), max_length=128, blank=True)
     event_count = models.PositiveIntegerField(default=0)
     is_of_a_patient = models.BooleanField(_("of a patient"), default=True)
     warnings = models.JSONField(default=list)
@@ -93,8 +104,24 @@ class IrradiationEvent(models.Model):
     exposure_index = models.FloatField(null=True, blank=True)
     target_exposure_index = models.FloatField(null=True, blank=True)
     deviation_index = models.FloatField(null=True, blank=True)
+    ssde = models.FloatField(null=True, blank=True, help_text="mGy")
+    water_equivalent_diameter = models.FloatField(null=True, blank=True, help_text="mm")
+    primary_angle = models.FloatField(null=True, blank=True, help_text="deg")
+    secondary_angle = models.FloatField(null=True, blank=True, help_text="deg")
+    source_to_detector = models.FloatField(null=True, blank=True, help_text="mm")
+    compression_thickness = models.FloatField(null=True, blank=True, help_text="mm")
+    compression_force = models.FloatField(null=True, blank=True, help_text="N")
+    activity = models.FloatField(null=True, blank=True, help_text="Bq")
+    half_life = models.FloatField(null=True, blank=True, help_text="s")
+    radionuclide = models.CharField(max_length=64, blank=True)
+    laterality = models.CharField(max_length=32, blank=True)
+    view = models.CharField(max_length=64, blank=True)
+    plane = models.CharField(max_length=32, blank=True)
+    filters = models.JSONField(default=list, blank=True)
     is_repeated = models.BooleanField(default=False)
-    more = models.JSONField(default=dict, help_text="{code: [value, unit]} of what has no column.")
+    repeat_reason = models.CharField(max_length=64, blank=True)
+    is_rejected = models.BooleanField(default=False)
+    more = models.JSONField(default=dict, help_text="{name or code: [value, unit]} of what has no column.")
 
     class Meta:
         verbose_name = _("irradiation event")
@@ -114,6 +141,11 @@ class IrradiationEvent(models.Model):
         return None if self.agd is None else self.agd * 1e3
 
 
+class LevelScope(models.TextChoices):
+    NATIONAL = "national", _("National or regional")
+    LOCAL = "local", _("Local, computed here")
+
+
 class ReferenceLevel(Recorded):
     """A diagnostic reference level, with its source. Compared with medians of many, never with one exam."""
 
@@ -124,7 +156,13 @@ class ReferenceLevel(Recorded):
     quantity = models.CharField(_("quantity"), max_length=16)
     value = models.FloatField(_("value"))
     unit = models.CharField(_("unit"), max_length=16)
+    indication = models.CharField(_("indication"), max_length=100, blank=True)
+    scope = models.CharField(_("kind"), max_length=8, choices=LevelScope.choices, default=LevelScope.NATIONAL)
     band = models.CharField(_("age or weight band"), max_length=40, default="adult")
+    age_from = models.FloatField(_("age from"), null=True, blank=True, help_text=_("Years."))
+    age_below = models.FloatField(_("age below"), null=True, blank=True, help_text=_("Years."))
+    weight_from = models.FloatField(_("weight from"), null=True, blank=True, help_text="kg")
+    weight_below = models.FloatField(_("weight below"), null=True, blank=True, help_text="kg")
     source = models.CharField(_("source"), max_length=300)
     certainty = models.CharField(_("certainty"), max_length=100, blank=True)
     is_active = models.BooleanField(_("active"), default=True)
@@ -144,6 +182,55 @@ class ReferenceLevel(Recorded):
 
     def __str__(self) -> str:
         return f"{self.authority} {self.year}: {self.exam} {self.quantity}"
+
+
+class DoseInvestigationStatus(models.TextChoices):
+    OPEN = "open", pgettext_lazy("state", "Open")
+    ACTED = "acted", _("Action taken")
+    CLOSED = "closed", pgettext_lazy("state", "Closed")
+
+
+class DoseInvestigation(Lifecycle):
+    """The median of one exam in one room lay above a reference level: why, what was done, what was measured after."""
+
+    transitions = {
+        DoseInvestigationStatus.OPEN: {DoseInvestigationStatus.ACTED},
+        DoseInvestigationStatus.ACTED: {DoseInvestigationStatus.OPEN, DoseInvestigationStatus.CLOSED},
+    }
+
+    level = models.ForeignKey(ReferenceLevel, on_delete=models.PROTECT, related_name="investigations")
+    catalogue = models.ForeignKey(CatalogueProcedure, on_delete=models.PROTECT, related_name="+")
+    room = models.CharField(_("room"), max_length=100)
+    quantity = models.CharField(max_length=16)
+    unit = models.CharField(max_length=16)
+    limit = models.FloatField(_("reference level"))
+    median = models.FloatField(_("median"))
+    exam_count = models.PositiveIntegerField(_("exams"))
+    status = models.CharField(
+        max_length=10, choices=DoseInvestigationStatus.choices, default=DoseInvestigationStatus.OPEN, editable=False
+    )
+    cause = models.CharField(_("cause"), max_length=300, blank=True)
+    action = models.CharField(_("action"), max_length=300, blank=True)
+    acted_at = models.DateTimeField(_("action taken at"), null=True, blank=True)
+    measure_again_on = models.DateField(_("measure again on"), null=True, blank=True)
+    new_median = models.FloatField(_("median after the action"), null=True, blank=True)
+    new_exam_count = models.PositiveIntegerField(_("exams after the action"), null=True, blank=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("dose investigation")
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["catalogue", "room", "quantity"],
+                condition=~Q(status="closed"),
+                name="one_investigation_of_a_room_and_exam",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.room} {self.quantity} {self.median:g} {self.unit}"
 
 
 class DoseTriggerStatus(models.TextChoices):

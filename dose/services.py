@@ -32,17 +32,26 @@ from worklist.models import ImagingInstance, ImagingStudy, ScheduledProcedureSte
 EVENT_FIELDS = (
     "event_type", "protocol", "target_region", "ctdi_vol", "ctdi_phantom", "dlp", "scanning_length", "pitch", "kvp",
     "tube_current", "exposure_time", "exposure", "dap", "dose_rp", "agd", "exposure_index", "target_exposure_index",
-    "deviation_index", "is_repeated", "more",
+    "deviation_index", "ssde", "water_equivalent_diameter", "primary_angle", "secondary_angle", "source_to_detector",
+    "compression_thickness", "compression_force", "activity", "half_life", "radionuclide", "laterality", "view",
+    "plane", "filters", "is_repeated", "repeat_reason", "is_rejected", "more",
 )  # fmt: skip
 REPORT_FIELDS = (
     "study_instance_uid", "accession_number", "station_name", "manufacturer", "model_name", "modality",
     "patient_age_years", "patient_weight_kg", "patient_sex", "ctdi_vol_max", "dlp_total", "dap_total", "dose_rp_total",
-    "agd_total", "fluoro_time", "administered_activity", "is_of_a_patient",
+    "agd_total", "fluoro_time", "administered_activity", "is_of_a_patient", "dap_fluoro", "dap_acquisition",
+    "dose_rp_fluoro", "dose_rp_acquisition", "agd_left", "agd_right", "acquisition_time", "frame_count",
+    "effective_dose", "patient_height_m", "procedure_name",
 )  # fmt: skip
 TOTALS = {
     "dlp_total": "dlp", "dap_total": "dap", "dose_rp_total": "dose_rp", "agd_total": "agd",
     "administered_activity": "activity",
 }  # fmt: skip
+#: Totals that no event carries: of a cumulative report only what it adds to the earlier ones
+OF_THE_WHOLE = (
+    "fluoro_time", "dap_fluoro", "dap_acquisition", "dose_rp_fluoro", "dose_rp_acquisition", "agd_left",
+    "agd_right", "acquisition_time", "frame_count", "effective_dose",
+)  # fmt: skip
 FLUOROSCOPY_ROOMS = ("RF", "XA")
 
 
@@ -76,7 +85,7 @@ def import_dose_report(source: Dataset | bytes | str | Path, *, actor: Actor) ->
     fresh = _without_known_events(parsed)
     report = DoseReport(
         sop_instance_uid=parsed.sop_instance_uid,
-        source="image" if parsed.kind == rdsr.IMAGE else "rdsr",
+        source=parsed.kind if parsed.kind in rdsr.FALLBACKS else "rdsr",
         performed_at=_aware(parsed.started_at),
         event_count=len(fresh),
         warnings=parsed.warnings,
@@ -111,7 +120,7 @@ def _check(parsed: ParsedDose) -> None:
         for field in ("sop_instance_uid", "study_instance_uid")
         if not is_valid_uid(getattr(parsed, field))
     }
-    if parsed.kind == rdsr.IMAGE and not parsed.events:
+    if parsed.kind in rdsr.FALLBACKS and all(getattr(parsed, name) is None for name in (*TOTALS, "ctdi_vol_max")):
         wrong.setdefault("content", [_("It holds no dose.")])
     if wrong:
         raise InvalidData(_("This is no dose report that can be kept."), errors=wrong)
@@ -151,8 +160,15 @@ def _without_known_events(parsed: ParsedDose) -> list[DoseEvent]:
     for total, part in TOTALS.items():
         values = [value for event in fresh if (value := getattr(event, part)) is not None]
         setattr(parsed, total, sum(values) if values else None)
+    earlier = DoseReport.objects.filter(events__irradiation_event_uid__in=known).distinct()
+    counted = earlier.values(*OF_THE_WHOLE)
+    for name in OF_THE_WHOLE:
+        value = getattr(parsed, name)
+        if value is not None:
+            rest = value - sum(row[name] or 0 for row in counted)
+            setattr(parsed, name, rest if fresh and rest > 0 else None)
     if not fresh:
-        parsed.ctdi_vol_max = parsed.fluoro_time = None
+        parsed.ctdi_vol_max = None
     return fresh
 
 

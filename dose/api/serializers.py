@@ -13,8 +13,10 @@ class IrradiationEventSerializer(serializers.ModelSerializer):
         fields = (
             "irradiation_event_uid", "position", "started_at", "event_type", "protocol", "target_region", "ctdi_vol",
             "ctdi_phantom", "dlp", "scanning_length", "pitch", "kvp", "tube_current", "exposure_time", "exposure",
-            "dap", "dose_rp", "agd", "exposure_index", "target_exposure_index", "deviation_index", "is_repeated",
-            "more",
+            "dap", "dose_rp", "agd", "exposure_index", "target_exposure_index", "deviation_index", "ssde",
+            "water_equivalent_diameter", "primary_angle", "secondary_angle", "source_to_detector",
+            "compression_thickness", "compression_force", "activity", "half_life", "radionuclide", "laterality", "view",
+            "plane", "filters", "is_repeated", "repeat_reason", "is_rejected", "more",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -30,7 +32,9 @@ class DoseReportListSerializer(serializers.ModelSerializer):
             "id", "sop_instance_uid", "study_instance_uid", "accession_number", "procedure", "modality", "source",
             "performed_at", "station", "station_name", "manufacturer", "model_name", "patient_age_years",
             "patient_weight_kg", "patient_sex", "ctdi_vol_max", "dlp_total", "dap_total", "dose_rp_total", "agd_total",
-            "fluoro_time", "administered_activity", "event_count", "is_of_a_patient", "warnings", "received_at",
+            "dap_fluoro", "dap_acquisition", "dose_rp_fluoro", "dose_rp_acquisition", "agd_left", "agd_right",
+            "fluoro_time", "acquisition_time", "frame_count", "administered_activity", "effective_dose",
+            "patient_height_m", "procedure_name", "event_count", "is_of_a_patient", "warnings", "received_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -72,6 +76,7 @@ class ReferenceLevelSerializer(serializers.ModelSerializer):
     class Meta:
         model = ReferenceLevel
         fields = (
-            "id", "authority", "year", "exam", "modality", "quantity", "value", "unit", "band", "source", "certainty",
+            "id", "authority", "year", "exam", "modality", "quantity", "value", "unit", "indication", "scope", "band",
+            "age_from", "age_below", "weight_from", "weight_below", "source", "certainty",
         )  # fmt: skip
         read_only_fields = fields
