@@ -18,3 +18,10 @@ class DiscrepancyConfirmed(Event):
     name: ClassVar[str] = "peerreview.discrepancy_confirmed"
 
     report: str = ""
+
+
+@dataclass(frozen=True)
+class DiscrepancyAnswered(Event):
+    """The author wrote an addendum, or said why not."""
+
+    name: ClassVar[str] = "peerreview.discrepancy_answered"

@@ -2,9 +2,11 @@
 
 from django.utils.translation import gettext_noop as _
 
-from ris.core.permissions import QA_LEAD, RADIOLOGIST, declare
+from ris.core.permissions import QA_LEAD, RADIOLOGIST, RESIDENT, declare
 
 VIEW_ROUND = declare("peerreview.view_round", _("See review rounds"), QA_LEAD, RADIOLOGIST)
 MANAGE_ROUND = declare("peerreview.manage_round", _("Launch and close review rounds"), QA_LEAD)
 SCORE_CASE = declare("peerreview.score_case", _("Score review cases"), RADIOLOGIST)
 ARBITRATE_CASE = declare("peerreview.arbitrate_case", _("Arbitrate discrepancies"), RADIOLOGIST, QA_LEAD)
+ANSWER_DISCREPANCY = declare("peerreview.answer_discrepancy", _("Answer discrepancies of own reports"), RADIOLOGIST)
+VIEW_SCORECARD = declare("peerreview.view_scorecard", _("See one's own scorecard"), RADIOLOGIST, RESIDENT, QA_LEAD)

@@ -8,7 +8,7 @@ from math import sqrt
 from django.db.models import Count, Q, QuerySet
 
 from peerreview import permissions as perms
-from peerreview.models import CaseStatus, ReviewCase, ReviewRound, Score
+from peerreview.models import CaseStatus, Discrepancy, ReviewCase, ReviewRound, Score
 from ris.core.actor import Actor
 
 
@@ -37,6 +37,16 @@ def my_cases(*, actor: Actor) -> QuerySet[ReviewCase]:
     return cases(actor=actor).filter(reviewer=actor.user)
 
 
+def discrepancies(*, actor: Actor) -> QuerySet[Discrepancy]:
+    """The author's own; all for the lead. Newest first."""
+    return (
+        Discrepancy.objects.visible_to(actor)
+        .select_related("case__round", "case__report_version", "case__report", "addendum", "critical_result")
+        .prefetch_related("case__report__procedures__order__patient")
+        .order_by("-pk")
+    )
+
+
 def to_arbitrate(*, actor: Actor) -> QuerySet[ReviewCase]:
     """Open discrepancies that this person neither scored nor wrote."""
     if not actor.may(perms.ARBITRATE_CASE):
@@ -45,6 +55,8 @@ def to_arbitrate(*, actor: Actor) -> QuerySet[ReviewCase]:
         ReviewCase.objects.filter(status=CaseStatus.ARBITRATION)
         .exclude(reviewer=actor.user)
         .exclude(report_version__signed_by=actor.user)
+        .exclude(report__author__isnull=False, report__author=actor.user)
+        .exclude(report__preliminary_by__isnull=False, report__preliminary_by=actor.user)
         .select_related("round", "report_version", "report")
         .prefetch_related("report__procedures__order__patient")
         .order_by("pk")
@@ -72,8 +84,11 @@ class Agreement:
         return (max(0.0, centre - half), min(1.0, centre + half))
 
 
+DECIDED = Q(status__in=(CaseStatus.SCORED, CaseStatus.CLOSED))
+CONCURRING = Q(arbitrated_score=Score.CONCUR) | Q(arbitrated_score="", score=Score.CONCUR)
+
+
 def agreement(review_round: ReviewRound) -> Agreement:
     """What counts is the arbiter's score where there is one."""
-    done = review_round.cases.filter(status__in=(CaseStatus.SCORED, CaseStatus.CLOSED))
-    concurring = done.filter(Q(arbitrated_score=Score.CONCUR) | Q(arbitrated_score="", score=Score.CONCUR))
-    return Agreement(done.count(), concurring.count())
+    done = review_round.cases.filter(DECIDED)
+    return Agreement(done.count(), done.filter(CONCURRING).count())

@@ -1,22 +1,55 @@
-"""An upheld discrepancy is told to the author, and to nobody else."""
+"""Who hears what: reviewers of their cases, the author alone of an upheld discrepancy, the lead of the answer."""
 
 from django.urls import reverse
 
-from peerreview.events import DiscrepancyConfirmed
-from peerreview.models import ReviewCase
+from peerreview import clock
+from peerreview.events import DiscrepancyAnswered, DiscrepancyConfirmed, RoundLaunched
+from peerreview.models import CaseStatus, Discrepancy, ReviewCase, ReviewRound
+from ris.accounts.models import User
+from ris.accounts.selectors import users_with_role
+from ris.core.permissions import QA_LEAD
 from ris.events.bus import subscribe
 from ris.notifications.models import Channel
-from ris.notifications.services import notify
+from ris.notifications.services import notify, notify_all
+
+__all__ = ["clock"]
+
+
+@subscribe(RoundLaunched, name="peerreview.tell_reviewers")
+def tell_reviewers(event: RoundLaunched) -> None:
+    """Once each, however many cases."""
+    review_round = ReviewRound.objects.get(uuid=event.subject)
+    waiting = review_round.cases.filter(status=CaseStatus.ASSIGNED).order_by().values("reviewer")
+    notify_all(
+        User.objects.filter(pk__in=waiting, is_active=True),
+        template="peerreview.round_launched",
+        subject=str(review_round.uuid),
+        url=reverse("review_list"),
+        context={"due_on": str(review_round.due_on or "")},
+        dedupe_key=f"review-round:{review_round.uuid}",
+    )
 
 
 @subscribe(DiscrepancyConfirmed, name="peerreview.tell_author")
 def tell_author(event: DiscrepancyConfirmed) -> None:
-    case = ReviewCase.objects.select_related("report_version__signed_by", "report").get(uuid=event.subject)
+    case = ReviewCase.objects.select_related("report_version__signed_by", "discrepancy").get(uuid=event.subject)
     notify(
         user=case.report_version.signed_by,
         channel=Channel.IN_APP,
         template="peerreview.discrepancy",
-        subject=str(case.report.uuid),
-        url=reverse("report_detail", kwargs={"uuid": case.report.uuid}),
+        subject=str(case.discrepancy.uuid),
+        url=reverse("review_discrepancy", kwargs={"uuid": case.discrepancy.uuid}),
         dedupe_key=f"discrepancy:{case.uuid}",
+    )
+
+
+@subscribe(DiscrepancyAnswered, name="peerreview.tell_lead")
+def tell_lead(event: DiscrepancyAnswered) -> None:
+    discrepancy = Discrepancy.objects.select_related("case__report_version").get(uuid=event.subject)
+    notify_all(
+        users_with_role(QA_LEAD).exclude(pk=discrepancy.case.report_version.signed_by_id),
+        template="peerreview.discrepancy_answered",
+        subject=str(discrepancy.uuid),
+        url=reverse("review_discrepancy", kwargs={"uuid": discrepancy.uuid}),
+        dedupe_key=f"discrepancy-answered:{discrepancy.uuid}:{event.version}",
     )

@@ -46,9 +46,15 @@ def small_images_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any] | 
     return {**context, "image_is_small": True} if context else None
 
 
+def blind_images_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Without the day, and without ways to pages that name patient and people."""
+    context = images_panel(thing, request=request)
+    return {**context, "image_is_blind": True} if context else None
+
+
 SLOTS = {
     "report.images": images_panel,
-    "peerreview.images": images_panel,
+    "peerreview.images": blind_images_panel,
     "console.images": small_images_panel,
     "order.images": small_images_panel,
     "exception.images": small_images_panel,

@@ -4,13 +4,25 @@ from typing import Any
 
 from rest_framework import serializers
 
-from peerreview.models import ReviewCase, ReviewRound, Score
-from ris.accounts.models import User
+from peerreview import permissions as perms
+from peerreview.blinding import blinded_sections
+from peerreview.models import Category, Discrepancy, Impact, ReviewCase, ReviewRound, Score
+from reporting.models import CriticalCategory, Report
+from ris.accounts.actors import actor_of
+from ris.accounts.models import Site, User
+
+#: With these and the reports anybody could tell who reviewed what.
+LEADS_ONLY = ("reviewers", "readers", "targets", "seed")
 
 
 class RoundSerializer(serializers.ModelSerializer):
+    """A round. Reviewers, readers, chosen reports and the seed are shown to who manages rounds, and to nobody else."""
+
     id = serializers.UUIDField(source="uuid", read_only=True)
     reviewers = serializers.SlugRelatedField(slug_field="uuid", many=True, queryset=User.objects.all())
+    readers = serializers.SlugRelatedField(slug_field="uuid", many=True, queryset=User.objects.all(), required=False)
+    targets = serializers.SlugRelatedField(slug_field="uuid", many=True, queryset=Report.objects.all(), required=False)
+    site = serializers.SlugRelatedField(slug_field="uuid", queryset=Site.objects.all(), required=False, allow_null=True)
     case_count = serializers.IntegerField(read_only=True, default=0)
     done_count = serializers.IntegerField(read_only=True, default=0)
     arbitration_count = serializers.IntegerField(read_only=True, default=0)
@@ -20,37 +32,163 @@ class RoundSerializer(serializers.ModelSerializer):
         fields = [
             "id",
             "name",
+            "mode",
             "modality",
+            "body_region",
+            "site",
             "signed_from",
             "signed_until",
             "percent",
+            "per_reader",
+            "weights",
+            "exclude_days",
+            "same_competence",
+            "double_blind",
+            "scale",
             "seed",
             "due_on",
             "status",
             "reviewers",
+            "readers",
+            "targets",
             "case_count",
             "done_count",
             "arbitration_count",
         ]
         read_only_fields = ["status"]
 
+    def validate_weights(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise serializers.ValidationError("{modality: weight}")
+        return value
+
+    def to_representation(self, instance: ReviewRound) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        request = self.context.get("request")
+        if request is None or not actor_of(request).may(perms.MANAGE_ROUND):
+            for name in LEADS_ONLY:
+                shown.pop(name, None)
+        return shown
+
+
+class PreviewSerializer(serializers.Serializer):
+    population = serializers.IntegerField(help_text="Reports that could be drawn.")
+    readers = serializers.IntegerField(help_text="Authors whose reports would be drawn.")
+    cases = serializers.IntegerField()
+    without_reviewer = serializers.IntegerField(help_text="Left out: nobody may review them.")
+
 
 class CaseSerializer(serializers.ModelSerializer):
-    """Blinded: neither the author nor the date of the report."""
+    """Blinded: neither author nor date, nor names in the text; double-blind, no report before the impression."""
 
     id = serializers.UUIDField(source="uuid", read_only=True)
-    round = serializers.UUIDField(source="round.uuid", read_only=True)
+    round = serializers.UUIDField(source="round.uuid", read_only=True, allow_null=True, default=None)
+    grade = serializers.CharField(source="grade.code", read_only=True, allow_null=True, default=None)
     sections = serializers.SerializerMethodField()
 
     class Meta:
         model = ReviewCase
-        fields = ["id", "round", "status", "sections", "score", "comment", "scored_at", "arbitrated_score"]
+        fields = [
+            "id",
+            "round",
+            "status",
+            "sections",
+            "own_impression",
+            "score",
+            "grade",
+            "category",
+            "comment",
+            "scored_at",
+            "arbitrated_score",
+        ]
         read_only_fields = fields
 
-    def get_sections(self, case: ReviewCase) -> dict[str, Any]:
-        return case.report_version.sections
+    def get_sections(self, case: ReviewCase) -> dict[str, str]:
+        return blinded_sections(case)
+
+
+class ImpressionSerializer(serializers.Serializer):
+    text = serializers.CharField(max_length=4000, help_text="What the reviewer sees, before the report is shown.")
 
 
 class ScoreSerializer(serializers.Serializer):
+    score = serializers.ChoiceField(choices=Score.choices, required=False, allow_blank=True, default="")
+    grade = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=8,
+        help_text="Of the site's scale, where the round has it.",
+    )
+    comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
+    category = serializers.ChoiceField(choices=Category.choices, required=False, allow_blank=True, default="")
+
+
+class ArbitrationSerializer(serializers.Serializer):
     score = serializers.ChoiceField(choices=Score.choices)
     comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
+    category = serializers.ChoiceField(choices=Category.choices, required=False, allow_blank=True, default="")
+    impact = serializers.ChoiceField(choices=Impact.choices, required=False, default=Impact.UNKNOWN)
+    critical_category = serializers.ChoiceField(
+        choices=CriticalCategory.choices, required=False, allow_null=True, default=None
+    )
+
+
+class AdHocSerializer(serializers.Serializer):
+    report = serializers.SlugRelatedField(slug_field="uuid", queryset=Report.objects.all())
+    score = serializers.ChoiceField(choices=Score.choices)
+    comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
+    category = serializers.ChoiceField(choices=Category.choices, required=False, allow_blank=True, default="")
+
+
+class ReassignSerializer(serializers.Serializer):
+    reviewer = serializers.SlugRelatedField(slug_field="uuid", queryset=User.objects.all())
+    reason = serializers.CharField(max_length=200)
+
+
+class DiscrepancySerializer(serializers.ModelSerializer):
+    """What was found, never by whom."""
+
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    report = serializers.UUIDField(source="case.report.uuid", read_only=True)
+    comment = serializers.CharField(source="case.comment", read_only=True)
+    arbitration_comment = serializers.CharField(source="case.arbitration_comment", read_only=True)
+    addendum = serializers.CharField(source="addendum.addendum", read_only=True, allow_null=True, default=None)
+    critical_result = serializers.UUIDField(
+        source="critical_result.uuid", read_only=True, allow_null=True, default=None
+    )
+
+    class Meta:
+        model = Discrepancy
+        fields = [
+            "id",
+            "report",
+            "status",
+            "severity",
+            "category",
+            "impact",
+            "critical_category",
+            "comment",
+            "arbitration_comment",
+            "declined_reason",
+            "answered_at",
+            "addendum",
+            "critical_result",
+            "resolution",
+        ]
+        read_only_fields = fields
+
+
+class AddendSerializer(serializers.Serializer):
+    text = serializers.CharField(max_length=20000)
+    password = serializers.CharField(required=False, allow_blank=True, default="", write_only=True)
+    otp_token = serializers.CharField(required=False, allow_blank=True, default="", write_only=True)
+
+
+class DeclineSerializer(serializers.Serializer):
+    reason = serializers.CharField(max_length=500)
+
+
+class ResolveSerializer(serializers.Serializer):
+    resolution = serializers.CharField(max_length=500)
+    impact = serializers.ChoiceField(choices=Impact.choices, required=False, allow_blank=True, default="")

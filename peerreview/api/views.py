@@ -2,33 +2,43 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
+from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from peerreview import permissions as perms
 from peerreview import selectors, services
-from peerreview.api.serializers import CaseSerializer, RoundSerializer, ScoreSerializer
-from peerreview.models import ReviewCase, ReviewRound
+from peerreview.api import serializers as shapes
+from peerreview.models import Discrepancy, ReviewCase, ReviewRound
+from reporting.selectors.reports import reports
 from ris.accounts.api.base import CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
+from ris.accounts.services.sign_in import require_recent_authentication
+from ris.core.errors import NotKnown
 
 
 class ReviewRoundViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Rounds of peer review."""
 
     queryset = ReviewRound.objects.none()
-    serializer_class = RoundSerializer
+    serializer_class = shapes.RoundSerializer
     permission_codes = {
         "list": perms.VIEW_ROUND,
         "retrieve": perms.VIEW_ROUND,
         "create": perms.MANAGE_ROUND,
+        "preview": perms.MANAGE_ROUND,
         "launch": perms.MANAGE_ROUND,
         "close": perms.MANAGE_ROUND,
     }
 
     def get_queryset(self):
-        return selectors.rounds(actor=self.actor).prefetch_related("reviewers")
+        return (
+            selectors.rounds(actor=self.actor)
+            .select_related("site")
+            .prefetch_related("reviewers", "readers", "targets")
+        )
 
     def service_create(self, data: dict[str, Any]) -> ReviewRound:
         return services.create_round(**data, actor=self.actor)
@@ -36,30 +46,45 @@ class ReviewRoundViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
     def _again(self, review_round: ReviewRound) -> Response:
         return self.answer(self.get_queryset().get(pk=review_round.pk))
 
-    @extend_schema(request=None, responses=RoundSerializer)
+    @extend_schema(request=None, responses=shapes.PreviewSerializer)
+    @action(detail=True, methods=["get"])
+    def preview(self, request: Request, uuid: str | None = None) -> Response:
+        """What a launch would draw now, in numbers."""
+        return Response(shapes.PreviewSerializer(services.preview(self.get_object())).data)
+
+    @extend_schema(request=None, responses=shapes.RoundSerializer)
     @action(detail=True, methods=["post"])
     def launch(self, request: Request, uuid: str | None = None) -> Response:
         """Draw the sample and give the cases out."""
         return self._again(services.launch_round(self.get_object(), actor=self.actor))
 
-    @extend_schema(request=None, responses=RoundSerializer)
+    @extend_schema(request=None, responses=shapes.RoundSerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, uuid: str | None = None) -> Response:
         """Close a round whose cases are all decided."""
         return self._again(services.close_round(self.get_object(), actor=self.actor))
 
 
-class ReviewCaseViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
-    """Cases: a reviewer's own, blinded; all for the lead."""
+class ReviewCaseViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
+    """Cases: a reviewer's own, blinded; all for the lead. POST reviews a report that no round asked for."""
 
     queryset = ReviewCase.objects.none()
-    serializer_class = CaseSerializer
-    serializer_classes = {"score": ScoreSerializer, "arbitrate": ScoreSerializer}
+    serializer_class = shapes.CaseSerializer
+    serializer_classes = {
+        "create": shapes.AdHocSerializer,
+        "impression": shapes.ImpressionSerializer,
+        "score": shapes.ScoreSerializer,
+        "arbitrate": shapes.ArbitrationSerializer,
+        "reassign": shapes.ReassignSerializer,
+    }
     permission_codes = {
         "list": perms.VIEW_ROUND,
         "retrieve": perms.VIEW_ROUND,
+        "create": perms.SCORE_CASE,
+        "impression": perms.SCORE_CASE,
         "score": perms.SCORE_CASE,
         "arbitrate": perms.ARBITRATE_CASE,
+        "reassign": perms.MANAGE_ROUND,
     }
 
     def get_queryset(self):
@@ -67,14 +92,83 @@ class ReviewCaseViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
             return selectors.to_arbitrate(actor=self.actor)
         return selectors.cases(actor=self.actor)
 
-    @extend_schema(request=ScoreSerializer, responses=CaseSerializer)
+    @extend_schema(request=shapes.AdHocSerializer, responses={201: shapes.CaseSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Review a report that no round asked for."""
+        data = self.validated()
+        report = reports(actor=self.actor).filter(pk=data.pop("report").pk).first()
+        if report is None:
+            raise NotKnown(_("There is no such report."))
+        return self._shown(services.review_ad_hoc(report, **data, actor=self.actor), status.HTTP_201_CREATED)
+
+    def _shown(self, case: ReviewCase, code: int = status.HTTP_200_OK) -> Response:
+        return Response(shapes.CaseSerializer(case, context=self.get_serializer_context()).data, status=code)
+
+    @extend_schema(request=shapes.ImpressionSerializer, responses=shapes.CaseSerializer)
+    @action(detail=True, methods=["post"])
+    def impression(self, request: Request, uuid: str | None = None) -> Response:
+        """Double-blind: write down one's own impression; then the report is shown."""
+        return self._shown(services.give_impression(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.ScoreSerializer, responses=shapes.CaseSerializer)
     @action(detail=True, methods=["post"])
     def score(self, request: Request, uuid: str | None = None) -> Response:
-        """Give the reviewer's score."""
-        return self.answer(services.score_case(self.get_object(), **self.validated(), actor=self.actor))
+        """Give the reviewer's score, or a grade of the site's scale."""
+        return self._shown(services.score_case(self.get_object(), **self.validated(), actor=self.actor))
 
-    @extend_schema(request=ScoreSerializer, responses=CaseSerializer)
+    @extend_schema(request=shapes.ArbitrationSerializer, responses=shapes.CaseSerializer)
     @action(detail=True, methods=["post"])
     def arbitrate(self, request: Request, uuid: str | None = None) -> Response:
-        """Decide a discrepancy."""
-        return self.answer(services.arbitrate_case(self.get_object(), **self.validated(), actor=self.actor))
+        """Decide; what is upheld at 2b, 3a or 3b becomes a discrepancy, told to the author alone."""
+        return self._shown(services.arbitrate_case(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.ReassignSerializer, responses=shapes.CaseSerializer)
+    @action(detail=True, methods=["post"])
+    def reassign(self, request: Request, uuid: str | None = None) -> Response:
+        """Give a waiting case to another reviewer, with the reason."""
+        return self._shown(services.reassign_case(self.get_object(), **self.validated(), actor=self.actor))
+
+
+class DiscrepancyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
+    """Upheld discrepancies: an author's own, all for the lead. Reviewer and arbiter are never named."""
+
+    queryset = Discrepancy.objects.none()
+    serializer_class = shapes.DiscrepancySerializer
+    serializer_classes = {
+        "addendum": shapes.AddendSerializer,
+        "decline": shapes.DeclineSerializer,
+        "resolve": shapes.ResolveSerializer,
+    }
+    permission_codes = {
+        "list": perms.VIEW_ROUND,
+        "retrieve": perms.VIEW_ROUND,
+        "addendum": perms.ANSWER_DISCREPANCY,
+        "decline": perms.ANSWER_DISCREPANCY,
+        "resolve": perms.MANAGE_ROUND,
+    }
+
+    def get_queryset(self):
+        return selectors.discrepancies(actor=self.actor)
+
+    def _shown(self, row: Discrepancy) -> Response:
+        return Response(shapes.DiscrepancySerializer(row, context=self.get_serializer_context()).data)
+
+    @extend_schema(request=shapes.AddendSerializer, responses=shapes.DiscrepancySerializer)
+    @action(detail=True, methods=["post"])
+    def addendum(self, request: Request, uuid: str | None = None) -> Response:
+        """The author adds to the report. Asks for recent authentication, as signing does."""
+        data = self.validated()
+        require_recent_authentication(request, password=data["password"], otp_token=data["otp_token"])
+        return self._shown(services.addend_discrepancy(self.get_object(), text=data["text"], actor=self.actor))
+
+    @extend_schema(request=shapes.DeclineSerializer, responses=shapes.DiscrepancySerializer)
+    @action(detail=True, methods=["post"])
+    def decline(self, request: Request, uuid: str | None = None) -> Response:
+        """The author lets the report stand and says why."""
+        return self._shown(services.decline_discrepancy(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=shapes.ResolveSerializer, responses=shapes.DiscrepancySerializer)
+    @action(detail=True, methods=["post"])
+    def resolve(self, request: Request, uuid: str | None = None) -> Response:
+        """How it ended, and its clinical impact."""
+        return self._shown(services.resolve_discrepancy(self.get_object(), **self.validated(), actor=self.actor))

@@ -1,12 +1,17 @@
 from django.urls import path
 
-from peerreview.web import views
+from peerreview.web import rounds, views
 
 urlpatterns = [
     path("peer-review/", views.review_list, name="review_list"),
     path("peer-review/cases/<uuid:uuid>/", views.review_case, name="review_case"),
-    path("peer-review/rounds/new/", views.round_create, name="review_round_create"),
-    path("peer-review/rounds/<uuid:uuid>/", views.review_round, name="review_round"),
-    path("peer-review/rounds/<uuid:uuid>/launch/", views.round_launch, name="review_round_launch"),
-    path("peer-review/rounds/<uuid:uuid>/close/", views.round_close, name="review_round_close"),
+    path("peer-review/cases/<uuid:uuid>/reassign/", rounds.case_reassign, name="review_case_reassign"),
+    path("peer-review/discrepancies/<uuid:uuid>/", views.review_discrepancy, name="review_discrepancy"),
+    path("peer-review/discrepancies/<uuid:uuid>/addendum/", views.discrepancy_addend, name="review_addend"),
+    path("peer-review/discrepancies/<uuid:uuid>/decline/", views.discrepancy_decline, name="review_decline"),
+    path("peer-review/discrepancies/<uuid:uuid>/resolve/", views.discrepancy_resolve, name="review_resolve"),
+    path("peer-review/rounds/new/", rounds.round_create, name="review_round_create"),
+    path("peer-review/rounds/<uuid:uuid>/", rounds.review_round, name="review_round"),
+    path("peer-review/rounds/<uuid:uuid>/launch/", rounds.round_launch, name="review_round_launch"),
+    path("peer-review/rounds/<uuid:uuid>/close/", rounds.round_close, name="review_round_close"),
 ]

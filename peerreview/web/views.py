@@ -1,7 +1,8 @@
-"""Peer review: my cases, the case under review, and the lead's rounds."""
+"""Peer review: my cases, the case under review, and what an author answers."""
 
 from __future__ import annotations
 
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -10,14 +11,20 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from peerreview import permissions as perms
 from peerreview import selectors, services
-from peerreview.models import CaseStatus, ReviewRound
-from peerreview.web.forms import RoundForm, ScoreForm
+from peerreview.blinding import blinded_reading, blinded_request
+from peerreview.models import CaseStatus, Discrepancy, ReviewCase
+from peerreview.models import DiscrepancyStatus as D
+from peerreview.web.forms import ArbitrationForm, ImpressionForm, ResolveForm, ScoreForm
+from reporting.models import SECTIONS
+from reporting.web.proof import proof, proof_context
 from ris.accounts.web import page
 from ris.audit.service import record_read
 from ris.core.errors import InvalidData, NotKnown
 
+DISCREPANCIES_SHOWN = 20
 
-def _found(queryset, uuid):
+
+def found(queryset, uuid):
     row = queryset.filter(uuid=uuid).first()
     if row is None:
         raise NotKnown(_("There is no such case or round, or it is not yours to see."))
@@ -34,6 +41,7 @@ def review_list(request: HttpRequest) -> HttpResponse:
         "total": len(mine),
         "arbitration": list(selectors.to_arbitrate(actor=request.actor)),
         "rounds": list(selectors.rounds(actor=request.actor)),
+        "discrepancies": list(selectors.discrepancies(actor=request.actor)[:DISCREPANCIES_SHOWN]),
     }
     shown = [*context["open_cases"], *context["arbitration"]]
     record_read(request.actor, perms.VIEW_ROUND, patients={case.audit_patient for case in shown if case.audit_patient})
@@ -47,21 +55,49 @@ def review_case(request: HttpRequest, uuid) -> HttpResponse:
     case = selectors.my_cases(actor=request.actor).filter(uuid=uuid).first()
     arbitrates = case is None
     if case is None:
-        case = _found(selectors.to_arbitrate(actor=request.actor), uuid)
-    form = ScoreForm(request.POST or None)
+        case = found(selectors.to_arbitrate(actor=request.actor), uuid)
+    if case.hides_report and not arbitrates:
+        return _impression(request, case)
+    form = (ArbitrationForm if arbitrates else ScoreForm)(request.POST or None, case=None if arbitrates else case)
     if request.method == "POST" and form.is_valid():
         decide = services.arbitrate_case if arbitrates else services.score_case
         try:
             decide(case, **form.cleaned_data, actor=request.actor)
         except InvalidData as refusal:
-            for field, message in refusal.errors.items():
-                form.add_error(field, message)
+            add_errors(form, refusal)
         else:
             messages.success(request, _("Your score is kept."))
             return _to_next_case(request)
+    return _case_page(request, case, form, arbitrates=arbitrates)
+
+
+def _impression(request: HttpRequest, case: ReviewCase) -> HttpResponse:
+    form = ImpressionForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        services.give_impression(case, text=form.cleaned_data["own_impression"], actor=request.actor)
+        return redirect("review_case", uuid=case.uuid)
+    return _case_page(request, case, form)
+
+
+def _case_page(request: HttpRequest, case: ReviewCase, form: forms.Form, *, arbitrates: bool = False) -> HttpResponse:
     record_read(request.actor, perms.SCORE_CASE, entity=case)
-    context = {"case": case, "form": form, "arbitrates": arbitrates, "procedures": list(case.report.procedures.all())}
+    mine = selectors.my_cases(actor=request.actor).filter(round=case.round) if case.round_id else None
+    context = {
+        "case": case,
+        "form": form,
+        "arbitrates": arbitrates,
+        "is_open": arbitrates or case.status == CaseStatus.ASSIGNED,
+        "reading": blinded_reading(case),
+        "asked": blinded_request(case),
+        "done": mine.exclude(status=CaseStatus.ASSIGNED).count() if mine is not None else 0,
+        "total": mine.count() if mine is not None else 0,
+    }
     return render(request, "peerreview/review_case.html", context, status=400 if form.errors else 200)
+
+
+def add_errors(form: forms.Form, refusal: InvalidData) -> None:
+    for field, message in refusal.errors.items():
+        form.add_error(field if field in form.fields else None, message)
 
 
 def _to_next_case(request: HttpRequest) -> HttpResponse:
@@ -69,47 +105,58 @@ def _to_next_case(request: HttpRequest) -> HttpResponse:
     return redirect("review_case", uuid=following.uuid) if following else redirect("review_list")
 
 
-@require_http_methods(["GET", "POST"])
-@page(perms.MANAGE_ROUND)
-def round_create(request: HttpRequest) -> HttpResponse:
-    form = RoundForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            review_round = services.create_round(**form.cleaned_data, actor=request.actor)
-        except InvalidData as refusal:
-            for field, message in refusal.errors.items():
-                form.add_error(field, message)
-        else:
-            return redirect("review_round", uuid=review_round.uuid)
-    return render(request, "peerreview/round_form.html", {"form": form}, status=400 if form.errors else 200)
+# --- what follows a discrepancy
 
 
 @require_GET
-@page(perms.MANAGE_ROUND)
-def review_round(request: HttpRequest, uuid) -> HttpResponse:
-    """Preview before launch; progress and agreement after. No reader is ranked here."""
-    row: ReviewRound = _found(selectors.rounds(actor=request.actor), uuid)
-    agreement = selectors.agreement(row)
-    context = {"round": row, "agreement": agreement, "agreement_percent": round(agreement.share * 100)}
-    context["interval"] = [round(value * 100) for value in agreement.interval]
-    if row.status == "draft":
-        drawn = services.sample(row)
-        context["preview_cases"] = len(drawn)
-        context["preview_readers"] = len({version.signed_by_id for version, _reviewer in drawn})
-    return render(request, "peerreview/round_detail.html", context)
+@page((perms.ANSWER_DISCREPANCY, perms.MANAGE_ROUND))
+def review_discrepancy(request: HttpRequest, uuid) -> HttpResponse:
+    """To the author: what was found, never by whom. To the lead: how it was answered."""
+    row: Discrepancy = found(selectors.discrepancies(actor=request.actor), uuid)
+    record_read(request.actor, perms.ANSWER_DISCREPANCY, entity=row)
+    said = row.case.report_version.sections
+    is_author = row.case.report_version.signed_by_id == request.actor.user.pk
+    context = {
+        "discrepancy": row,
+        "case": row.case,
+        "report": row.case.report,
+        "sections": [(label, said[name]) for name, (_code, label) in SECTIONS.items() if said.get(name)],
+        "may_answer": is_author and request.actor.may(perms.ANSWER_DISCREPANCY) and row.status in (D.OPEN, D.DECLINED),
+        "may_resolve": not is_author and request.actor.may(perms.MANAGE_ROUND) and row.status != D.RESOLVED,
+        "resolve_form": ResolveForm(initial={"impact": row.impact}),
+        **proof_context(request),
+    }
+    return render(request, "peerreview/discrepancy.html", context)
+
+
+@require_POST
+@page(perms.ANSWER_DISCREPANCY)
+def discrepancy_addend(request: HttpRequest, uuid) -> HttpResponse:
+    row = found(selectors.discrepancies(actor=request.actor), uuid)
+    proof(request)
+    services.addend_discrepancy(row, text=request.POST.get("text", ""), actor=request.actor)
+    messages.success(request, _("The addendum is signed. Whoever had an earlier version is told."))
+    return redirect("review_discrepancy", uuid=uuid)
+
+
+@require_POST
+@page(perms.ANSWER_DISCREPANCY)
+def discrepancy_decline(request: HttpRequest, uuid) -> HttpResponse:
+    row = found(selectors.discrepancies(actor=request.actor), uuid)
+    services.decline_discrepancy(row, reason=request.POST.get("reason", ""), actor=request.actor)
+    messages.success(request, _("Your reason is kept; the lead is told."))
+    return redirect("review_discrepancy", uuid=uuid)
 
 
 @require_POST
 @page(perms.MANAGE_ROUND)
-def round_launch(request: HttpRequest, uuid) -> HttpResponse:
-    services.launch_round(_found(selectors.rounds(actor=request.actor), uuid), actor=request.actor)
-    messages.success(request, _("The cases are given out."))
-    return redirect("review_round", uuid=uuid)
-
-
-@require_POST
-@page(perms.MANAGE_ROUND)
-def round_close(request: HttpRequest, uuid) -> HttpResponse:
-    services.close_round(_found(selectors.rounds(actor=request.actor), uuid), actor=request.actor)
-    messages.success(request, _("The round is closed."))
-    return redirect("review_round", uuid=uuid)
+def discrepancy_resolve(request: HttpRequest, uuid) -> HttpResponse:
+    row = found(selectors.discrepancies(actor=request.actor), uuid)
+    services.resolve_discrepancy(
+        row,
+        resolution=request.POST.get("resolution", ""),
+        impact=request.POST.get("impact", ""),
+        actor=request.actor,
+    )
+    messages.success(request, _("The discrepancy is resolved."))
+    return redirect("review_discrepancy", uuid=uuid)
