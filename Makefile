@@ -32,7 +32,7 @@ chaos-hl7: venv ## Kill, starve and confuse the HL7 interface, and print what he
 bench-hl7: venv ## Measure the HL7 listener against one built on the hl7 library
 	$(VENV)/python -m pytest -q -s tests/bench/bench_hl7.py $(ARGS)
 
-check-data: venv ## Feed the HL7 messages of DIR to a house of their own, and print what became of each
+check-data: venv ## Feed the HL7 messages of DIR to a house of their own, read its dose objects, print what became of each
 	@CHECK_DATA="$(abspath $(DIR))" $(PYTHON) manage.py test tests/interop/hl7/feed.py -q -s $(ARGS)
 
 check-api: venv ## Ask every REST operation what its document allows, and what not; EXAMPLES=20 of each
