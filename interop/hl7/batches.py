@@ -139,10 +139,10 @@ class _Reader:
         told = fields[1].strip() if len(fields) > 1 else ""
         if not told:
             return
-        if not told.isdecimal():
-            raise _fault(DATA_TYPE, name, f"{name}-1 is not a number.", 1)
+        if not told.isdecimal() or len(told) > 9:
+            raise _fault(DATA_TYPE, name, f"{name}-1 is no number of {what}.", 1)
         if int(told) != found:
-            raise _fault(DATA_TYPE, name, f"{name}-1 counts {told[:9]} {what}; there are {found}.", 1)
+            raise _fault(DATA_TYPE, name, f"{name}-1 counts {told} {what}; there are {found}.", 1)
 
 
 def _fault(code: str, name: str, text: str, number: int = 0) -> Hl7Error:

@@ -123,6 +123,8 @@ class Listener:
             await Conversation(self, reader, writer, address).hold()
         except (ConnectionError, TimeoutError, ssl.SSLError, asyncio.IncompleteReadError) as ended:
             log.info("mllp_connection_ended", address=address, reason=type(ended).__name__)
+        except asyncio.CancelledError as ended:  # the listener closes; this task ends here in any case
+            log.info("mllp_connection_ended", address=address, reason=type(ended).__name__)
         finally:
             self._tasks.discard(task)
             self._open[address] -= 1
@@ -200,6 +202,9 @@ class Conversation:
         except (DatabaseError, InterfaceError):
             await self._write(_cannot_now(quicks[0].raw))
             return False
+        except TimeoutError:
+            self.storer.give_up()
+            raise
         for one, is_new in zip(quicks, answers, strict=True):
             if is_new:
                 replies += one.reply()

@@ -9,7 +9,6 @@ interop.hl7.intake.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +18,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection
 from psycopg import Error, sql
 from psycopg import OperationalError as NoServer
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from interop.hl7 import acknowledgements as ack
@@ -145,6 +144,8 @@ class Storer:
         self._busy: list[_Wish] = []
         self._results: list[PGresult] = []
         self._wrapper: Any = None
+        #: kept here, as libpq has closed it and forgotten its number by the time that we hear of a broken line
+        self._socket = -1
         self._prepared: set[str] = set()
         self._is_connecting = False
 
@@ -155,7 +156,11 @@ class Storer:
         return wish.future
 
     def close(self) -> None:
-        self._leave(InterfaceError("closing"))
+        self._end(InterfaceError("closing"))
+
+    def give_up(self) -> None:
+        """The database has kept silent for too long: this line is left, and the next wish gets another."""
+        self._leave(TimeoutError())
 
     @property
     def _line(self) -> PGconn:
@@ -185,7 +190,8 @@ class Storer:
             self._leave(failure)
             return
         self._wrapper, self._prepared = connecting.result(), set()
-        asyncio.get_running_loop().add_reader(self._line.socket, self._readable)
+        self._socket = self._line.socket
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
         self._go_on()
 
     def _send(self, schema: str) -> None:
@@ -228,16 +234,21 @@ class Storer:
                 answers = [new is None or str(one.values[0]) in new for one in wish.quicks]
                 if not wish.future.done():
                     wish.future.set_result(answers)
+        if self._line.status != ConnStatus.OK:
+            self._leave(NoServer("the line is broken"))
+            return
         self._go_on()
 
     def _leave(self, failure: BaseException) -> None:
         """The database is away: nobody is told that anything was stored."""
         log.error("mllp_database_does_not_answer", error=type(failure).__name__)
+        self._end(failure)
+
+    def _end(self, failure: BaseException) -> None:
         wishes, self._busy, self._waiting, self._results = [*self._busy, *self._waiting], [], [], []
         if self._wrapper is not None:
-            with contextlib.suppress(Error, ValueError, RuntimeError):
-                asyncio.get_running_loop().remove_reader(self._line.socket)
-            wrapper, self._wrapper = self._wrapper, None
+            asyncio.get_running_loop().remove_reader(self._socket)
+            wrapper, self._wrapper, self._socket = self._wrapper, None, -1
             wrapper.connection.close()
         self._tell(wishes, OperationalError(type(failure).__name__))
 

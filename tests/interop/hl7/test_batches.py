@@ -68,6 +68,7 @@ ONE = message("ADT^A04", pid())
     [
         (batch(ONE, count=7), "BTS^1^1"),
         (batch(ONE, count="x"), "BTS^1^1"),
+        (batch(ONE, count="1" * 5000), "BTS^1^1"),
         (batch(ONE).replace(b"FTS|1", b"FTS|3"), "FTS^1^1"),
         (batch(ONE).replace(b"FTS|1\r", b""), "FTS^1"),
         (batch(ONE, file=False).replace(b"BTS|1\r", b""), "BTS^1"),
