@@ -240,7 +240,8 @@ def _succeeded(source: Source, began: datetime, tally: Tally) -> SourceRun:
     since = source.failing_since
     _note(
         source,
-        synced_until=began,
+        #: what is held back has to be found again by the run that may cancel it
+        synced_until=source.synced_until if tally.held_back else began,
         last_run_at=now,
         last_success_at=now,
         failures=0,

@@ -248,11 +248,13 @@ def test_when_too_many_vanish_a_person_looks_first(source, redcap):
         redcap.put(f"{number}", visit(last=f"Family{number}"))
     run(source)
     redcap.records.clear()
+    mark = source.synced_until
     held = run(source)
+    assert source.synced_until == mark, "what was held back is asked for again"
     assert held.cancelled == 0 and held.error_code == "many_gone" and "8 entries" in source.last_error
     services.sync_now(source, accepts_gone=True, actor=SYSTEM)
     source.refresh_from_db()
-    assert run(source).cancelled == 8 and not source.accepts_gone
+    assert run(source).cancelled == 8 and not source.accepts_gone and source.synced_until > mark
 
 
 def test_a_preview_changes_nothing(source, redcap):
