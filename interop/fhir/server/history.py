@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.errors import Refused
-from interop.fhir.server.params import invalid, span_of
+from interop.fhir.server.params import invalid, span_of, whole_number
 from interop.fhir.server.registry import ResourceType, Source
 from interop.fhir.server.represent import etag_of, instant, validators_of, whole
 from interop.fhir.server.rights import note_read, note_read_of
@@ -91,10 +91,10 @@ def _bounds(call: Call) -> tuple[Any, Any]:
 
 
 def _size(call: Call) -> int:
-    text = call.param("_count", str(PAGE))
-    if not text.isdigit() or text == "0":
+    count = whole_number(call.param("_count", str(PAGE)), "_count")
+    if not count:
         raise invalid("_count", "a number of versions.")
-    return min(int(text), LARGEST_PAGE)
+    return min(count, LARGEST_PAGE)
 
 
 def _bundle(

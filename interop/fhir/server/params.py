@@ -314,7 +314,10 @@ class Date(Param):
         low, high = span_of(text, self.name)
         if prefix == "ap":
             gap = abs(timezone.now() - low) * 0.1
-            low, high, prefix = low - gap, high + gap, "eq"
+            try:
+                low, high, prefix = low - gap, high + gap, "eq"
+            except OverflowError:
+                raise invalid(self.name, "about when that was reaches out of the calendar.") from None
         start, end = self.at, self.until or self.at
         if self.is_day:
             first, after = _day(low), _day(high)
@@ -456,6 +459,13 @@ class PartReference(Reference):
         if modifier and modifier not in (*known, "identifier", "missing"):
             return NOTHING
         return super().condition(mine, modifier, asked) if mine else NOTHING
+
+
+def whole_number(text: str, name: str) -> int:
+    """Raises Refused (400) for what is no number, or none of this world."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise invalid(name, "a whole number.")
+    return int(text)
 
 
 def as_uuid(text: str) -> UUID | None:

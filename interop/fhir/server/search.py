@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.errors import Refused, issue, outcome
-from interop.fhir.server.params import Asked, Param, Reference, To, invalid, split_values
+from interop.fhir.server.params import Asked, Param, Reference, To, invalid, split_values, whole_number
 from interop.fhir.server.registry import ResourceType, Source, type_of
 from interop.fhir.server.represent import Part, whole
 from interop.fhir.server.rights import note_read, require
@@ -58,7 +58,11 @@ class Search:
         return next((value for key, value in self.controls if key == name), default)
 
     def all(self, name: str) -> list[str]:
-        return [part for key, value in self.controls if key == name for part in value.split(",")]
+        """Each value once, in their order. Raises Refused (400) for more than anybody means."""
+        found = list(dict.fromkeys(part for key, value in self.controls if key == name for part in value.split(",")))
+        if len(found) > MOST_PARAMS:
+            raise Refused(400, f"{name}: too many values.", issue="too-costly")
+        return found
 
 
 # --- from parameters to conditions
@@ -162,7 +166,7 @@ def filtered(search: Search, call: Call) -> list[QuerySet | None]:
 def sorting(search: Search, source: Source) -> list[tuple[str, bool]] | None:
     """Paths to sort by and whether they fall; None when this source has no such parameter."""
     made = []
-    for name in search.control("_sort").split(","):
+    for name in search.all("_sort"):
         if not name:
             continue
         falls, name = name.startswith("-"), name.removeprefix("-")
@@ -290,10 +294,7 @@ def _entry(call: Call, resource: Resource, mode: str) -> Resource:
 
 
 def _size(search: Search) -> int:
-    text = search.control("_count", str(PAGE))
-    if not text.isdigit():
-        raise invalid("_count", "a number of resources.")
-    return min(int(text), LARGEST_PAGE)
+    return min(whole_number(search.control("_count", str(PAGE)), "_count"), LARGEST_PAGE)
 
 
 def _total(search: Search, sets: Iterable[QuerySet | None], after: Position | None, part: Part) -> int | None:

@@ -109,6 +109,8 @@ def body_of(content: bytes, content_type: str, version: Version) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Refused(400, f"The JSON is not well formed ({where}).", issue="structure") from None
+    except ValueError:  # a number of thousands of digits
+        raise Refused(400, "A number of the body is too long.", issue="value") from None
     _check_depth(made)
     if kind != PATCH and (not isinstance(made, dict) or not isinstance(made.get("resourceType"), str)):
         raise Refused(400, "The body is no resource: it has no resourceType.", issue="structure")

@@ -63,11 +63,13 @@ def authenticate(given: Mapping[str, Any], *, audience: str, address: str) -> Sm
     try:
         header = jwt.get_unverified_header(assertion)
         said = jwt.decode(assertion, options={"verify_signature": False})
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, RecursionError):
         raise not_proven("not a JWT") from None
     client_id = said.get("iss")
     if not isinstance(client_id, str) or client_id != said.get("sub"):
         raise not_proven("iss and sub are not one client")
+    if not (client_id.isascii() and client_id.isprintable()):
+        raise not_proven("unknown client")
     client = SmartClient.objects.select_related("user").filter(client_id=client_id, is_active=True).first()
     try:
         if client is None:

@@ -99,7 +99,7 @@ def _patch(resource: Any, where: str) -> Any:
         raise Refused(400, f"A patch is a Binary of {PATCH_TYPE}.", issue="invalid", expression=where)
     try:
         return json.loads(base64.b64decode(str(resource.get("data", "")), validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, RecursionError, binascii.Error):
         raise Refused(400, "The patch is no JSON in base64.", issue="structure", expression=where) from None
 
 
@@ -199,15 +199,17 @@ def _in_order(entries: list[Entry]) -> list[Entry]:
     created = [entry for entry in entries if entry.method == "POST"]
     waiting, done, ordered = list(created), set[str](), list[Entry]()
     urls = {entry.url for entry in created if entry.url}
+    needed = {entry.place: (set(_references(entry.resource)) & urls) - {entry.url} for entry in created}
     while waiting:
-        free = [entry for entry in waiting if not (set(_references(entry.resource)) & urls) - done - {entry.url}]
+        free = [entry for entry in waiting if not needed[entry.place] - done]
         if not free:
             place = waiting[0].place
             words = "The entries refer to each other in a circle."
             raise Refused(400, words, issue="invalid", expression=f"Bundle.entry[{place}]")
         ordered += free
         done |= {entry.url for entry in free}
-        waiting = [entry for entry in waiting if entry not in free]
+        taken = {entry.place for entry in free}
+        waiting = [entry for entry in waiting if entry.place not in taken]
     others = sorted((e for e in entries if e.method != "POST"), key=lambda e: (ORDER.index(e.method), e.place))
     return [*(e for e in others if e.method == "DELETE"), *ordered, *(e for e in others if e.method != "DELETE")]
 

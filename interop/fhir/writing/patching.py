@@ -8,6 +8,8 @@ from typing import Any
 from interop.fhir.server.errors import Refused
 
 MOST_STEPS = 100
+#: Elements that all steps of a patch may copy: each could double what the one before it has made
+MOST_COPIED = 20_000
 
 
 def patched(resource: dict[str, Any], patch: Any) -> dict[str, Any]:
@@ -15,10 +17,17 @@ def patched(resource: dict[str, Any], patch: Any) -> dict[str, Any]:
     if not isinstance(patch, list) or not patch or len(patch) > MOST_STEPS:
         raise Refused(400, f"A patch is a list of 1 to {MOST_STEPS} steps (RFC 6902).", issue="structure")
     found: Any = copy.deepcopy(resource)
+    copied = 0
     for number, step in enumerate(patch):
         if not isinstance(step, dict) or not isinstance(step.get("path"), str):
             raise Refused(400, f"Step {number} has no op and path.", issue="structure")
+        if step.get("op") == "copy" and isinstance(step.get("from"), str):
+            copied += _size(_get(found, _pointer(step["from"], number), number))
+            if copied > MOST_COPIED:
+                raise Refused(413, f"Step {number}: the patch copies too much.", issue="too-costly")
         found = _stepped(found, step, number)
+    if not isinstance(found, dict):
+        raise Refused(422, "What is left is no resource.", issue="structure")
     for name in ("resourceType", "id"):
         if found.get(name) != resource.get(name):
             raise Refused(422, f"{name} is not to be changed.", issue="business-rule", expression=name)
@@ -49,6 +58,16 @@ def _stepped(document: Any, step: dict[str, Any], number: int) -> Any:
         value = copy.deepcopy(_get(document, source, number))
         return _added(_removed(document, source, number) if name == "move" else document, path, value, number)
     raise Refused(400, f"Step {number} is no step of RFC 6902.", issue="structure")
+
+
+def _size(value: Any) -> int:
+    """How many elements it holds."""
+    count, waiting = 0, [value]
+    while waiting and count <= MOST_COPIED:
+        one = waiting.pop()
+        count += 1
+        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+    return count
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interop.fhir.server.call import Call, Resource
+from interop.fhir.server.errors import Refused
 from interop.fhir.server.registry import type_of
 from interop.fhir.server.search import filtered, understood
 from interop.fhir.writing.reading import Problems
@@ -60,13 +61,17 @@ def _by_identifier(identifier: Resource, where: str, call: Call, problems: Probl
 
 
 def matches(name: str, params: list[tuple[str, str]], call: Call, limit: int = 2) -> list[Any]:
-    """Rows that a search finds for this caller. Raises Refused for parameters that are none."""
+    """Rows that a search finds for this caller. Raises Refused for parameters that are none, and for a condition that
+    names nothing (``identifier=``): whatever happens to be the only row is not what was meant."""
     kind = type_of(name)
     if kind is None:
         return []
     inner = Call(call.version, call.actor, "GET", (name,), call.base, params)
     found: list[Any] = []
-    for rows in filtered(understood(kind, inner), inner):
+    search = understood(kind, inner)
+    if not search.filters:
+        raise Refused(412, "The condition names nothing to look for.", issue="required")
+    for rows in filtered(search, inner):
         if rows is not None:
             found += list(rows[:limit])
     return found

@@ -45,7 +45,8 @@ def _given(call: Call) -> tuple[Resource, str]:
         raise Refused(400, "The body is a resource, or Parameters with one.", issue="required")
     if body.get("resourceType") != "Parameters":
         return body, mode
-    rows = [row for row in body.get("parameter", []) if isinstance(row, dict)]
+    given = body.get("parameter")
+    rows = [row for row in given if isinstance(row, dict)] if isinstance(given, list) else []
     mode = mode or next((str(row.get("valueCode", "")) for row in rows if row.get("name") == "mode"), "")
     resource = next((row.get("resource") for row in rows if row.get("name") == "resource"), None)
     if not isinstance(resource, dict):

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.errors import Refused
-from interop.fhir.server.params import PREFIXES, as_uuid, invalid, span_of, split_values
+from interop.fhir.server.params import PREFIXES, as_uuid, invalid, span_of, split_values, whole_number
 from interop.fhir.server.resources.common import kept, moment, ref
 from worklist.models import Room
 from worklist.services import openings
@@ -137,7 +137,7 @@ def _window(call: Call) -> tuple[datetime, datetime]:
 
 
 def _number(call: Call, name: str, default: int, most: int) -> int:
-    text = call.param(name, str(default))
-    if not text.isdigit() or not 1 <= int(text) <= 10 * most:
+    number = whole_number(call.param(name, str(default)), name)
+    if not 1 <= number <= 10 * most:
         raise invalid(name, f"a number up to {most}.")
-    return min(int(text), most)
+    return min(number, most)

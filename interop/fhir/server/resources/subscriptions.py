@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from interop.fhir.server.call import Answer, Call, Resource, Version
 from interop.fhir.server.errors import Refused
-from interop.fhir.server.params import Token, Uri
+from interop.fhir.server.params import Token, Uri, whole_number
 from interop.fhir.server.registry import ResourceType, Source, register
 from interop.fhir.server.resources.common import kept, moment
 from interop.fhir.subscriptions.notifications import status_of
@@ -80,9 +80,7 @@ def _events(call: Call, row: Any) -> Answer:
     for name, lookup in (("eventsSinceNumber", "number__gte"), ("eventsUntilNumber", "number__lte")):
         text = call.param(name)
         if text:
-            if not text.isdigit() or len(text) > 18:
-                raise Refused(400, f"{name} is a number.", issue="value")
-            found = found.filter(**{lookup: int(text)})
+            found = found.filter(**{lookup: whole_number(text, name)})
     status = status_of(row, "query-event", call.base, [(note, {}) for note in found[:MOST_EVENTS]])
     entry = {"fullUrl": f"urn:uuid:{status['id']}", "resource": status}
     return Answer(
