@@ -10,9 +10,9 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from dose import investigations, selectors, services
 from dose import permissions as perms
-from dose import selectors, services
-from dose.models import DoseReport, DoseTrigger, IrradiationEvent, ReferenceLevel, TriggerLevel
+from dose.models import DoseInvestigation, DoseReport, DoseTrigger, IrradiationEvent, ReferenceLevel, TriggerLevel
 from orders.models import RequestedProcedure
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import FacilityInline, FacilityModelAdmin, ReadOnlyAdmin, ReasonForm, service_action
@@ -25,6 +25,12 @@ class AccessionForm(forms.Form):
 
 class ExplanationForm(forms.Form):
     explanation = forms.CharField(label=_("Why"), max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
+
+
+class InvestigationForm(forms.Form):
+    cause = forms.CharField(label=_("Cause"), max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
+    action = forms.CharField(label=_("Action"), max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
+    measure_again_on = forms.DateField(label=_("Measure again on"), required=False)
 
 
 def link(report: DoseReport, *, accession_number: str, actor: Actor) -> DoseReport:
@@ -69,6 +75,20 @@ class DoseTriggerAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
         return selectors.triggers(actor=actor_of(request)).order_by("-pk")
+
+
+@admin.register(DoseInvestigation)
+class DoseInvestigationAdmin(ReadOnlyAdmin):
+    view_code = perms.VIEW_DOSE
+    list_display = ["catalogue", "room", "quantity", "median", "limit", "unit", "status", "measure_again_on"]
+    list_filter = ["status", "quantity", "room"]
+    actions = [
+        service_action(_("Record the action"), investigations.record_action, form=InvestigationForm),
+        service_action(_("Measure again"), investigations.measure_again),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet:
+        return selectors.investigations(actor=actor_of(request))
 
 
 @admin.register(ReferenceLevel)

@@ -33,3 +33,12 @@ class DoseTriggered(Event):
     name: ClassVar[str] = "dose.dose_triggered"
 
     quantity: str = ""
+
+
+@dataclass(frozen=True)
+class DoseInvestigationOpened(Event):
+    """``subject``: the investigation; the median of one exam in one room lay above a level. Once per cause."""
+
+    name: ClassVar[str] = "dose.investigation_opened"
+
+    quantity: str = ""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from dose import permissions as perms
 from dose.levels import SECOND_HAND
-from dose.models import DoseReport, DoseTrigger, DoseTriggerStatus, ReferenceLevel
+from dose.models import DoseInvestigation, DoseReport, DoseTrigger, DoseTriggerStatus, ReferenceLevel
 from dose.quantities import QUANTITIES, TABS, Shown
 from dose.statistics import Group
 from orders.models import CatalogueProcedure, Patient, ProcedureStatus, RequestedProcedure
 from ris.core.actor import Actor
+from ris.core.errors import NotKnown
 
 ADULT_FROM = 16.0
 PERFORMED = (
@@ -59,8 +61,22 @@ def reference_levels(*, actor: Actor) -> QuerySet[ReferenceLevel]:
     return found if actor.may(perms.VIEW_DOSE) else found.none()
 
 
+def investigations(*, actor: Actor) -> QuerySet[DoseInvestigation]:
+    found = DoseInvestigation.objects.select_related("level", "catalogue").order_by("-pk")
+    return found if actor.may(perms.VIEW_DOSE) else found.none()
+
+
+def level_and_exam(level: Any, exam: str, *, actor: Actor) -> tuple[ReferenceLevel, CatalogueProcedure]:
+    """Raises NotKnown."""
+    found = reference_levels(actor=actor).filter(uuid=level).first()
+    catalogue = CatalogueProcedure.objects.filter(code=exam).first()
+    if found is None or catalogue is None:
+        raise NotKnown(_("There is no such level or exam in this facility."))
+    return found, catalogue
+
+
 def levels_for(*, actor: Actor, tab: str, quantity: str) -> list[ReferenceLevel]:
-    found = reference_levels(actor=actor).filter(modality__in=TABS[tab][0], quantity=quantity)
+    found = reference_levels(actor=actor).filter(modality__in=TABS[tab][0], quantity=quantity, band="adult")
     return sorted(found.order_by("exam", "authority"), key=lambda level: level.certainty == SECOND_HAND)
 
 
@@ -90,19 +106,26 @@ def exams_with_dose(*, actor: Actor, tab: str, days: int) -> list[tuple[Catalogu
     return sorted(((row, counts[row.pk]) for row in found), key=lambda pair: (-pair[1], pair[0].name))
 
 
-def _in_period(actor: Actor, tab: str, days: int) -> QuerySet[DoseReport]:
-    since = timezone.now() - timedelta(days=days)
+def _in_period(actor: Actor, tab: str, days: int, since: datetime | None = None) -> QuerySet[DoseReport]:
+    since = since or timezone.now() - timedelta(days=days)
     return dose_reports(actor=actor).filter(
         modality__in=TABS[tab][0], is_of_a_patient=True, performed_at__gte=since, procedure__isnull=False
     )
 
 
 def groups(
-    *, actor: Actor, tab: str, exam: CatalogueProcedure, quantity: Shown, level: ReferenceLevel | None, days: int
+    *,
+    actor: Actor,
+    tab: str,
+    exam: CatalogueProcedure,
+    quantity: Shown,
+    level: ReferenceLevel | None,
+    days: int,
+    since: datetime | None = None,
 ) -> list[Group]:
     """Values of one exam per room, adults only; the reports of one exam are one value."""
     rows = (
-        _in_period(actor, tab, days)
+        _in_period(actor, tab, days, since)
         .filter(Q(patient_age_years__isnull=True) | Q(patient_age_years__gte=ADULT_FROM), procedure__catalogue=exam)
         .exclude(**{f"{quantity.field}__isnull": True})
         .values_list("procedure", "station__room__name", "station_name", quantity.field)

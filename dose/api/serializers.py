@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from dose.models import DoseReport, DoseTrigger, IrradiationEvent, ReferenceLevel
+from dose.models import DoseInvestigation, DoseReport, DoseTrigger, IrradiationEvent, ReferenceLevel
 
 
 class IrradiationEventSerializer(serializers.ModelSerializer):
@@ -68,6 +68,32 @@ class DoseTriggerSerializer(serializers.ModelSerializer):
 
 class ExplainSerializer(serializers.Serializer):
     explanation = serializers.CharField(max_length=300)
+
+
+class DoseInvestigationSerializer(serializers.ModelSerializer):
+    id = serializers.UUIDField(source="uuid", read_only=True)
+    level = serializers.SlugRelatedField(slug_field="uuid", read_only=True)
+    exam = serializers.SlugRelatedField(source="catalogue", slug_field="code", read_only=True)
+
+    class Meta:
+        model = DoseInvestigation
+        fields = (
+            "id", "level", "exam", "room", "quantity", "unit", "limit", "median", "exam_count", "status", "cause",
+            "action", "acted_at", "measure_again_on", "new_median", "new_exam_count", "created_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class OpenInvestigationSerializer(serializers.Serializer):
+    level = serializers.UUIDField(help_text="The reference level's id.")
+    exam = serializers.CharField(max_length=64, help_text="Code of the catalogue's exam.")
+    room = serializers.CharField(max_length=100)
+
+
+class ActionSerializer(serializers.Serializer):
+    cause = serializers.CharField(max_length=300)
+    action = serializers.CharField(max_length=300)
+    measure_again_on = serializers.DateField(required=False, allow_null=True, default=None)
 
 
 class ReferenceLevelSerializer(serializers.ModelSerializer):

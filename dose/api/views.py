@@ -9,18 +9,21 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from dose import investigations, selectors, services
 from dose import permissions as perms
-from dose import selectors, services
 from dose.api.serializers import (
+    ActionSerializer,
+    DoseInvestigationSerializer,
     DoseReportListSerializer,
     DoseReportSerializer,
     DoseTriggerSerializer,
     ExplainSerializer,
     LinkSerializer,
+    OpenInvestigationSerializer,
     ReferenceLevelSerializer,
     UnlinkSerializer,
 )
-from dose.models import DoseReport, DoseTrigger, ReferenceLevel
+from dose.models import DoseInvestigation, DoseReport, DoseTrigger, ReferenceLevel
 from orders.models import RequestedProcedure
 from ris.accounts.api.base import FacilityViewSet, ListMixin, RetrieveMixin
 from ris.core.errors import NotKnown
@@ -83,6 +86,45 @@ class DoseTriggerViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         return self.answer(
             services.explain_trigger(trigger, explanation=self.validated()["explanation"], actor=self.actor)
         )
+
+
+class DoseInvestigationViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
+    """Medians of one exam in one room above a reference level: cause, action, and what was measured after."""
+
+    permission_codes = {
+        "list": perms.VIEW_DOSE,
+        "retrieve": perms.VIEW_DOSE,
+        "create": perms.MANAGE_LEVELS,
+        "act": perms.MANAGE_LEVELS,
+        "measure": perms.MANAGE_LEVELS,
+    }
+    serializer_class = DoseInvestigationSerializer
+    serializer_classes = {"create": OpenInvestigationSerializer, "act": ActionSerializer}
+    queryset = DoseInvestigation.objects.none()
+    filterset_fields = ("status", "quantity", "room")
+
+    def get_queryset(self) -> QuerySet:
+        return selectors.investigations(actor=self.actor)
+
+    @extend_schema(request=OpenInvestigationSerializer, responses={201: DoseInvestigationSerializer})
+    def create(self, request: Request) -> Response:
+        """Open one; refused without enough exams, or when their median is not above the level."""
+        asked = self.validated()
+        level, catalogue = selectors.level_and_exam(asked["level"], asked["exam"], actor=self.actor)
+        made = investigations.open_investigation(level, catalogue=catalogue, room=asked["room"], actor=self.actor)
+        return self.answer(made, 201)
+
+    @extend_schema(request=ActionSerializer, responses=DoseInvestigationSerializer)
+    @action(detail=True, methods=["post"])
+    def act(self, request: Request, uuid: str | None = None) -> Response:
+        """Record the cause and what was done."""
+        return self.answer(investigations.record_action(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=None, responses=DoseInvestigationSerializer)
+    @action(detail=True, methods=["post"])
+    def measure(self, request: Request, uuid: str | None = None) -> Response:
+        """Measure the exams since the action: closed at or below the level, open again above it."""
+        return self.answer(investigations.measure_again(self.get_object(), actor=self.actor))
 
 
 class ReferenceLevelViewSet(ListMixin, RetrieveMixin, FacilityViewSet):

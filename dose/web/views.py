@@ -84,6 +84,8 @@ def dose_dashboard(request: ActorRequest) -> HttpResponse:
         "missing": selectors.missing_reports(actor=actor, tab=tab, days=days),
         "waiting": waiting,
         "recent": [(row, lines_of(row)) for row in recent],
+        "investigations": list(selectors.investigations(actor=actor)[:SHOWN]),
+        "may_manage_levels": actor.may(perms.MANAGE_LEVELS),
         "may_link": actor.may(perms.MANAGE_DOSE),
         "may_explain": actor.may(perms.EXPLAIN_TRIGGER),
     }

@@ -74,6 +74,12 @@ PUBLISHED = (
     Published("payment.recorded", orders.PaymentRecorded, "payments", _("Money came or went back")),
     Published("dose_report.imported", dose.DoseReportImported, "dose-reports", _("A dose report is here")),
     Published("dose_trigger.raised", dose.DoseTriggered, "dose-triggers", _("A dose was above its trigger level")),
+    Published(
+        "dose_investigation.opened",
+        dose.DoseInvestigationOpened,
+        "dose-investigations",
+        _("The median of a room was above its reference level"),
+    ),
 )
 TYPES = {entry.type: entry for entry in PUBLISHED}
 BY_EVENT = {entry.event.name: entry for entry in PUBLISHED}

@@ -1,0 +1,163 @@
+"""A room's median above a reference level: investigated, acted upon, measured again. And the levels computed here."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from dose import permissions as perms
+from dose import selectors
+from dose.events import DoseInvestigationOpened
+from dose.models import DoseInvestigation, DoseInvestigationStatus, LevelScope, ReferenceLevel
+from dose.quantities import QUANTITIES, TABS, rounded
+from dose.statistics import Group, quantile
+from orders.models import CatalogueProcedure
+from ris.audit.service import service
+from ris.core.actor import Actor
+from ris.core.errors import InvalidData
+from ris.events.bus import publish
+
+PERIOD = 365
+LOCAL = "Local"
+#: ICRP 135: a level is the third quartile of the rooms' medians; of fewer rooms their median is a "typical value"
+ROOMS_FOR_A_QUARTILE = 10
+
+
+def _tab_of(modality: str) -> str:
+    return next((tab for tab, (modalities, _keys, _needed) in TABS.items() if modality in modalities), "CT")
+
+
+def _not_above(group: Group | None, needed: int) -> InvalidData:
+    if group is None or not group.is_enough:
+        count = group.count if group is not None else 0
+        words = _("Not enough data (%(count)d/%(needed)d).") % {"count": count, "needed": needed}
+    else:
+        words = _("The median is not above the level.")
+    return InvalidData(_("There is nothing to investigate."), errors={"room": [words]})
+
+
+def _measured(
+    level: ReferenceLevel, catalogue: CatalogueProcedure, room: str, actor: Actor, since: dt.datetime | None = None
+) -> Group | None:
+    found = selectors.groups(
+        actor=actor,
+        tab=_tab_of(level.modality),
+        exam=catalogue,
+        quantity=QUANTITIES[level.quantity],
+        level=level,
+        days=PERIOD,
+        since=since,
+    )
+    return next((group for group in found if group.name == room), None)
+
+
+@service(perms.MANAGE_LEVELS)
+def open_investigation(
+    level: ReferenceLevel, *, catalogue: CatalogueProcedure, room: str, actor: Actor
+) -> DoseInvestigation:
+    """Refused without enough exams, or when their median is not above the level. One at a time for a room and exam."""
+    known = (
+        DoseInvestigation.objects.filter(catalogue=catalogue, room=room, quantity=level.quantity)
+        .exclude(status=DoseInvestigationStatus.CLOSED)
+        .first()
+    )
+    if known is not None:
+        return known
+    if level.quantity not in QUANTITIES or QUANTITIES[level.quantity].unit != level.unit:
+        raise InvalidData(_("No report says this quantity."), errors={"level": [_("Choose another level.")]})
+    group = _measured(level, catalogue, room, actor)
+    if group is None or group.verdict != "above":
+        raise _not_above(group, TABS[_tab_of(level.modality)][2])
+    made = DoseInvestigation(
+        level=level,
+        catalogue=catalogue,
+        room=room,
+        quantity=level.quantity,
+        unit=level.unit,
+        limit=level.value,
+        median=group.median,
+        exam_count=group.count,
+    )
+    try:
+        with transaction.atomic():
+            made.save_as(actor, _("Median above the level"))
+    except IntegrityError:
+        return DoseInvestigation.objects.exclude(status=DoseInvestigationStatus.CLOSED).get(
+            catalogue=catalogue, room=room, quantity=level.quantity
+        )
+    publish(DoseInvestigationOpened(str(made.uuid), "", made.version, quantity=level.quantity), actor=actor)
+    return made
+
+
+@service(perms.MANAGE_LEVELS)
+def record_action(
+    investigation: DoseInvestigation, *, cause: str, action: str, measure_again_on: dt.date | None = None, actor: Actor
+) -> DoseInvestigation:
+    """Why the median was what it was, and what was changed; from now on it is measured again."""
+    said = {"cause": cause.strip(), "action": action.strip()}
+    wrong = {name: [_("This is needed.")] for name, words in said.items() if not words}
+    wrong |= {name: [_("At most 300 characters.")] for name, words in said.items() if len(words) > 300}
+    if wrong:
+        raise InvalidData(_("Say why, and what was done."), errors=wrong)
+    investigation = DoseInvestigation.locked(investigation.pk)
+    investigation.move_to(DoseInvestigationStatus.ACTED)
+    investigation.cause, investigation.action = said["cause"], said["action"]
+    investigation.acted_at, investigation.measure_again_on = timezone.now(), measure_again_on
+    investigation.save_as(actor, _("Action taken"))
+    return investigation
+
+
+@service(perms.MANAGE_LEVELS)
+def measure_again(investigation: DoseInvestigation, *, actor: Actor) -> DoseInvestigation:
+    """The median of the exams since the action: at or below the level it is closed, above it is open again."""
+    investigation = DoseInvestigation.locked(investigation.pk)
+    if investigation.acted_at is None or investigation.status != DoseInvestigationStatus.ACTED:
+        raise InvalidData(_("No action is recorded yet."), errors={"action": [_("Record it first.")]})
+    level = investigation.level
+    group = _measured(level, investigation.catalogue, investigation.room, actor, investigation.acted_at)
+    needed = TABS[_tab_of(level.modality)][2]
+    if group is None or not group.is_enough:
+        words = _("Not enough data (%(count)d/%(needed)d).") % {"count": group.count if group else 0, "needed": needed}
+        raise InvalidData(_("It cannot be measured yet."), errors={"exams": [words]})
+    investigation.new_median, investigation.new_exam_count = group.median, group.count
+    is_well = group.median <= investigation.limit
+    investigation.move_to(DoseInvestigationStatus.CLOSED if is_well else DoseInvestigationStatus.OPEN)
+    investigation.save_as(actor, _("At or below the level") if is_well else _("Still above the level"))
+    return investigation
+
+
+@service(perms.MANAGE_LEVELS)
+def compute_local_level(catalogue: CatalogueProcedure, *, quantity: str, actor: Actor) -> ReferenceLevel:
+    """From the medians of this facility's rooms with enough adult exams of a year: their third quartile, of fewer than
+    ten rooms their median ("typical value"). The same year's is computed anew, with its history.
+    """
+    shown = QUANTITIES.get(quantity)
+    tab = _tab_of(catalogue.modality)
+    if shown is None or quantity not in TABS[tab][1]:
+        raise InvalidData(_("No report says this quantity."), errors={"quantity": [_("Choose another quantity.")]})
+    found = selectors.groups(actor=actor, tab=tab, exam=catalogue, quantity=shown, level=None, days=PERIOD)
+    enough = [group for group in found if group.is_enough]
+    if not enough:
+        most = max((group.count for group in found), default=0)
+        words = _("Not enough data (%(count)d/%(needed)d).") % {"count": most, "needed": TABS[tab][2]}
+        raise InvalidData(_("A local level cannot be computed yet."), errors={"exams": [words]})
+    is_quartile = len(enough) >= ROOMS_FOR_A_QUARTILE
+    value = quantile(sorted(group.median for group in enough), 0.75 if is_quartile else 0.5)
+    today = timezone.localdate()
+    key = {"authority": LOCAL, "year": today.year, "exam": catalogue.name[:64], "quantity": quantity, "band": "adult"}
+    level = ReferenceLevel.objects.filter(**key).first() or ReferenceLevel(**key)
+    level.modality, level.unit, level.scope = catalogue.modality, shown.unit, LevelScope.LOCAL
+    level.value = float(rounded(value) or value)
+    level.age_from = selectors.ADULT_FROM
+    level.source = _("Computed here on %(day)s: %(rooms)d rooms, %(exams)d exams of a year.") % {
+        "day": today.isoformat(),
+        "rooms": len(enough),
+        "exams": sum(group.count for group in enough),
+    }
+    level.certainty = _("Third quartile of the rooms' medians.") if is_quartile else _("Typical value: their median.")
+    level.is_active = True
+    level.save_as(actor, _("Computed"))
+    return level
