@@ -15,7 +15,19 @@ from ris.core.errors import InvalidData, InvalidTransition, NotPermitted
 from ris.core.permissions import CLERK, PHYSICIST, TECHNOLOGIST
 from ris.tenants.context import use_facility
 from tests.factories.accounts import actor_with_roles
-from tests.factories.dose import ct_event, ct_report, file_of, num, projection_report
+from tests.factories.dose import (
+    breast_event,
+    breast_total,
+    ct_event,
+    ct_report,
+    enhanced_report,
+    file_of,
+    num,
+    projection_report,
+    radiopharmaceutical_report,
+    whole_ct_event,
+    whole_projection_event,
+)
 from tests.factories.orders import make_patient, make_procedure
 from tests.factories.worklist import booked, ct_procedure, make_station, stored
 from worklist.models import ImagingStudy
@@ -117,6 +129,56 @@ def test_a_stored_dose_object_is_read_after_the_commit(alpha, dispatch):
     assert DoseReport.objects.count() == 0
     dispatch()
     assert DoseReport.objects.get().procedure == procedure
+
+
+def test_every_kind_that_is_stored_becomes_rows(alpha, dispatch):
+    """Stored, told of, read: one report each, with what its kind carries, and a second delivery changes nothing."""
+    totals = [num("113722", "1.6e-005", "Gym2"), num("113730", 30, "s")]
+    breasts = [breast_total("1.30", "T-04030"), breast_total("1.28", "T-04020")]
+    mammogram = projection_report(
+        breast_event(), breast_event("Right", "1.28"), totals=breasts, procedure=("71651007", "SCT")
+    )
+    kinds = {
+        "CT": ct_report(whole_ct_event(), total=320),
+        "RF": projection_report(whole_projection_event(), totals=totals),
+        "MG": mammogram,
+        "PT": radiopharmaceutical_report(),
+        "": enhanced_report(),
+    }
+    for _delivery in range(2):
+        for dataset in kinds.values():
+            path = storages["instances"].save("dose.dcm", ContentFile(file_of(dataset)))
+            sent = {"sop_instance_uid": dataset.SOPInstanceUID, "sop_class_uid": dataset.SOPClassUID, "path": path}
+            sent |= {"study_instance_uid": dataset.StudyInstanceUID, "modality": "SR", "rows": None, "columns": None}
+            index_instance(stored(**sent), actor=STORAGE)
+        dispatch()
+    assert DoseReport.objects.count() == 5 and IrradiationEvent.objects.count() == 7
+    by_key = {key: DoseReport.objects.get(sop_instance_uid=dataset.SOPInstanceUID) for key, dataset in kinds.items()}
+    assert [by_key[key].modality for key in ("CT", "RF", "MG", "PT")] == ["CT", "RF", "MG", "PT"]
+    ct = by_key["CT"].events.get()
+    assert (ct.ssde, ct.water_equivalent_diameter, ct.is_repeated, ct.repeat_reason) == (
+        13.5,
+        280,
+        True,
+        "Patient motion",
+    )
+    scene = by_key["RF"].events.get()
+    assert (scene.primary_angle, scene.source_to_detector, scene.filters[0]["material"]) == (-30, 1200, "Copper")
+    assert (by_key["MG"].agd_left, by_key["MG"].events.first().laterality) == (pytest.approx(0.0013), "Left")
+    given = by_key["PT"].events.get()
+    assert (given.radionuclide, given.activity) == ("^18^Fluorine", pytest.approx(394e6))
+    assert by_key[""].event_count == 2 and by_key[""].fluoro_time == 60
+
+
+def test_a_continued_fluoroscopy_report_adds_only_its_own_time(alpha):
+    procedure = ct_procedure()
+    number = procedure.order.patient.primary_identifier
+    ids = {"StudyInstanceUID": procedure.study_instance_uid, "PatientID": number.value}
+    first, second = whole_projection_event(), whole_projection_event()
+    imported(projection_report(first, totals=[num("113730", 30, "s")], **ids))
+    later = imported(projection_report(first, second, totals=[num("113730", 50, "s")], **ids))
+    again = imported(projection_report(first, second, totals=[num("113730", 50, "s")], **ids))
+    assert (later.fluoro_time, later.event_count) == (20, 1) and (again.fluoro_time, again.event_count) == (None, 0)
 
 
 @pytest.mark.parametrize("content", [b"", b"not dicom", b"\x00" * 200, file_of(ct_report())[:300]])

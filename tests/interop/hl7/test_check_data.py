@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 
 from interop.models import InboundMessage
 from orders.models import Patient
+from tests.factories.dose import ct_event, ct_report, file_of
 from tests.interop.hl7.conftest import message, order, pid
 from tests.interop.hl7.test_batches import batch
 
@@ -45,3 +46,17 @@ def test_a_folder_without_messages_is_refused(alpha, tmp_path):
         call_command("check_data", str(tmp_path), facility="alpha")
     with pytest.raises(CommandError):
         call_command("check_data", str(tmp_path / "nowhere"), facility="alpha")
+
+
+def test_dose_objects_are_read_and_held_against_what_is_expected(tmp_path, capsys):
+    (tmp_path / "ct.dcm").write_bytes(file_of(ct_report(ct_event(500, unit=""), total=500)))
+    known = tmp_path / "known.json"
+    known.write_text(json.dumps({"ct.dcm": {"events": 1, "dlp_total": 500.0}}))
+    call_command("check_data", str(tmp_path), facility="alpha", expected=known)
+    *lines, last = capsys.readouterr().out.strip().splitlines()
+    assert "    dlp_total = 500" in lines and any("WARNING" in line and "no unit" in line for line in lines)
+    assert json.loads(last) == {"dose objects": 1, "events": 1, "warnings": 1, "wrong": 0}
+    known.write_text(json.dumps({"ct.dcm": {"dlp_total": 501.0}}))
+    with pytest.raises(CommandError):
+        call_command("check_data", str(tmp_path), facility="alpha", expected=known, quiet=True)
+    assert "501.0 was expected, 500.0 was read" in capsys.readouterr().out
