@@ -4,7 +4,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from peerreview import permissions as perms
-from peerreview.models import CaseStatus, ReviewCase, RoundStatus
+from peerreview.models import CaseStatus, ReviewCase, RoundStatus, Score
 from ris.accounts.actors import actor_of
 from ris.core.panels import NavItem, Panel, register_nav, register_panel
 
@@ -38,3 +38,19 @@ def running_rounds(_thing: Any = None, *, request: HttpRequest) -> dict[str, Any
 
 ROUNDS_SHOWN = 6
 register_panel(Panel("home.main", running_rounds, "peerreview/_home_rounds.html", perms.MANAGE_ROUND, order=50))
+
+
+def score_prior(version: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Beside a prior in the editor: not for one's own report, and once. One query however many priors."""
+    report, user = version.report, request.user
+    if not report.is_signed or user.pk in (version.signed_by_id, report.author_id, report.preliminary_by_id):
+        return None
+    if "reviewed_ad_hoc" not in request.__dict__:
+        own = ReviewCase.objects.filter(reviewer=user, round__isnull=True)
+        request.__dict__["reviewed_ad_hoc"] = set(own.values_list("report", flat=True))
+    if report.pk in request.__dict__["reviewed_ad_hoc"]:
+        return None
+    return {"report": report, "scores": Score.choices, "next": request.get_full_path()}
+
+
+register_panel(Panel("report.prior", score_prior, "peerreview/_score_prior.html", perms.SCORE_CASE))

@@ -83,6 +83,18 @@ class Agreement:
         half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
         return (max(0.0, centre - half), min(1.0, centre + half))
 
+    @property
+    def percent(self) -> int:
+        return round(self.share * 100)
+
+    @property
+    def low(self) -> int:
+        return round(self.interval[0] * 100)
+
+    @property
+    def high(self) -> int:
+        return round(self.interval[1] * 100)
+
 
 DECIDED = Q(status__in=(CaseStatus.SCORED, CaseStatus.CLOSED))
 CONCURRING = Q(arbitrated_score=Score.CONCUR) | Q(arbitrated_score="", score=Score.CONCUR)

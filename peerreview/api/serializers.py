@@ -7,6 +7,7 @@ from rest_framework import serializers
 from peerreview import permissions as perms
 from peerreview.blinding import blinded_sections
 from peerreview.models import Category, Discrepancy, Impact, ReviewCase, ReviewRound, Score
+from peerreview.scorecards import Scorecard
 from reporting.models import CriticalCategory, Report
 from ris.accounts.actors import actor_of
 from ris.accounts.models import Site, User
@@ -192,3 +193,34 @@ class DeclineSerializer(serializers.Serializer):
 class ResolveSerializer(serializers.Serializer):
     resolution = serializers.CharField(max_length=500)
     impact = serializers.ChoiceField(choices=Impact.choices, required=False, allow_blank=True, default="")
+
+
+class ShareSerializer(serializers.Serializer):
+    """A share with its Wilson score interval (95 %)."""
+
+    scored = serializers.IntegerField()
+    concurring = serializers.IntegerField()
+    share = serializers.FloatField()
+    interval = serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2)
+
+
+class WindowSerializer(serializers.Serializer):
+    starts_on = serializers.DateField()
+    ends_on = serializers.DateField()
+    agreement = ShareSerializer()
+    unchanged = ShareSerializer(help_text="Own preliminary reports whose impression the attending left.")
+    reports = serializers.IntegerField(help_text="Final reports signed.")
+    turnaround = serializers.FloatField(allow_null=True, help_text="Median minutes, last image to signature.")
+
+
+class ScorecardSerializer(serializers.Serializer):
+    whole = ShareSerializer(help_text="Agreement over all windows.")
+    windows = WindowSerializer(many=True, help_text="Windows of 13 weeks, the latest last.")
+    severities = serializers.SerializerMethodField()
+    categories = serializers.SerializerMethodField()
+
+    def get_severities(self, card: Scorecard) -> dict[str, int]:
+        return dict(card.severities)
+
+    def get_categories(self, card: Scorecard) -> dict[str, int]:
+        return dict(card.categories)

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from peerreview import permissions as perms
-from peerreview import selectors, services
+from peerreview import scorecards, selectors, services
 from peerreview.api import serializers as shapes
 from peerreview.models import Discrepancy, ReviewCase, ReviewRound
 from reporting.selectors.reports import reports
@@ -31,6 +32,7 @@ class ReviewRoundViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         "preview": perms.MANAGE_ROUND,
         "launch": perms.MANAGE_ROUND,
         "close": perms.MANAGE_ROUND,
+        "scorecard": perms.VIEW_SCORECARD,
     }
 
     def get_queryset(self):
@@ -45,6 +47,22 @@ class ReviewRoundViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
 
     def _again(self, review_round: ReviewRound) -> Response:
         return self.answer(self.get_queryset().get(pk=review_round.pk))
+
+    @extend_schema(
+        parameters=[OpenApiParameter("reader", UUID, description="A reader, for who manages rounds; oneself without.")],
+        responses=shapes.ScorecardSerializer,
+    )
+    @action(detail=False, methods=["get"], pagination_class=None, filterset_class=None)
+    def scorecard(self, request: Request) -> Response:
+        """The numbers of one reader: one's own, or anybody's for who manages rounds."""
+        people = {str(person.uuid): person for person in scorecards.readers(actor=self.actor)}
+        wanted = request.query_params.get("reader") or str(getattr(self.actor.user, "uuid", ""))
+        reader = self.actor.user if wanted == str(getattr(self.actor.user, "uuid", "")) else people.get(wanted)
+        if reader is None:
+            raise NotKnown(_("There is no such reader, or their numbers are not yours to see."))
+        card = scorecards.scorecard(reader, actor=self.actor)
+        self.audit_read(reader)
+        return Response(shapes.ScorecardSerializer(card).data)
 
     @extend_schema(request=None, responses=shapes.PreviewSerializer)
     @action(detail=True, methods=["get"])

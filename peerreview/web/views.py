@@ -6,6 +6,8 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -16,6 +18,7 @@ from peerreview.models import CaseStatus, Discrepancy, ReviewCase
 from peerreview.models import DiscrepancyStatus as D
 from peerreview.web.forms import ArbitrationForm, ImpressionForm, ResolveForm, ScoreForm
 from reporting.models import SECTIONS
+from reporting.selectors.reports import reports
 from reporting.web.proof import proof, proof_context
 from ris.accounts.web import page
 from ris.audit.service import record_read
@@ -103,6 +106,19 @@ def add_errors(form: forms.Form, refusal: InvalidData) -> None:
 def _to_next_case(request: HttpRequest) -> HttpResponse:
     following = selectors.my_cases(actor=request.actor).filter(status=CaseStatus.ASSIGNED).first()
     return redirect("review_case", uuid=following.uuid) if following else redirect("review_list")
+
+
+@require_POST
+@page(perms.SCORE_CASE)
+def report_score(request: HttpRequest, uuid) -> HttpResponse:
+    """A prior opened for comparison, scored where one reads; back to where one was."""
+    report = found(reports(actor=request.actor), uuid)
+    words = {name: request.POST.get(name, "") for name in ("score", "comment", "category")}
+    services.review_ad_hoc(report, **words, actor=request.actor)
+    messages.success(request, _("Your score is kept."))
+    back = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()})
+    return redirect(back if is_ours else reverse("review_list"))
 
 
 # --- what follows a discrepancy

@@ -1,0 +1,107 @@
+"""Numbers of a reader: their own, the lead's; export without names; the resident's side; a prior scored."""
+
+from __future__ import annotations
+
+import pytest
+
+from peerreview import scorecards, services
+from peerreview.models import ReviewCase
+from reporting.services import open_report, save_report, sign_preliminary, sign_report
+from ris.core.errors import NotPermitted
+from tests.factories.accounts import actor_with_roles
+from tests.factories.reporting import drafted, make_patient, make_procedure, signed
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def lead(alpha):
+    return actor_with_roles("qa_lead")
+
+
+@pytest.fixture
+def author(alpha):
+    actor = actor_with_roles("radiologist")
+    actor.user.family_name = "Wanjiru"
+    actor.user.save()
+    return actor
+
+
+@pytest.fixture
+def reviewed(author, lead):
+    """Three cases of an author: two agreed, one upheld at 3b."""
+    reviewer, arbiter = (actor_with_roles("radiologist") for _number in range(2))
+    for score in ("1", "1", "3b"):
+        report = signed(actor=author)
+        services.review_ad_hoc(report, score=score, comment="Missed.", category="perceptual", actor=reviewer)
+    case = ReviewCase.objects.get(score="3b")
+    services.arbitrate_case(case, score="3b", comment="Yes.", actor=arbiter)
+    return reviewer
+
+
+def test_a_scorecard_counts_decided_cases_with_their_interval(reviewed, author, lead, django_assert_max_num_queries):
+    with django_assert_max_num_queries(8):
+        card = scorecards.scorecard(author.user, actor=author)
+    latest = card.windows[-1]
+    assert [window.agreement.scored for window in card.windows] == [0, 0, 0, 3]
+    assert (latest.agreement.concurring, latest.reports) == (2, 3)
+    assert (latest.agreement.percent, latest.agreement.low, latest.agreement.high) == (67, 21, 94)
+    assert 9 < latest.turnaround < 12
+    assert dict(card.severities)["Major"] == 1
+    assert dict(card.categories)["Perceptual"] == 1
+    assert card.whole == latest.agreement
+
+
+def test_a_reader_sees_only_their_own_and_the_lead_everybodys(reviewed, author, lead, tclient, api):
+    route = "/api/v1/review-rounds/scorecard/"
+    for actor, code in ((author, 200), (lead, 200), (reviewed, 404), (actor_with_roles("clerk"), 403)):
+        api.force_authenticate(actor.user)
+        told = api.get(route, {"reader": str(author.user.uuid)})
+        assert told.status_code == code
+        assert code != 200 or (told.data["whole"]["scored"], told.data["categories"]["Perceptual"]) == (3, 1)
+    with pytest.raises(NotPermitted):
+        scorecards.scorecard(author.user, actor=reviewed)
+    tclient.force_login(reviewed.user)
+    path = "/peer-review/scorecards/"
+    assert tclient.get(path, {"reader": author.user.uuid}).status_code == 404
+    own = tclient.get(path)
+    assert own.context["card"].reader == reviewed.user and "Wanjiru" not in own.content.decode()
+    assert tclient.get(path + "export/").status_code == 403
+    tclient.force_login(lead.user)
+    page = tclient.get(path, {"reader": author.user.uuid})
+    assert page.context["card"].whole.scored == 3
+    export = tclient.get(path + "export/").content.decode()
+    assert export.count("\n") == 5 and ",3,0.667,0.208,0.939," in export
+    for secret in ("Wanjiru", author.user.username, str(author.user.uuid)):
+        assert secret not in export
+    tclient.force_login(actor_with_roles("technologist").user)
+    assert tclient.get(path).status_code == 403
+
+
+def test_what_an_attending_changed_counts_for_the_resident(author, lead):
+    resident = actor_with_roles("resident")
+    for words in ("No acute abnormality.", "Mass in the right upper lobe."):
+        report = sign_preliminary(drafted(actor=resident), actor=resident)
+        report = open_report(list(report.procedures.all()), actor=author)
+        report = save_report(
+            report, sections={**report.sections, "impression": words}, revision=report.revision, actor=author
+        )
+        sign_report(report, actor=author)
+    card = scorecards.scorecard(resident.user, actor=resident)
+    assert (card.unchanged.scored, card.unchanged.concurring) == (2, 1)
+
+
+def test_a_prior_is_scored_where_one_reads(author, tclient):
+    patient = make_patient()
+    prior = signed(make_procedure(patient=patient, minutes_ago=9000), actor=author)
+    reader = actor_with_roles("radiologist")
+    draft = drafted(make_procedure(patient=patient), actor=reader)
+    tclient.force_login(reader.user)
+    address, here = f"/peer-review/reports/{prior.uuid}/score/", f"/reports/{draft.uuid}/"
+    assert address in tclient.get(here, follow=True).content.decode()
+    answer = tclient.post(address, {"score": "1", "next": here})
+    assert (answer.status_code, answer["Location"]) == (302, here)
+    case = ReviewCase.objects.get()
+    assert (case.score, case.reviewer, case.round) == ("1", reader.user, None)
+    assert address not in tclient.get(here, follow=True).content.decode()
+    assert tclient.post(address, {"score": "1", "next": "https://elsewhere.example/"}).status_code == 409
