@@ -52,7 +52,7 @@ class ReviewRoundViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         parameters=[OpenApiParameter("reader", UUID, description="A reader, for who manages rounds; oneself without.")],
         responses=shapes.ScorecardSerializer,
     )
-    @action(detail=False, methods=["get"], pagination_class=None, filterset_class=None)
+    @action(detail=False, methods=["get"], pagination_class=None)
     def scorecard(self, request: Request) -> Response:
         """The numbers of one reader: one's own, or anybody's for who manages rounds."""
         people = {str(person.uuid): person for person in scorecards.readers(actor=self.actor)}
