@@ -42,7 +42,7 @@ def _wrong(field: Field, given: Any) -> str:
         return _("This is no text, or too long.")
     if not given:
         return ""
-    if field.kind == "select" and given not in {option.value for option in field.options}:
+    if field.kind in ("select", "radio") and given not in {option.value for option in field.options}:
         return _("Choose from the list.")
     if field.kind == "number":
         return _wrong_number(field, given)
@@ -66,12 +66,12 @@ def _wrong_number(field: Field, given: str) -> str:
 
 def said(field: Field, given: Any) -> str:
     """An answer in words; "" when there is none."""
-    if field.kind in ("select", "several"):
+    if field.kind in ("select", "several", "radio"):
         chosen = given if isinstance(given, list) else [given]
         return ", ".join(option.label for option in field.options if option.value in chosen and option.value != "")
     if not given:
         return ""
-    if field.kind in ("checkbox", "radio"):
+    if field.kind == "checkbox":
         return field.label
     if field.kind == "date":
         return text.day(dt.date.fromisoformat(str(given)))

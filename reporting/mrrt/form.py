@@ -233,6 +233,8 @@ class _Reader:
         kind = _kind_of(node)
         if kind == "hidden":
             return None
+        if kind == "radio":
+            return self._radio(node)
         name = node.attrs.get("id") or node.attrs.get("name") or ""
         if not name:
             raise NotATemplate(
@@ -269,6 +271,30 @@ class _Reader:
         self.fields[name] = made
         return made
 
+    def _radio(self, node: Node) -> Field | None:
+        """All buttons of one name are one field, where the first of them stands."""
+        name = node.attrs["name"]
+        if name in self.fields:
+            if self.fields[name].kind != "radio":
+                raise NotATemplate(_("Two fields have the same id."), found=name, errors={name: _("Not the only one.")})
+            return None
+        buttons = [row for row in self.root.walk() if _is_radio(row) and row.attrs["name"] == name]
+        options, completion = [], "NONE"
+        for row in buttons:
+            own = row.attrs.get("id", "")
+            label = self.labels.get(own) or row.attrs.get("title") or row.attrs.get("value") or own
+            options.append(Option(row.attrs.get("value") or label, label, self.codes.get(own, ())))
+            wanted = row.attrs.get("data-field-completion-action", "NONE").strip().upper()
+            completion = wanted if wanted in ("ALERT", "DELETE", "PROHIBIT") else completion
+        chosen = [option.value for row, option in zip(buttons, options, strict=True) if "checked" in row.attrs]
+        made = Field(name, "radio", name, chosen[-1] if chosen else "", tuple(options), completion=completion)
+        self.fields[name] = made
+        return made
+
+
+def _is_radio(node: Node) -> bool:
+    return node.tag == "input" and _kind_of(node) == "radio"
+
 
 def _kind_of(node: Node) -> str:
     if node.tag == "textarea":
@@ -276,6 +302,8 @@ def _kind_of(node: Node) -> str:
     if node.tag == "select":
         return "several" if "multiple" in node.attrs else "select"
     kind = node.attrs.get("type", "").lower() or node.attrs.get("data-field-type", "").lower() or "text"
+    if kind == "radio" and not node.attrs.get("name"):
+        return "checkbox"  # in no group it is a box of its own
     known = {"number", "checkbox", "radio", "date", "time", "hidden"}
     return kind if kind in known else "text"
 
@@ -288,7 +316,7 @@ def _default_of(node: Node, kind: str) -> str | tuple[str, ...]:
             row.attrs.get("value", row.words) for row in node.walk() if row.tag == "option" and "selected" in row.attrs
         ]
         return tuple(chosen) if kind == "several" else (chosen[0] if chosen else "")
-    if kind in ("checkbox", "radio"):
+    if kind == "checkbox":
         return node.attrs.get("value", "on") if "checked" in node.attrs else ""
     return node.attrs.get("value", "")
 

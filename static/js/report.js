@@ -269,7 +269,7 @@
     return filling;
   }
   function count() {
-    var open = $$("[aria-required=true]", mrrt).filter(function (field) { return !field.value; });
+    var open = $$("[aria-required=true]", mrrt).filter(function (field) { return field.tagName === "SPAN" ? !$("input:checked", field) : !field.value; });
     if (!open.length) $("[data-form-open]").textContent = "";
   }
   if (mrrt) {

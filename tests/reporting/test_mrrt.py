@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 
 from reporting import services
 from reporting.models import FilledForm, Report, ReportTemplate
 from reporting.mrrt.answers import checked_answers, coded_answers, section_texts, still_open
 from reporting.mrrt.document import read
 from reporting.mrrt.tree import NotATemplate, clean, meaning, parse, written
+from reporting.web.editor import form_sections
 from ris.core.errors import InvalidData
 from tests.factories.reporting import make_procedure
 
@@ -197,3 +199,34 @@ def test_nothing_leaves_the_elements_that_browsers_read_as_text(body: str) -> No
     html = written(root)
     assert "</textarea><img" not in html and "</SCRIPT" not in html
     assert html.count("<script") == html.count("</script")
+
+
+RADIO = DOCUMENT.replace(
+    "<p>Midline:",
+    '<p>Side: <input type="radio" id="r1" name="side" value="L"><label for="r1">left</label>'
+    '<input type="radio" id="o3" name="side" value="R" checked><label for="o3">right</label></p><p>Midline:',
+)
+
+
+def test_radio_buttons_of_one_name_are_one_answer() -> None:
+    imported = read(RADIO)
+    side = imported.form.fields["side"]
+    assert (side.kind, side.default) == ("radio", "R")
+    assert [(row.value, row.label) for row in side.options] == [("L", "left"), ("R", "right")]
+    assert "Side: left\n" in section_texts(imported.form, {"side": "L"})["findings"]
+    assert checked_answers(imported.form, {"side": "L"}) == {"side": "L"}
+    with pytest.raises(InvalidData):
+        checked_answers(imported.form, {"side": "B"})
+    assert imported.html.count('type="radio"') == 2
+    with pytest.raises(NotATemplate):
+        read(RADIO.replace('id="f4"', 'id="side"'))
+
+
+@pytest_db
+def test_radio_buttons_are_shown_and_go_out_as_such(people: Any) -> None:
+    template = services.import_template(RADIO, actor=people.radiologist, is_own=True).template
+    assert read(services.export_template(template)).form == read(RADIO).form
+    form = read(template.mrrt).form
+    sections = form_sections(form, form.defaults())
+    lines = render_to_string("reporting/_form_lines.html", {"form_sections": sections})
+    assert lines.count('type="radio" name="f-side"') == 2 and 'value="R" checked' in lines
