@@ -27,9 +27,12 @@ def reaches(call: Call, resource: str) -> bool:
 
 
 def _letters(call: Call, resource: str) -> str:
-    """``r`` for one, ``s`` for a search; either for what is included. Who writes sees what they have written."""
+    """``r`` for one, ``s`` for a search; either for what is included. Who writes sees what they have written; an
+    operation on one (``$everything``) only reads, however it is asked."""
     if call.path[:1] != (resource,):
         return "rs"
+    if len(call.path) == 3 and call.path[2].startswith("$") and call.path[2] != "$validate":
+        return "r"
     is_search = len(call.path) == 1 or call.path[1] in ("_search", "_history")
     if call.method in READING or call.path[1:2] == ("_search",):
         return "s" if is_search else "r"

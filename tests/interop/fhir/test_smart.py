@@ -125,6 +125,10 @@ def test_on_fhir_a_token_reaches_as_far_as_its_scopes_and_its_user(http, program
     assert status("Appointment") == 403 and status("DiagnosticReport") == 403
     assert status("Patient", "post", **body) == 403
     assert status("metadata") == 200
+    change_client(program, scopes=["system/Patient.c"], actor=SYSTEM)
+    secret = ask(http, program.client_id).json()["access_token"]
+    nothing = {**body, "data": ""}
+    assert status(f"Patient/{patient.uuid}/$everything", "post", **nothing) == 403, "a posted question is still a read"
     change_client(program, scopes=["system/*.cruds"], actor=SYSTEM)
     secret = ask(http, program.client_id).json()["access_token"]
     assert status("Patient") == 200 and status("Appointment") == 200
