@@ -34,6 +34,7 @@ from interop.hl7.messages import (
 )
 from interop.hl7.outbound.application_answers import goes_elsewhere, queue_answer
 from interop.models import Hl7Sender, InboundMessage, MessageStatus
+from orders.services.documents import papers_fall_with_it
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
 from ris.audit.service import correlation_id, refused
@@ -178,7 +179,7 @@ def process(pk: int, actor: Actor, *, seen: datetime | None, again: bool) -> Inb
     """
     for attempt in range(TRIES):
         try:
-            with transaction.atomic():
+            with papers_fall_with_it(), transaction.atomic():
                 row = InboundMessage.objects.select_for_update().get(pk=pk)
                 if _is_settled(row, seen, again):
                     return row

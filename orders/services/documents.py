@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import BinaryIO, Protocol
 
 from django.core.files.base import ContentFile
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -61,6 +65,39 @@ def _checked_content(file: Uploaded | BinaryIO, errors: Errors) -> tuple[bytes, 
     return content, kind
 
 
+#: Files that a transaction has written which may still be undone
+_written: ContextVar[list[str] | None] = ContextVar("written_papers", default=None)
+
+
+@contextmanager
+def papers_fall_with_it() -> Iterator[None]:
+    """Around a transaction: when it is undone, the files of papers that were added in it go as well."""
+    outer, mine = _written.get(), list[str]()
+    token = _written.set(mine)
+    try:
+        yield
+    except BaseException:
+        mine = _removed(mine)
+        raise
+    finally:
+        _written.reset(token)
+        if outer is not None:
+            outer += mine
+
+
+def _removed(names: list[str]) -> list[str]:
+    """Those that are left: where it cannot be known whether a row names a file, the file stays."""
+    if not names:
+        return []
+    try:
+        kept = set(Document.objects.filter(file__in=names).values_list("file", flat=True))
+    except (DatabaseError, InterfaceError):
+        return names
+    for name in set(names) - kept:
+        Document._meta.get_field("file").storage.delete(name)
+    return [name for name in names if name in kept]
+
+
 @service(perms.ADD_DOCUMENT, action=Action.CREATE)
 def add_document(
     patient: Patient, *, kind: str, title: str, file: Uploaded | BinaryIO, order: Order | None = None, actor: Actor
@@ -89,6 +126,9 @@ def add_document(
         added_by=actor.user,
     )
     document.file.save(str(document.uuid), ContentFile(content), save=False)
+    written = _written.get()
+    if written is not None:
+        written.append(document.file.name)
     sign(document, actor, _("Document added"))
     return document
 

@@ -17,6 +17,7 @@ from rest_framework.views import set_rollback
 from interop.fhir.server import engine, wire
 from interop.fhir.server.call import VERSIONS, Answer, Call, Version, reached_by
 from interop.fhir.server.errors import Refused, outcome_of
+from orders.services.documents import papers_fall_with_it
 from ris.accounts.actors import actor_of, stranger
 from ris.accounts.api.base import FacilityViewMixin
 from ris.audit.service import flush_refusals
@@ -90,7 +91,7 @@ class FhirView(FacilityViewMixin):
         if call.method in ("GET", "HEAD") or call.path[-1:] == ("_search",):
             answer = engine.answer(call)
         else:
-            with transaction.atomic():
+            with papers_fall_with_it(), transaction.atomic():
                 answer = engine.answer(call)
         if self.is_paper and answer.resource is not None:
             return self.paper(answer)

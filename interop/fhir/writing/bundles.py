@@ -20,6 +20,7 @@ from interop.fhir.server import engine
 from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.errors import ISSUE_TYPES, Refused, issue, outcome_of
 from interop.fhir.writing.references import matches
+from orders.services.documents import papers_fall_with_it
 from ris.core.errors import DomainError
 
 MOST_ENTRIES = 200
@@ -139,7 +140,7 @@ def _batch(rows: list[Any], call: Call) -> list[Resource]:
 
 def _alone(place: int, row: Any, call: Call) -> Resource:
     try:
-        with transaction.atomic():
+        with papers_fall_with_it(), transaction.atomic():
             return _told(_done(_entry(place, row, call), call))
     except Exception as refusal:  # one entry's refusal is its own answer; a defect is logged by outcome_of
         status, resource, _headers = outcome_of(refusal)

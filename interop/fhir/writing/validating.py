@@ -11,6 +11,7 @@ from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.errors import Refused, outcome_of, said
 from interop.fhir.server.registry import ResourceType
 from interop.fhir.writing.checks import check
+from orders.services.documents import papers_fall_with_it
 
 MODES = ("create", "update")
 
@@ -56,7 +57,7 @@ def _given(call: Call) -> tuple[Resource, str]:
 
 def _tried(write: Callable[[], Any]) -> Answer:
     try:
-        with transaction.atomic():
+        with papers_fall_with_it(), transaction.atomic():
             write()
             raise _Undo
     except _Undo:

@@ -6,10 +6,10 @@ import base64
 import json
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 
-from orders.models import Patient
-from tests.conftest import shared_start
+from orders.models import Document, Patient
+from tests.conftest import files_in, shared_start
 from tests.interop.fhir.house import everybody, refusal
 from tests.interop.fhir.writer import JSON_PATCH, Writer, body, bundle, entry, person
 
@@ -88,3 +88,28 @@ def test_a_stranger_who_writes_nonsense_into_an_assertion_is_told_no_more_than_a
         }
         answer = http.post("/fhir/auth/token", form)
         assert answer.status_code == 401 and answer.json()["error"] == "invalid_client", said[:30]
+
+
+def test_a_paper_of_what_was_undone_leaves_no_file(fhir, tmp_path):
+    where = f"Patient/{body(fhir.send('POST', 'Patient', person()))['id']}"
+    content = base64.b64encode(b"%PDF-1.4\n%%EOF\n").decode()
+    paper = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "subject": {"reference": where},
+        "content": [{"attachment": {"contentType": "application/pdf", "title": "Letter", "data": content}}],
+    }
+
+    def files() -> list[str]:
+        return [path.name for path in tmp_path.rglob("*") if path.is_file()]
+
+    with override_settings(**files_in(tmp_path)):
+        assert fhir.send("POST", "DocumentReference/$validate", paper).status_code == 200
+        assert files() == [] and not Document.objects.exists()
+        wrong = entry("PUT", "Patient/5", person())
+        add = entry("POST", "DocumentReference", paper)
+        assert refusal(fhir.send("POST", "", bundle("transaction", add, wrong))).status == 400
+        assert files() == [] and not Document.objects.exists()
+        told = body(fhir.send("POST", "", bundle("batch", add, wrong)))
+        assert [row["response"]["status"][:3] for row in told["entry"]] == ["201", "400"]
+        assert len(files()) == 1 == Document.objects.count(), "what stands keeps its file"
