@@ -1,5 +1,6 @@
 from rest_framework.routers import BaseRouter
 
+from interop.api.agreements import AliasViewSet, SenderViewSet, UnmappedCodeViewSet
 from interop.api.archive import ArchiveViewSet
 from interop.api.commitments import CommitmentViewSet
 from interop.api.fhir import FhirServerViewSet, FhirSubscriptionViewSet, SmartClientViewSet
@@ -23,6 +24,9 @@ def register(router: BaseRouter) -> None:
     router.register("messages", MessageViewSet, basename="message")
     router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")
     router.register("hl7-receivers", ReceiverViewSet, basename="hl7-receiver")
+    router.register("hl7-senders", SenderViewSet, basename="hl7-sender")
+    router.register("hl7-code-aliases", AliasViewSet, basename="hl7-code-alias")
+    router.register("hl7-unmapped-codes", UnmappedCodeViewSet, basename="hl7-unmapped-code")
     router.register("sources", SourceViewSet, basename="source")
     router.register("source-rows", SourceRowViewSet, basename="source-row")
     router.register("fhir-servers", FhirServerViewSet, basename="fhir-server")
