@@ -56,6 +56,7 @@ ALARMS = (
     ExceptionKind.PATIENT_DIFFERS,
     ExceptionKind.STEP_PATIENT_DIFFERS,
     ExceptionKind.READ_ON_OTHERS,
+    ExceptionKind.LATE_REQUEST,
 )
 
 #: An exam that has begun, or will not be done, needs no other time.

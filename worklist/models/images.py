@@ -161,6 +161,7 @@ class ExceptionKind(models.TextChoices):
     DISCONTINUED = "discontinued", _("Exam discontinued")
     COUNT_DIFFERS = "count_differs", _("Images missing")
     READ_ON_OTHERS = "read_on_others", _("Read on another exam's images")
+    LATE_REQUEST = "late_request", _("Cancellation or change came too late")
 
 
 class ExceptionItem(Recorded):

@@ -2,7 +2,7 @@
 RAD-3).
 
 What comes too late (the exam has begun) is accepted as a message, AA, and declined as a request: UC, UD or UX goes to
-the destinations that take ORR.
+the destinations that take ORR, and who does or reads the exam is told, as its requester does not want it like this.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from interop.models import MessageStatus
 from orders import services as orders
 from orders.models import Order, Patient, RequestedProcedure
 from orders.models.orders import CLOSED_WITHOUT_EXAM, OPEN_BEFORE_EXAM
+from worklist.models import ExceptionKind
+from worklist.services.support import raise_exception
 
 DOCTOR_CANCELED = "110500"
 TOO_LATE = "The exam has begun: the request is declined."
@@ -149,6 +151,7 @@ def _later(action: str, message: Message, data: OrderData, order: Order, context
     done, too_late = maps.REPLIES[action]
     if any(status not in OPEN_BEFORE_EXAM and status not in CLOSED_WITHOUT_EXAM for status in statuses):
         reply(message, order, too_late, actor=context.actor)
+        _tell_too_late(order, data.control, context)
         return _outcome(order, TOO_LATE)
     if all(status in CLOSED_WITHOUT_EXAM for status in statuses):
         return _outcome(order, NOTHING_CHANGED)
@@ -161,6 +164,18 @@ def _later(action: str, message: Message, data: OrderData, order: Order, context
     order.refresh_from_db()
     reply(message, order, done, actor=context.actor)
     return _outcome(order)
+
+
+def _tell_too_late(order: Order, control: str, context: Context) -> None:
+    """One open item for each exam that has begun; what is asked again joins it."""
+    for row in order.procedures.select_related("order__patient").order_by("pk"):
+        if row.status not in OPEN_BEFORE_EXAM and row.status not in CLOSED_WITHOUT_EXAM:
+            raise_exception(
+                ExceptionKind.LATE_REQUEST,
+                procedure=row,
+                detail={"code": control, "status": row.status},
+                actor=context.actor,
+            )
 
 
 # --- RP and RO

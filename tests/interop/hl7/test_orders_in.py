@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client as Browser
 
 from interop.hl7 import services
 from interop.hl7.messages import parse
@@ -12,8 +13,15 @@ from orders.models import Order, Patient, PatientIdentifier, RequestedProcedure
 from orders.services import mark_started
 from ris.accounts.models import Practitioner
 from ris.core.actor import SYSTEM
+from ris.core.permissions import CLERK, TECHNOLOGIST
+from ris.notifications.models import Notification
+from ris.notifications.words import words_of
+from tests.factories.accounts import user_with_roles
 from tests.factories.orders import make_catalogue
 from tests.interop.hl7.conftest import message, order, pid
+from worklist.events import ExceptionRaised
+from worklist.models import ExceptionItem
+from worklist.subscribers import alarm
 
 
 @pytest.fixture
@@ -148,6 +156,28 @@ def test_too_late_is_accepted_and_declined_to_who_listens(client):
     sent = [parse(bytes(row.body)) for row in OutboundMessage.objects.order_by("pk")]
     assert [row.required("ORC").text(1) for row in sent] == ["OK", "UC", "UX", "UD"]
     assert sent[1].header.message_type == "ORR^O02" and sent[1].required("ORC").text(2) == "A1"
+
+
+def test_too_late_waits_for_a_person_who_is_told(client):
+    technologist, clerk = user_with_roles(TECHNOLOGIST), user_with_roles(CLERK)
+    client.ask(order("A1"))
+    assert client.ask(order("A1", control="XO", status="SC")).code == "AA"
+    assert not ExceptionItem.objects.exists(), "in time: nobody has to look"
+    mark_started(RequestedProcedure.objects.get(), actor=SYSTEM)
+    for control, status in (("CA", "CA"), ("DC", "CA")):
+        assert client.ask(order("A1", control=control, status=status)).code == "AA"
+    item = ExceptionItem.objects.get()
+    assert (item.kind, item.procedure, item.detail["code"]) == (
+        "late_request", RequestedProcedure.objects.get(), "DC",
+    )  # fmt: skip
+    alarm(ExceptionRaised(str(item.uuid), accession_number=item.procedure.accession_number, kind=item.kind))
+    told = Notification.objects.filter(subject=str(item.uuid))
+    assert [row.recipient for row in told] == [technologist] and clerk not in {row.recipient for row in told}
+    assert "after it had begun" in words_of(told.get()).title
+    browser = Browser(HTTP_HOST="alpha.test")
+    browser.force_login(technologist, backend="ris.accounts.backends.PasswordBackend")
+    page = browser.get(f"/exceptions/{item.uuid}/").content.decode()
+    assert "came too late" in page and "DC" in page and item.procedure.accession_number in page
 
 
 @pytest.mark.parametrize("control", ["CA", "XO", "SC"])
