@@ -336,6 +336,7 @@ SPECTACULAR_SETTINGS = {
         "QuestionKindEnum": "worklist.models.screening.Question.Kind",
         "AdverseSeverityEnum": "worklist.models.console.Severity",
         "TemplateSexEnum": "reporting.models.templates.TemplateSex",
+        "DiscrepancyCategoryEnum": "peerreview.models.cases.Category",
         "CriticalCategoryEnum": "reporting.models.critical.CriticalCategory",
         "DeliveryChannelEnum": "reporting.models.delivery.DeliveryChannel",
         "ModalityEnum": "orders.models.catalogue.Modality",

@@ -287,10 +287,12 @@ def _between_tests() -> Iterator[None]:
     """No test begins in a facility that it did not ask for, nor with what another one has cached."""
     yield
     from django.db import connection
+    from django.utils import timezone
 
     from ris.tenants.context import forget_facilities
 
     connection.set_schema_to_public()
+    timezone.deactivate()
     forget_facilities()
     clear_cache()
 
@@ -336,11 +338,14 @@ def shared_start(django_db_blocker: Any) -> Iterator[None]:
     Each test is still undone by itself, as a savepoint; this is undone after the last one.
     """
     from django.db import connection, transaction
+    from django.utils import timezone
 
     with django_db_blocker.unblock(), transaction.atomic():
-        connection.set_tenant(_facility("alpha"))
+        facility = _facility("alpha")
+        connection.set_tenant(facility)
         try:
-            yield
+            with timezone.override(facility.zone):
+                yield
         finally:
             transaction.set_rollback(True)
             connection.set_schema_to_public()
@@ -348,11 +353,13 @@ def shared_start(django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture
 def alpha(db: None) -> Any:
-    """The facility of the test: the connection points at its schema."""
+    """The facility of the test: the connection points at its schema, the clock is its own: its day is not UTC's."""
     from django.db import connection
+    from django.utils import timezone
 
     facility = _facility("alpha")
     connection.set_tenant(facility)
+    timezone.activate(facility.zone)
     return facility
 
 
@@ -381,8 +388,11 @@ def api(alpha: Any) -> Any:
 def facility_server(transactional_db: None, live_server: Any) -> Any:
     """A served house for real browsers and sockets: ``facility_server.alpha`` and ``.beta`` are base URLs."""
     from django.db import connection
+    from django.utils import timezone
 
-    connection.set_tenant(_facility("alpha"))
+    facility = _facility("alpha")
+    connection.set_tenant(facility)
+    timezone.activate(facility.zone)
     port = live_server.url.rsplit(":", 1)[1]
     return SimpleNamespace(
         alpha=f"http://{LIVE_HOSTS['alpha']}:{port}", beta=f"http://{LIVE_HOSTS['beta']}:{port}", port=int(port)

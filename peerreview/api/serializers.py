@@ -72,7 +72,7 @@ class RoundSerializer(serializers.ModelSerializer):
         return shown
 
 
-class PreviewSerializer(serializers.Serializer):
+class RoundPreviewSerializer(serializers.Serializer):
     population = serializers.IntegerField(help_text="Reports that could be drawn.")
     readers = serializers.IntegerField(help_text="Authors whose reports would be drawn.")
     cases = serializers.IntegerField()

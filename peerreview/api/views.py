@@ -64,11 +64,11 @@ class ReviewRoundViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         self.audit_read(reader)
         return Response(shapes.ScorecardSerializer(card).data)
 
-    @extend_schema(request=None, responses=shapes.PreviewSerializer)
+    @extend_schema(request=None, responses=shapes.RoundPreviewSerializer)
     @action(detail=True, methods=["get"])
     def preview(self, request: Request, uuid: str | None = None) -> Response:
         """What a launch would draw now, in numbers."""
-        return Response(shapes.PreviewSerializer(services.preview(self.get_object())).data)
+        return Response(shapes.RoundPreviewSerializer(services.preview(self.get_object())).data)
 
     @extend_schema(request=None, responses=shapes.RoundSerializer)
     @action(detail=True, methods=["post"])
