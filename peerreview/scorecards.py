@@ -167,8 +167,8 @@ def export_rows(*, actor: Actor) -> list[list[str]]:
         _("Until"),
         _("Cases decided"),
         _("Agreement"),
-        _("95 % from"),
-        _("95 % until"),
+        _("95 percent from"),
+        _("95 percent until"),
         _("Attending left the impression"),
         _("of"),
     ]

@@ -100,7 +100,7 @@ class Hl7Sender(Recorded):
 
 
 class CodeAlias(PublicModel):
-    """What a sender's own code means in the catalogue: said once by a person, remembered. Forgetting makes it inactive."""
+    """What a sender's own code means in the catalogue: said once by a person. Forgotten, it is inactive."""
 
     sender = models.ForeignKey(
         Hl7Sender, on_delete=models.PROTECT, related_name="code_aliases", verbose_name=_("sender")

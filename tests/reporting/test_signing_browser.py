@@ -86,17 +86,17 @@ def corrected_with_a_reason(house: House) -> None:
     look(page, "versions")
 
 
-def test_a_report_is_read_by_two_recalled_and_corrected(house: House) -> None:
-    resident = UserFactory(username="chebet", given_name="Ruth", family_name="Chebet", roles=("resident",))
+def a_thyroid_to_read() -> Any:
+    """An exam with a prior, a resident and an attending to read it, a requester to hear of it."""
+    UserFactory(username="chebet", given_name="Ruth", family_name="Chebet", roles=("resident",))
     UserFactory(username="wekesa", prefix="Dr", given_name="Naliaka", family_name="Wekesa", roles=("radiologist",))
-    assert resident.pk
     services.ensure_templates()
     settings = facility_settings()
     settings.recall_minutes = 5
     settings.save()
     patient = make_patient("OTIENO", sex="F")
     make_procedure(patient=patient, status="final", minutes_ago=90_000, description="US neck", body_region="neck")
-    procedure = make_procedure(
+    return make_procedure(
         patient=patient,
         modality="US",
         description="US thyroid",
@@ -108,6 +108,10 @@ def test_a_report_is_read_by_two_recalled_and_corrected(house: House) -> None:
             given_name="Salome",
         ),
     )
+
+
+def test_a_report_is_read_by_two_recalled_and_corrected(house: House) -> None:
+    procedure = a_thyroid_to_read()
 
     # the resident: a prior cited, a scale kept, a check that stops, a preliminary signature
     page = house.enter("chebet", f"/reading/exams/{procedure.uuid}/")

@@ -20,7 +20,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
-from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,6 +28,7 @@ from orders import services as orders
 from orders.models import Modality
 from orders.permissions import UPDATE_PATIENT
 from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
+from ris.core.api_parsers import JSONParser
 from ris.core.errors import InvalidData
 from worklist import permissions as perms
 from worklist import selectors, services

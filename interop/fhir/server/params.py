@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -66,7 +67,7 @@ def invalid(name: str, words: str) -> Refused:
 
 
 @dataclass(frozen=True)
-class Param:
+class Param(ABC):
     """``sort``: the path that ``_sort`` orders by. ``is_private``: its value never stands in a link."""
 
     name: str
@@ -76,8 +77,8 @@ class Param:
     sort: str = field(default="", kw_only=True)
     is_private: bool = field(default=False, kw_only=True)
 
-    def condition(self, values: Sequence[str], modifier: str, asked: Asked) -> Q:
-        raise NotImplementedError
+    @abstractmethod
+    def condition(self, values: Sequence[str], modifier: str, asked: Asked) -> Q: ...
 
     def paths(self) -> tuple[str, ...]:
         return ()

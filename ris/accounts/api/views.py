@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import permissions, status
 from rest_framework.decorators import action
-from rest_framework.parsers import FormParser, JSONParser
+from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -30,6 +30,7 @@ from ris.accounts.services import sign_in as signing
 from ris.audit.models import Action
 from ris.audit.service import record
 from ris.core.api import CursorPagination
+from ris.core.api_parsers import JSONParser
 
 
 class TokenView(FacilityViewMixin):

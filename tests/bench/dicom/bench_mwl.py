@@ -267,10 +267,14 @@ def test_modality_worklist(transactional_db, tmp_path, capsys):
             words = f"{many['ours']} answers: times wlmscpfs's rate"
             held.append(harness.told(words, theirs, 60, least=True))
         if "orthanc" in port:
-            one, wide_ = (rounds.time(f"{name} orthanc") for name in ("new x1", "wide"))
-            words = f"{one / ours:.0f} times slower, {wide_ / rounds.time('wide ours'):.0f} with {many['ours']} answers"
-            sys.stdout.write(f"     Orthanc: {words}\n")
+            told_of_orthanc(rounds, ours, many["ours"])
     assert all(held)
+
+
+def told_of_orthanc(rounds: Rounds, ours: float, many: int) -> None:
+    one, wide = (rounds.time(f"{name} orthanc") for name in ("new x1", "wide"))
+    words = f"{one / ours:.0f} times slower, {wide / rounds.time('wide ours'):.0f} with {many} answers"
+    sys.stdout.write(f"     Orthanc: {words}\n")
 
 
 def made(folder: Path) -> Path:

@@ -327,3 +327,9 @@ def test_peers_and_the_outbox_for_administrators(api, alpha, dispatch):
     rows = api.get("/api/v1/outbox-deliveries/?status=pending").json()["results"]
     assert api.post(f"/api/v1/outbox-deliveries/{rows[0]['id']}/again/").json()["status"] == "pending"
     assert api.post("/api/v1/outbox-deliveries/0/again/").status_code == 404
+
+
+def test_json_nested_without_end_is_the_senders_mistake(api):
+    for address in ("/api/v1/auth/token", PATIENTS):
+        answer = api.post(address, b"[" * 200_000, content_type="application/json")
+        assert answer.status_code in (400, 401) and answer.headers["Content-Type"] == PROBLEM, address

@@ -120,11 +120,14 @@ def check_params(fhir: Fhir, name: str, told: list[Any]) -> None:
         assert status(**{key: "|"} | shape) in (200, 400), (name, param)
 
 
-def test_searches_find_what_they_name_and_nothing_else(fhir: Fhir, facility: Any) -> None:
-    exam, patient = facility.exam, facility.patient
-    today, tomorrow = timezone.localdate(), timezone.localdate() + timedelta(days=1)
-    both, one, none = 2, 1, 0
-    table: list[tuple[str, dict[str, str], int]] = [
+#: What is asked for, by which parameters, how many there are.
+Search = tuple[str, dict[str, str], int]
+
+
+def searches_of_patients(facility: Any) -> list[Search]:
+    patient, today = facility.patient, timezone.localdate()
+    one, none = 1, 0
+    return [
         ("Patient", {"family": "wanjiru"}, one),  # accents and case do not count
         ("Patient", {"family:exact": "wanjiru"}, none),
         ("Patient", {"family:exact": "Wanjirũ"}, one),
@@ -155,6 +158,14 @@ def test_searches_find_what_they_name_and_nothing_else(fhir: Fhir, facility: Any
         ("Patient", {"_id": str(patient.uuid)}, one),
         ("Patient", {"_id": "no-uuid"}, none),
         ("Patient", {"_lastUpdated": f"ge{today}"}, one),
+    ]  # fmt: skip
+
+
+def searches_of_requests(facility: Any) -> list[Search]:
+    exam, patient = facility.exam, facility.patient
+    today, tomorrow = timezone.localdate(), timezone.localdate() + timedelta(days=1)
+    both, one, none = 2, 1, 0
+    return [
         ("ServiceRequest", {"patient": str(patient.uuid)}, both),
         ("ServiceRequest", {"subject": f"Patient/{patient.uuid}"}, both),
         ("ServiceRequest", {"subject:Patient": str(patient.uuid)}, both),
@@ -185,6 +196,13 @@ def test_searches_find_what_they_name_and_nothing_else(fhir: Fhir, facility: Any
         ("Appointment", {"location.name": "ct"}, both),
         ("Slot", {"start": f"{tomorrow}", "status": "busy"}, one),
         ("Slot", {"schedule.actor:Location.name": "CT"}, both),
+    ]  # fmt: skip
+
+
+def searches_of_results(facility: Any) -> list[Search]:
+    exam, patient, today = facility.exam, facility.patient, timezone.localdate()
+    both, one, none = 2, 1, 0
+    return [
         ("ImagingStudy", {"patient": str(patient.uuid), "modality": "CT"}, one),
         ("ImagingStudy", {"modality": "T"}, none),
         ("ImagingStudy", {"identifier": f"urn:oid:{exam.study_instance_uid}"}, one),
@@ -214,11 +232,15 @@ def test_searches_find_what_they_name_and_nothing_else(fhir: Fhir, facility: Any
         ("PractitionerRole", {"practitioner.name": "Karanja"}, one),
         (f"Patient/{patient.uuid}/ServiceRequest", {"status": "active"}, one),
     ]  # fmt: skip
+
+
+def test_searches_find_what_they_name_and_nothing_else(fhir: Fhir, facility: Any) -> None:
     wrong = {}
-    for path, params, count in table:
-        bundle = fhir(path, **params)
-        if (bundle["total"], len(bundle.get("entry", ()))) != (count, count):
-            wrong[f"{path} {params}"] = bundle["total"]
+    for searches in (searches_of_patients, searches_of_requests, searches_of_results):
+        for path, params, count in searches(facility):
+            bundle = fhir(path, **params)
+            if (bundle["total"], len(bundle.get("entry", ()))) != (count, count):
+                wrong[f"{path} {params}"] = bundle["total"]
     assert wrong == {}
     posted = json.loads(fhir.post("Patient/_search", {"identifier": "12345678"}).content)
     as_xml = fhir.post("Patient/_search", {"identifier": "12345678", "_format": "xml"})
