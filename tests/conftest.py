@@ -388,11 +388,8 @@ def api(alpha: Any) -> Any:
 def facility_server(transactional_db: None, live_server: Any) -> Any:
     """A served house for real browsers and sockets: ``facility_server.alpha`` and ``.beta`` are base URLs."""
     from django.db import connection
-    from django.utils import timezone
 
-    facility = _facility("alpha")
-    connection.set_tenant(facility)
-    timezone.activate(facility.zone)
+    connection.set_tenant(_facility("alpha"))
     port = live_server.url.rsplit(":", 1)[1]
     return SimpleNamespace(
         alpha=f"http://{LIVE_HOSTS['alpha']}:{port}", beta=f"http://{LIVE_HOSTS['beta']}:{port}", port=int(port)
