@@ -148,7 +148,7 @@ def test_a_draft_ends_with_its_acknowledgement_and_with_signing_out(tab):
     assert tab.evaluate(drafts) == 0
     tab.fill("[data-draft] [name=family_name]", "Mwangi")
     until(tab, f"{drafts} === 1")
-    tab.click("summary[aria-label*=menu]")
+    tab.click("summary:has(.pi-avatar)")
     tab.click("text=Sign out")
     tab.wait_for_url("**/sign-in/**")
     assert tab.evaluate(drafts) == 0
@@ -156,7 +156,7 @@ def test_a_draft_ends_with_its_acknowledgement_and_with_signing_out(tab):
 
 def test_the_lock_hides_the_page_and_opens_in_place(tab):
     tab.fill("[data-draft] [name=family_name]", "Otieno")
-    tab.click("summary[aria-label*=menu]")
+    tab.click("summary:has(.pi-avatar)")
     with tab.expect_response("**/session/lock/"):
         tab.click("text=Lock the screen")
     assert tab.evaluate("getComputedStyle(document.querySelector('main')).visibility") == "hidden"
