@@ -175,15 +175,16 @@ class DiscrepancyViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     @action(detail=True, methods=["post"])
     def addendum(self, request: Request, uuid: str | None = None) -> Response:
         """The author adds to the report. Asks for recent authentication, as signing does."""
-        data = self.validated()
+        discrepancy, data = self.get_object(), self.validated()
         require_recent_authentication(request, password=data["password"], otp_token=data["otp_token"])
-        return self._shown(services.addend_discrepancy(self.get_object(), text=data["text"], actor=self.actor))
+        return self._shown(services.addend_discrepancy(discrepancy, text=data["text"], actor=self.actor))
 
     @extend_schema(request=shapes.DeclineSerializer, responses=shapes.DiscrepancySerializer)
     @action(detail=True, methods=["post"])
     def decline(self, request: Request, uuid: str | None = None) -> Response:
         """The author lets the report stand and says why."""
-        return self._shown(services.decline_discrepancy(self.get_object(), **self.validated(), actor=self.actor))
+        discrepancy = self.get_object()
+        return self._shown(services.decline_discrepancy(discrepancy, **self.validated(), actor=self.actor))
 
     @extend_schema(request=shapes.ResolveSerializer, responses=shapes.DiscrepancySerializer)
     @action(detail=True, methods=["post"])
