@@ -96,7 +96,8 @@ def ordered_exam(*, family_name: str = "Wanjiru", given_name: str = "Achieng", a
 
 def booked_exam(*, hour: int = 0, **kwargs: Any) -> Exam:
     exam = ordered_exam(**kwargs)
-    starts_at = timezone.localtime().replace(minute=0, second=0, microsecond=0) + timedelta(hours=hour)
+    now = timezone.localtime().replace(minute=0, second=0, microsecond=0)
+    starts_at = max(now + timedelta(hours=hour), now.replace(hour=0))  # a day that is over takes no booking
     book_appointment(exam.procedure, station=ct1(), starts_at=starts_at, actor=SYSTEM)
     exam.procedure.refresh_from_db()
     return exam
