@@ -338,5 +338,5 @@ def _tell(source: Source, template: str, since: datetime, channels: tuple[Channe
         context={"source": source.name, "since": since.isoformat(), "failures": source.failures},
         subject=str(source.uuid),
         url=reverse("source", args=[source.uuid]),
-        dedupe_key=f"{template}:{source.uuid}:{since.timestamp():.0f}",
+        dedupe_key=f"{template}:{source.uuid}:{since.timestamp():.6f}",
     )

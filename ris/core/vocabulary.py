@@ -128,6 +128,9 @@ STATUS: dict[str, Look] = {
     "running": Look("green", "", "circle-check", _("Running")),
     "stopped": Look("slate", "dash", "player-stop", _("Stopped")),
     "inactive": Look("slate", "dash", "ban", _("Inactive")),
+    "acted": Look("amber", "o", "check", _("Action taken")),
+    "off": Look("slate", "dash", "player-stop", _("Switched off")),
+    "addended": Look("green", "o", "file-plus", _("Addendum written")),
 }
 ALIASES = {
     "canceled": "cancelled",

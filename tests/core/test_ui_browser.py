@@ -151,7 +151,7 @@ def test_a_draft_ends_with_its_acknowledgement_and_with_signing_out(tab):
     tab.click("summary:has(.pi-avatar)")
     tab.click("text=Sign out")
     tab.wait_for_url("**/sign-in/**")
-    assert tab.evaluate(drafts) == 0
+    until(tab, f"{drafts} === 0")
 
 
 def test_the_lock_hides_the_page_and_opens_in_place(tab):
