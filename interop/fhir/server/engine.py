@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from django.utils.http import parse_http_date_safe
 
@@ -221,7 +221,7 @@ def _handler(kind: ResourceType, name: str, call: Call) -> Callable[..., Answer]
         ways = {"create": "POST"} if len(call.path) == 1 else {"update": "PUT", "patch": "PATCH", "delete": "DELETE"}
         _refuse_method(call, _methods_of(kind, ways))
     require_write(call, kind.name, name)
-    return handler  # type: ignore[return-value]
+    return handler
 
 
 def _methods_of(kind: ResourceType, ways: dict[str, str]) -> list[str]:
@@ -247,7 +247,7 @@ def _allow(call: Call, methods: tuple[str, ...]) -> None:
         _refuse_method(call, list(methods))
 
 
-def _refuse_method(call: Call, methods: list[str]) -> Answer:
+def _refuse_method(call: Call, methods: list[str]) -> NoReturn:
     allowed = ", ".join(methods)
     words = f"{call.method} is not done here." + (f" {allowed} is." if allowed else "")
     raise Refused(405, words, headers={"Allow": allowed})
