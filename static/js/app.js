@@ -173,7 +173,11 @@
       form.dataset.sending = "yes";
       setTimeout(function () { delete form.dataset.sending; }, 8000);
     }
-    if (form.matches("[data-sign-out]")) dropDrafts();
+    if (form.matches("[data-sign-out]")) {                    // a field left by that click must not write its draft again
+      body.dataset.leaving = "yes";
+      dropDrafts();
+      setTimeout(function () { delete body.dataset.leaving; }, 8000);
+    }
   }, true);
   window.addEventListener("pageshow", function (event) { if (event.persisted) location.reload(); });
 
@@ -419,7 +423,7 @@
     });
   }
   function keep(form) {
-    if (!form.dataset.draft) return;
+    if (!form.dataset.draft || body.dataset.leaving) return;
     store(PREFIX + form.dataset.draft, JSON.stringify({ at: Date.now(), owner: body.dataset.owner, values: values(form) }));
     var note = $("[data-draft-note]", form); if (note) note.textContent = time(new Date(), true);
   }

@@ -80,6 +80,7 @@
   /* ---- the local copy: only while the server does not have the text ---- */
   function keepLocal() {
     var values = {};
+    if (doc.body.dataset.leaving) return;
     sections.forEach(function (area) { values[area.name] = [area.value]; });
     store(LOCAL, JSON.stringify({ at: Date.now(), owner: doc.body.dataset.owner, revision: revision.value, values: values }));
   }

@@ -34,6 +34,8 @@ class House:
     def __init__(self, browser: Any, base_url: str) -> None:
         self.browser, self.base_url = browser, base_url
         self.complaints: list[str] = []
+        #: Parts of addresses that a test broke on purpose; their answers are no complaint, whenever they come
+        self.broken: list[str] = []
         self._windows: dict[str, Any] = {}
 
     def enter(self, username: str, path: str) -> Any:
@@ -67,7 +69,7 @@ class House:
             self.complaints.append(line.text)
 
     def _watch(self, response: Any) -> None:
-        if response.status >= 500:
+        if response.status >= 500 and not any(part in response.url for part in self.broken):
             self.complaints.append(f"{response.status} {response.url}")
 
     def _read_address(self, request: Any) -> None:
