@@ -14,7 +14,7 @@ import pydicom
 from dose.rdsr import DoseEvent, ParsedDose, parse
 
 #: Not shown: who the patient is
-HIDDEN = frozenset({"patient_id", "issuer_of_patient_id", "events", "warnings", "more", "filters"})
+HIDDEN = frozenset({"patient_id", "patient_name", "issuer_of_patient_id", "events", "warnings", "more", "filters"})
 PREAMBLE = 128
 
 

@@ -1,3 +1,13 @@
+from dose.models.alerts import (
+    AlertKind,
+    DoseAlertRule,
+    LevelAlert,
+    LevelCheck,
+    SkinFinding,
+    SkinFollowUp,
+    SkinFollowUpStatus,
+)
+from dose.models.mapping import ExamRule, MatchField, MatchKind, NotPatientField, NotPatientRule, StandardExam
 from dose.models.reports import (
     DoseInvestigation,
     DoseInvestigationStatus,
@@ -7,10 +17,13 @@ from dose.models.reports import (
     IrradiationEvent,
     LevelScope,
     ReferenceLevel,
+    TriggerKind,
     TriggerLevel,
 )
 
 __all__ = [
-    "DoseInvestigation", "DoseInvestigationStatus", "DoseReport", "DoseTrigger", "DoseTriggerStatus",
-    "IrradiationEvent", "LevelScope", "ReferenceLevel", "TriggerLevel",
+    "AlertKind", "DoseAlertRule", "DoseInvestigation", "DoseInvestigationStatus", "DoseReport", "DoseTrigger",
+    "DoseTriggerStatus", "ExamRule", "IrradiationEvent", "LevelAlert", "LevelCheck", "LevelScope", "MatchField",
+    "MatchKind", "NotPatientField", "NotPatientRule", "ReferenceLevel", "SkinFinding", "SkinFollowUp",
+    "SkinFollowUpStatus", "StandardExam", "TriggerKind", "TriggerLevel",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -9,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from simple_history.models import HistoricalRecords
 
+from dose.models.mapping import StandardExam
 from dose.querysets import DoseReportQuerySet
 from orders.models import CatalogueProcedure, RequestedProcedure
 from ris.core.lifecycle import Lifecycle, PublicModel, Recorded
@@ -59,6 +61,37 @@ class DoseReport(Recorded):
     is_of_a_patient = models.BooleanField(_("of a patient"), default=True)
     warnings = models.JSONField(default=list)
     received_at = models.DateTimeField(default=timezone.now)
+    patient_id = models.CharField(max_length=64, blank=True, help_text=_("As the object says."))
+    patient_name = models.CharField(max_length=200, blank=True, help_text=_("As the object says."))
+    protocol = models.CharField(_("protocol"), max_length=128, blank=True)
+    study_description = models.CharField(_("study description"), max_length=128, blank=True)
+    series_description = models.CharField(_("series description"), max_length=128, blank=True)
+    body_part = models.CharField(_("body part"), max_length=64, blank=True)
+    standard_exam = models.ForeignKey(
+        StandardExam,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="reports",
+        verbose_name=_("standard exam"),
+    )
+    age_band = models.CharField(_("age band"), max_length=16, blank=True)
+    weight_band = models.CharField(_("weight band"), max_length=16, blank=True)
+    is_to_classify = models.BooleanField(default=False, editable=False, help_text="Rules have changed since.")
+    is_pregnant = models.BooleanField(_("patient may be pregnant"), default=False)
+    replaced_by = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="replaces",
+        verbose_name=_("replaced by"),
+        help_text="A better source told the same dose later; this one counts nowhere.",
+    )
+    entered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    entry_reason = models.CharField(_("why by hand"), max_length=200, blank=True)
 
     history = HistoricalRecords()
     objects = DoseReportQuerySet.as_manager()
@@ -69,6 +102,8 @@ class DoseReport(Recorded):
         indexes = [
             models.Index(fields=["study_instance_uid"], name="dose_study"),
             models.Index(fields=["modality", "performed_at"], name="dose_modality_time"),
+            models.Index(fields=["standard_exam", "performed_at"], name="dose_exam_time"),
+            models.Index(fields=["id"], condition=Q(is_to_classify=True), name="dose_to_classify"),
         ]
 
     def __str__(self) -> str:
@@ -83,7 +118,7 @@ class IrradiationEvent(models.Model):
     """One exposure; its Irradiation Event UID is the key that a resent report does not double."""
 
     report = models.ForeignKey(DoseReport, on_delete=models.PROTECT, related_name="events")
-    irradiation_event_uid = models.CharField(max_length=64, unique=True)
+    irradiation_event_uid = models.CharField(max_length=64)
     position = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
     event_type = models.CharField(max_length=64, blank=True)
@@ -122,10 +157,16 @@ class IrradiationEvent(models.Model):
     repeat_reason = models.CharField(max_length=64, blank=True)
     is_rejected = models.BooleanField(default=False)
     more = models.JSONField(default=dict, help_text="{name or code: [value, unit]} of what has no column.")
+    is_replaced = models.BooleanField(default=False, help_text="Its report was replaced by a better source.")
 
     class Meta:
         verbose_name = _("irradiation event")
         ordering = ["report", "position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["irradiation_event_uid"], condition=Q(is_replaced=False), name="irradiation_event_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.irradiation_event_uid
@@ -166,6 +207,25 @@ class ReferenceLevel(Recorded):
     source = models.CharField(_("source"), max_length=300)
     certainty = models.CharField(_("certainty"), max_length=100, blank=True)
     is_active = models.BooleanField(_("active"), default=True)
+    standard_exam = models.ForeignKey(
+        StandardExam,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="levels",
+        verbose_name=_("standard exam"),
+        help_text=_("Which medians it is compared with; empty: none yet."),
+    )
+    edition = models.PositiveIntegerField(_("edition"), default=1, editable=False)
+    replaces = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="replaced_by",
+        editable=False,
+        verbose_name=_("replaces"),
+    )
 
     history = HistoricalRecords()
 
@@ -174,7 +234,9 @@ class ReferenceLevel(Recorded):
         ordering = ["modality", "exam", "-year"]
         constraints = [
             models.UniqueConstraint(
-                fields=["authority", "year", "exam", "quantity", "band"], name="reference_level_once"
+                fields=["authority", "year", "exam", "quantity", "band", "indication"],
+                condition=Q(is_active=True),
+                name="reference_level_in_force_once",
             ),
             models.CheckConstraint(condition=Q(value__gt=0), name="reference_level_is_positive"),
             models.CheckConstraint(condition=~Q(source=""), name="reference_level_has_a_source"),
@@ -199,7 +261,10 @@ class DoseInvestigation(Lifecycle):
     }
 
     level = models.ForeignKey(ReferenceLevel, on_delete=models.PROTECT, related_name="investigations")
-    catalogue = models.ForeignKey(CatalogueProcedure, on_delete=models.PROTECT, related_name="+")
+    catalogue = models.ForeignKey(CatalogueProcedure, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    standard_exam = models.ForeignKey(
+        StandardExam, null=True, blank=True, on_delete=models.PROTECT, related_name="investigations"
+    )
     room = models.CharField(_("room"), max_length=100)
     quantity = models.CharField(max_length=16)
     unit = models.CharField(max_length=16)
@@ -226,11 +291,31 @@ class DoseInvestigation(Lifecycle):
                 fields=["catalogue", "room", "quantity"],
                 condition=~Q(status="closed"),
                 name="one_investigation_of_a_room_and_exam",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["standard_exam", "room", "quantity", "level"],
+                condition=~Q(status="closed"),
+                name="one_investigation_of_a_room_and_standard_exam",
+            ),
+            models.CheckConstraint(
+                condition=Q(catalogue__isnull=False) | Q(standard_exam__isnull=False),
+                name="investigation_is_of_an_exam",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.room} {self.quantity} {self.median:g} {self.unit}"
+
+    @property
+    def exam_name(self) -> str:
+        exam = self.standard_exam or self.catalogue
+        return exam.name if exam is not None else ""
+
+
+class TriggerKind(models.TextChoices):
+    REASON = "reason", _("The technologist says why")
+    SKIN = "skin", _("The skin is looked at")
+    PREGNANCY = "pregnancy", _("The patient may be pregnant")
 
 
 class DoseTriggerStatus(models.TextChoices):
@@ -252,13 +337,16 @@ class DoseTrigger(Lifecycle):
         max_length=10, choices=DoseTriggerStatus.choices, default=DoseTriggerStatus.OPEN, editable=False
     )
     explanation = models.CharField(_("explanation"), max_length=300, blank=True)
+    kind = models.CharField(_("kind"), max_length=10, choices=TriggerKind.choices, default=TriggerKind.REASON)
 
     history = HistoricalRecords()
 
     class Meta:
         verbose_name = _("dose trigger")
         ordering = ["-pk"]
-        constraints = [models.UniqueConstraint(fields=["report", "quantity"], name="trigger_once_per_report")]
+        constraints = [
+            models.UniqueConstraint(fields=["report", "quantity", "kind"], name="trigger_of_a_kind_once_per_report")
+        ]
 
     def __str__(self) -> str:
         return f"{self.quantity} {self.value:g} {self.unit}"
@@ -276,12 +364,27 @@ class TriggerLevel(PublicModel):
     limit = models.FloatField(_("limit"))
     unit = models.CharField(_("unit"), max_length=16)
     is_active = models.BooleanField(_("active"), default=True)
+    kind = models.CharField(
+        _("what follows"),
+        max_length=10,
+        choices=[row for row in TriggerKind.choices if row[0] != "pregnancy"],
+        default=TriggerKind.REASON,
+    )
+    weeks = models.PositiveSmallIntegerField(
+        _("sum over weeks"),
+        default=0,
+        help_text=_("0: one exam alone; else with the patient's exams of so many weeks before."),
+    )
 
     history = HistoricalRecords()
 
     class Meta:
         verbose_name = _("trigger level")
-        constraints = [models.UniqueConstraint(fields=["modality", "quantity"], name="trigger_level_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["modality", "quantity", "kind", "weeks"], name="trigger_level_of_a_kind_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.modality} {self.quantity} {self.limit:g} {self.unit}"

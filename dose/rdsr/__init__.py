@@ -12,7 +12,7 @@ from pydicom import Dataset
 from dose.rdsr.checks import complete_totals, derived_uid, name_events
 from dose.rdsr.content import Content, moment, number, text_of
 from dose.rdsr.fallbacks import read_without_report
-from dose.rdsr.header import read_header
+from dose.rdsr.header import is_a_patient, read_header
 from dose.rdsr.nuclear import is_pet, read_administrations
 from dose.rdsr.parsed import (
     CT,
@@ -36,7 +36,7 @@ from dose.rdsr.xray import is_fluoroscopy, read_xray
 __all__ = [
     "CT", "DOSE_SOP_CLASSES", "ENHANCED_XRAY_RDSR", "FALLBACKS", "IMAGE", "MAMMOGRAPHY", "MPPS", "PROJECTION",
     "RADIOPHARMACEUTICAL", "RADIOPHARMACEUTICAL_RDSR", "SCREEN", "UNKNOWN", "XRAY_RDSR", "DoseEvent", "ParsedDose",
-    "derived_uid", "moment", "number", "parse",
+    "derived_uid", "is_a_patient", "moment", "number", "parse",
 ]  # fmt: skip
 
 

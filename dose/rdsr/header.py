@@ -39,8 +39,15 @@ def read_header(dataset: Dataset, parsed: ParsedDose) -> None:
     parsed.patient_height_m = _height(height)
     parsed.started_at = _started(dataset)
     parsed.patient_age_years = _age(dataset, parsed.started_at)
-    name = text_of(dataset, "PatientName")
-    parsed.is_of_a_patient = not (NOT_A_NAME.search(name) or NOT_AN_ID.search(parsed.patient_id))
+    parsed.patient_name = text_of(dataset, "PatientName", 200)
+    parsed.study_description = text_of(dataset, "StudyDescription", 128)
+    parsed.series_description = text_of(dataset, "SeriesDescription", 128)
+    parsed.is_of_a_patient = is_a_patient(parsed.patient_id, parsed.patient_name)
+
+
+def is_a_patient(patient_id: str, patient_name: str) -> bool:
+    """False for what departments call their phantoms and tests."""
+    return not (NOT_A_NAME.search(patient_name) or NOT_AN_ID.search(patient_id))
 
 
 def _height(written: float | None) -> float | None:

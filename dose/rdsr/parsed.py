@@ -87,6 +87,7 @@ class ParsedDose:
     study_instance_uid: str = ""
     accession_number: str = ""
     patient_id: str = ""
+    patient_name: str = ""
     issuer_of_patient_id: str = ""
     station_name: str = ""
     manufacturer: str = ""
@@ -94,6 +95,8 @@ class ParsedDose:
     device_serial_number: str = ""
     modality: str = ""
     procedure_name: str = ""
+    study_description: str = ""
+    series_description: str = ""
     scope: str = ""
     is_complete: bool = True
     started_at: dt.datetime | None = None
