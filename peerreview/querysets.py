@@ -8,6 +8,7 @@ from django.db.models import Q
 from ris.core.actor import Actor
 
 MANAGE_ROUND = "peerreview.manage_round"
+COORDINATE = "peerreview.coordinate_learning"
 
 
 class ReviewCaseQuerySet(models.QuerySet):
@@ -26,3 +27,22 @@ class DiscrepancyQuerySet(models.QuerySet):
         if actor.user is None or actor.may(MANAGE_ROUND):
             return self
         return self.filter(case__report_version__signed_by=actor.user)
+
+
+class LearningCaseQuerySet(models.QuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """The coordinator's, but those of their own reports; one's own submissions. What is shown, conferences show."""
+        if actor.user is None:
+            return self
+        if actor.may(COORDINATE):
+            return self.filter(~Q(author=actor.user) | Q(submitted_by=actor.user))
+        return self.filter(submitted_by=actor.user)
+
+    def told_to(self, actor: Actor) -> Self:
+        """Feedback is its author's alone."""
+        return self.filter(author=actor.user, feedback_at__isnull=False) if actor.user else self.none()
+
+
+class ConferenceEntryQuerySet(models.QuerySet):
+    def standing(self) -> Self:
+        return self.filter(removed_at__isnull=True)

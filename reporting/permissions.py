@@ -71,6 +71,6 @@ SHARE_REPORT = declare(
     "reporting.share_report", _("Give patients a link to their report, and end it"), CLERK, RADIOLOGIST, REFERRER
 )
 VIEW_TEACHING = declare("reporting.view_teaching", _("See teaching cases"), *READERS, TECHNOLOGIST, QA_LEAD)
-KEEP_TEACHING = declare("reporting.keep_teaching", _("Keep teaching cases of one's own"), *READERS)
+KEEP_TEACHING = declare("reporting.keep_teaching", _("Keep teaching cases of one's own"), *READERS, QA_LEAD)
 SHARE_TEACHING = declare("reporting.share_teaching", _("Share teaching cases with the department"), RADIOLOGIST)
 VIEW_ANALYTICS = declare("reporting.view_analytics", _("See analytics"), RADIOLOGIST, QA_LEAD, IT_ADMIN, clinical=False)

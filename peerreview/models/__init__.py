@@ -1,4 +1,4 @@
-"""Second looks: rounds of sampled reports, scored blind (RADPEER 2016), and what follows a discrepancy."""
+"""Second looks: rounds scored blind (RADPEER 2016) and what follows a discrepancy; peer learning without scores."""
 
 from peerreview.models.cases import (
     CaseStatus,
@@ -9,14 +9,28 @@ from peerreview.models.cases import (
     ReviewCase,
     Severity,
 )
+from peerreview.models.learning import (
+    Conference,
+    ConferenceEntry,
+    ConferenceStatus,
+    LearningCase,
+    LearningKind,
+    LearningStatus,
+)
 from peerreview.models.rounds import Mode, ReviewRound, RoundStatus, Scale, ScaleGrade, Score
 
 __all__ = [
     "CaseStatus",
     "Category",
+    "Conference",
+    "ConferenceEntry",
+    "ConferenceStatus",
     "Discrepancy",
     "DiscrepancyStatus",
     "Impact",
+    "LearningCase",
+    "LearningKind",
+    "LearningStatus",
     "Mode",
     "ReviewCase",
     "ReviewRound",

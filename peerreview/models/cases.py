@@ -50,7 +50,12 @@ class ReviewCase(Lifecycle):
     own_impression = models.TextField(_("reviewer's own impression"), blank=True, default="")
     impression_at = models.DateTimeField(null=True, blank=True, editable=False)
     passed_on_reason = models.CharField(_("why it was passed on"), max_length=200, blank=True, default="")
+    swapped_reason = models.CharField(_("why it was swapped"), max_length=200, blank=True, default="")
     reminded_at = models.DateTimeField(null=True, blank=True, editable=False)
+    position = models.PositiveSmallIntegerField(
+        null=True, blank=True, editable=False, help_text=_("In the order of a conference.")
+    )
+    discussed_at = models.DateTimeField(_("discussed"), null=True, blank=True, editable=False)
     comment = models.TextField(_("comment"), blank=True)
     scored_at = models.DateTimeField(null=True, blank=True, editable=False)
     arbiter = models.ForeignKey(

@@ -24,6 +24,7 @@ class Mode(models.TextChoices):
     CONSECUTIVE = "consecutive", _("Consecutive")
     TARGETED = "targeted", _("Chosen reports")
     CONFERENCE = "conference", _("Conference")
+    IMPORTED = "imported", _("Imported scores")
 
 
 class Scale(models.TextChoices):

@@ -130,6 +130,7 @@ STATUS: dict[str, Look] = {
     "inactive": Look("slate", "dash", "ban", _("Inactive")),
     "acted": Look("amber", "o", "check", _("Action taken")),
     "off": Look("slate", "dash", "player-stop", _("Switched off")),
+    "shown": Look("green", "", "check", _("Shown")),
     "addended": Look("green", "o", "file-plus", _("Addendum written")),
 }
 ALIASES = {
