@@ -140,7 +140,7 @@ class House:
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """What a query of the facility's schema answers."""
         with psycopg.connect(self.postgres.url("ris"), options=f"-c search_path={SCHEMA},public") as connection:
-            return connection.execute(query, values).fetchall()
+            return connection.execute(query, values or None).fetchall()  # without values a % is a %
 
     def stop(self) -> None:
         for name in list(self.processes):
