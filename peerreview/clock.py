@@ -41,15 +41,19 @@ def remind(pk: int) -> bool:
         return False
     case.reminded_at = timezone.now()
     case.save_as(SYSTEM, "Reminded")
+    tell_due(case, f"review-due:{case.uuid}:{case.reviewer_id}:{case.round.due_on}")
+    return True
+
+
+def tell_due(case: ReviewCase, dedupe_key: str) -> None:
     notify(
         user=case.reviewer,
         channel=Channel.IN_APP,
         template="peerreview.case_due",
         subject=str(case.uuid),
         url=reverse("review_case", kwargs={"uuid": case.uuid}),
-        dedupe_key=f"review-due:{case.uuid}:{case.reviewer_id}",
+        dedupe_key=dedupe_key,
     )
-    return True
 
 
 register_work("peerreview.case_due", claim=claim_due, run=remind)

@@ -25,3 +25,22 @@ class DiscrepancyAnswered(Event):
     """The author wrote an addendum, or said why not."""
 
     name: ClassVar[str] = "peerreview.discrepancy_answered"
+
+
+@dataclass(frozen=True)
+class LearningCaseSubmitted(Event):
+    """Somebody found a report worth learning from; never who."""
+
+    name: ClassVar[str] = "peerreview.learning_case_submitted"
+
+
+@dataclass(frozen=True)
+class LearningCaseDeclined(Event):
+    name: ClassVar[str] = "peerreview.learning_case_declined"
+
+
+@dataclass(frozen=True)
+class FeedbackGiven(Event):
+    """The author alone is told."""
+
+    name: ClassVar[str] = "peerreview.feedback_given"

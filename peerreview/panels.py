@@ -4,7 +4,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from peerreview import permissions as perms
-from peerreview.models import CaseStatus, ReviewCase, RoundStatus, Score
+from peerreview.models import CaseStatus, LearningCase, LearningKind, ReviewCase, RoundStatus, Score
 from ris.accounts.actors import actor_of
 from ris.core.panels import NavItem, Panel, register_nav, register_panel
 
@@ -23,6 +23,26 @@ register_nav(
         permission=perms.VIEW_ROUND,
         count=waiting_cases,
         order=20,
+    )
+)
+
+
+def unread_feedback(request) -> int:
+    return LearningCase.objects.filter(
+        author=request.user, feedback_at__isnull=False, acknowledged_at__isnull=True
+    ).count()
+
+
+register_nav(
+    NavItem(
+        "peer_learning",
+        _("Peer learning"),
+        "learning",
+        "users-group",
+        section="quality",
+        permission=perms.VIEW_LEARNING,
+        count=unread_feedback,
+        order=25,
     )
 )
 
@@ -54,3 +74,15 @@ def score_prior(version: Any, *, request: HttpRequest) -> dict[str, Any] | None:
 
 
 register_panel(Panel("report.prior", score_prior, "peerreview/_score_prior.html", perms.SCORE_CASE))
+
+
+def submit_to_learn(report: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """Beside a signed report: worth learning from, in two clicks. Costs no query."""
+    if not report.is_signed:
+        return None
+    return {"report": report, "kinds": LearningKind.choices, "next": request.get_full_path()}
+
+
+register_panel(
+    Panel("report.teaching", submit_to_learn, "peerreview/_submit_learning.html", perms.SUBMIT_LEARNING, order=110)
+)

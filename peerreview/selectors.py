@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from peerreview import permissions as perms
 from peerreview.models import CaseStatus, Discrepancy, ReviewCase, ReviewRound, Score
@@ -96,6 +97,8 @@ class Agreement:
         return round(self.interval[1] * 100)
 
 
+#: Scores that a second person looks at before they count
+ARBITRATED = frozenset({Score.UNDERSTANDABLE_B, Score.MOST_OF_TIME_A, Score.MOST_OF_TIME_B})
 DECIDED = Q(status__in=(CaseStatus.SCORED, CaseStatus.CLOSED))
 CONCURRING = Q(arbitrated_score=Score.CONCUR) | Q(arbitrated_score="", score=Score.CONCUR)
 
@@ -104,3 +107,37 @@ def agreement(review_round: ReviewRound) -> Agreement:
     """What counts is the arbiter's score where there is one."""
     done = review_round.cases.filter(DECIDED)
     return Agreement(done.count(), done.filter(CONCURRING).count())
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """How far the cases of a round came: each number is part of the one before."""
+
+    drawn: int
+    scored: int
+    arbitrated: int
+    upheld: int
+    answered: int
+
+    @property
+    def steps(self) -> list[tuple[str, int]]:
+        return [
+            (_("Drawn"), self.drawn),
+            (_("Scored"), self.scored),
+            (_("To a third reader"), self.arbitrated),
+            (_("Upheld"), self.upheld),
+            (_("Answered by the author"), self.answered),
+        ]
+
+
+def funnel(review_round: ReviewRound) -> Funnel:
+    """In one query."""
+    asked = Q(score__in=ARBITRATED)
+    found = review_round.cases.aggregate(
+        drawn=Count("pk"),
+        scored=Count("pk", filter=~Q(score="")),
+        arbitrated=Count("pk", filter=asked),
+        upheld=Count("pk", filter=Q(discrepancy__isnull=False)),
+        answered=Count("pk", filter=Q(discrepancy__answered_at__isnull=False)),
+    )
+    return Funnel(**found)

@@ -3,8 +3,15 @@
 from django.urls import reverse
 
 from peerreview import clock
-from peerreview.events import DiscrepancyAnswered, DiscrepancyConfirmed, RoundLaunched
-from peerreview.models import CaseStatus, Discrepancy, ReviewCase, ReviewRound
+from peerreview.events import (
+    DiscrepancyAnswered,
+    DiscrepancyConfirmed,
+    FeedbackGiven,
+    LearningCaseDeclined,
+    LearningCaseSubmitted,
+    RoundLaunched,
+)
+from peerreview.models import CaseStatus, Discrepancy, LearningCase, ReviewCase, ReviewRound
 from ris.accounts.models import User
 from ris.accounts.selectors import users_with_role
 from ris.core.permissions import QA_LEAD
@@ -52,4 +59,43 @@ def tell_lead(event: DiscrepancyAnswered) -> None:
         subject=str(discrepancy.uuid),
         url=reverse("review_discrepancy", kwargs={"uuid": discrepancy.uuid}),
         dedupe_key=f"discrepancy-answered:{discrepancy.uuid}:{event.version}",
+    )
+
+
+@subscribe(LearningCaseSubmitted, name="peerreview.tell_coordinators")
+def tell_coordinators(event: LearningCaseSubmitted) -> None:
+    """That something waits; neither who submitted it nor whose report it is."""
+    case = LearningCase.objects.get(uuid=event.subject)
+    notify_all(
+        users_with_role(QA_LEAD).exclude(pk__in=(case.author_id, case.submitted_by_id)),
+        template="peerreview.learning_submitted",
+        subject=str(case.uuid),
+        url=reverse("learning_case", kwargs={"uuid": case.uuid}),
+        dedupe_key=f"learning-submitted:{case.uuid}",
+    )
+
+
+@subscribe(LearningCaseDeclined, name="peerreview.tell_submitter")
+def tell_submitter(event: LearningCaseDeclined) -> None:
+    case = LearningCase.objects.select_related("submitted_by").get(uuid=event.subject)
+    notify(
+        user=case.submitted_by,
+        channel=Channel.IN_APP,
+        template="peerreview.learning_declined",
+        subject=str(case.uuid),
+        url=reverse("learning"),
+        dedupe_key=f"learning-declined:{case.uuid}",
+    )
+
+
+@subscribe(FeedbackGiven, name="peerreview.tell_author_of_feedback")
+def tell_author_of_feedback(event: FeedbackGiven) -> None:
+    case = LearningCase.objects.select_related("author").get(uuid=event.subject)
+    notify(
+        user=case.author,
+        channel=Channel.IN_APP,
+        template="peerreview.feedback",
+        subject=str(case.uuid),
+        url=reverse("learning_feedback", kwargs={"uuid": case.uuid}),
+        dedupe_key=f"learning-feedback:{case.uuid}",
     )

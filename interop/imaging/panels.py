@@ -46,15 +46,8 @@ def small_images_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any] | 
     return {**context, "image_is_small": True} if context else None
 
 
-def blind_images_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
-    """Without the day, and without ways to pages that name patient and people."""
-    context = images_panel(thing, request=request)
-    return {**context, "image_is_blind": True} if context else None
-
-
 SLOTS = {
     "report.images": images_panel,
-    "peerreview.images": blind_images_panel,
     "console.images": small_images_panel,
     "order.images": small_images_panel,
     "exception.images": small_images_panel,
@@ -62,5 +55,7 @@ SLOTS = {
 
 
 def register() -> None:
-    for slot, selector in SLOTS.items():
+    from interop.imaging.blinded import blind_panel
+
+    for slot, selector in {**SLOTS, "peerreview.images": blind_panel}.items():
         register_panel(Panel(slot, selector, "interop/images_panel.html", permission=VIEW_STUDY, key="images"))

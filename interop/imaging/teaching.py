@@ -8,7 +8,7 @@ import uuid
 import structlog
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
 from PIL import Image
@@ -63,6 +63,11 @@ def teaching_image(request: ActorRequest, image: uuid.UUID, frame: int) -> HttpR
     row = rows.filter(uuid=image).first()
     if row is None or not 1 <= frame <= row.frames:
         raise NotKnown(_("There is no such image here."))
+    return picture_answer(request, row, frame)
+
+
+def picture_answer(request: HttpRequest, row: TeachingImage, frame: int) -> HttpResponse:
+    """A frame of a copy as JPEG, in the window and size that the address asks for."""
     window, wanted = request.GET.get("window", "")[:40], request.GET.get("size", "")
     size = min(int(wanted), LARGEST) if wanted.isdecimal() and len(wanted) < 6 else LARGEST
     etag = f'"{row.uuid.hex}-{frame}-{size}-{window.encode().hex()}"'

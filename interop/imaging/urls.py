@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from interop.imaging import teaching, views
+from interop.imaging import blinded, teaching, views
 
 urlpatterns = [
     path("teaching/images/<uuid:image>/<int:frame>.jpg", teaching.teaching_image, name="teaching_image"),
+    path(
+        "peer-review/cases/<uuid:case>/pictures/<int:series>/<int:number>.png",
+        blinded.case_picture,
+        name="review_case_picture",
+    ),
+    path("peer-learning/pictures/<uuid:image>/<int:frame>.jpg", blinded.learning_picture, name="learning_picture"),
     path("images/studies/<uuid:study>/", views.study_images, name="study_images"),
     path("images/rejections/<uuid:rejection>/restore/", views.rejection_restore, name="rejection_restore"),
     path("images/<str:uid>/frames/<int:frame>.png", views.instance_image, name="instance_image"),

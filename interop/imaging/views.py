@@ -34,6 +34,11 @@ def instance_image(request: ActorRequest, uid: str, frame: int) -> HttpResponse:
     """``?window=`` a preset or centre,width; ``?size=`` longest edge. The browser asks each time whether it changed."""
     instance = visible_instance(uid, actor=request.actor)
     note_view(instance.series.study, actor=request.actor)
+    return drawn(request, instance, frame)
+
+
+def drawn(request: HttpRequest, instance: ImagingInstance, frame: int) -> HttpResponse:
+    """A frame as PNG, in the window and size that the address asks for."""
     window, size = request.GET.get("window", "")[:40], _size(request.GET.get("size", ""))
     etag = f'"{instance.pk}-{instance.fingerprint[:20]}-{frame}-{size}-{window.encode().hex()}"'
     if etag in parse_etags(request.headers.get("If-None-Match", "")):

@@ -101,6 +101,8 @@ class CaseSerializer(serializers.ModelSerializer):
             "comment",
             "scored_at",
             "arbitrated_score",
+            "position",
+            "discussed_at",
         ]
         read_only_fields = fields
 
@@ -123,6 +125,9 @@ class ScoreSerializer(serializers.Serializer):
     )
     comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
     category = serializers.ChoiceField(choices=Category.choices, required=False, allow_blank=True, default="")
+    is_to_learn = serializers.BooleanField(
+        required=False, default=False, help_text="Good for the learning conference; submitted there without the score."
+    )
 
 
 class ArbitrationSerializer(serializers.Serializer):

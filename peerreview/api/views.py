@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from peerreview import permissions as perms
 from peerreview import scorecards, selectors, services
 from peerreview.api import serializers as shapes
+from peerreview.api.tending import CaseTending, RoundTending
 from peerreview.models import Discrepancy, ReviewCase, ReviewRound
 from reporting.selectors.reports import reports
 from ris.accounts.api.base import CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
@@ -20,12 +21,14 @@ from ris.accounts.services.sign_in import require_recent_authentication
 from ris.core.errors import NotKnown
 
 
-class ReviewRoundViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
+class ReviewRoundViewSet(RoundTending, ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Rounds of peer review."""
 
     queryset = ReviewRound.objects.none()
     serializer_class = shapes.RoundSerializer
+    serializer_classes = RoundTending.tending_serializers
     permission_codes = {
+        **RoundTending.tending_codes,
         "list": perms.VIEW_ROUND,
         "retrieve": perms.VIEW_ROUND,
         "create": perms.MANAGE_ROUND,
@@ -83,7 +86,7 @@ class ReviewRoundViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet)
         return self._again(services.close_round(self.get_object(), actor=self.actor))
 
 
-class ReviewCaseViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
+class ReviewCaseViewSet(CaseTending, ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     """Cases: a reviewer's own, blinded; all for the lead. POST reviews a report that no round asked for."""
 
     queryset = ReviewCase.objects.none()
@@ -94,8 +97,10 @@ class ReviewCaseViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
         "score": shapes.ScoreSerializer,
         "arbitrate": shapes.ArbitrationSerializer,
         "reassign": shapes.ReassignSerializer,
+        **CaseTending.tending_serializers,
     }
     permission_codes = {
+        **CaseTending.tending_codes,
         "list": perms.VIEW_ROUND,
         "retrieve": perms.VIEW_ROUND,
         "create": perms.SCORE_CASE,

@@ -12,12 +12,16 @@ from peerreview.models import (
     Category,
     Discrepancy,
     Impact,
+    LearningCase,
+    LearningKind,
     ReviewCase,
     Scale,
     ScaleGrade,
     Score,
     Severity,
 )
+from peerreview.selectors import ARBITRATED
+from peerreview.services.learning import KIND_OF, submit_learning
 from peerreview.services.sampling import competent, is_eligible, reports_seen_by
 from reporting.models import CriticalCategory, Report, ReportVersion, VersionKind
 from ris.accounts.models import User
@@ -27,26 +31,12 @@ from ris.core.actor import Actor
 from ris.core.errors import Conflict, InvalidData, InvalidTransition, NotPermitted
 from ris.events.bus import publish
 
-#: Scores that a second person looks at before they count
-ARBITRATED = frozenset({Score.UNDERSTANDABLE_B, Score.MOST_OF_TIME_A, Score.MOST_OF_TIME_B})
 COMMENTED = ARBITRATED
-#: What the scale of 2009 called 4; read from elsewhere, never given here
-ALIASES = {"4a": Score.MOST_OF_TIME_A, "4b": Score.MOST_OF_TIME_B}
 SEVERITY = {
     Score.UNDERSTANDABLE_B: Severity.MODERATE,
     Score.MOST_OF_TIME_A: Severity.MINOR,
     Score.MOST_OF_TIME_B: Severity.MAJOR,
 }
-
-
-def imported_score(text: str) -> Score:
-    """A score as other systems write it, "4b" among them. InvalidData for anything else."""
-    plain = text.strip().lower()
-    if plain in ALIASES:
-        return ALIASES[plain]
-    if plain in Score.values:
-        return Score(plain)
-    raise InvalidData(_("There is no such score."), errors={"score": _("Choose 1, 2a, 2b, 3a or 3b.")})
 
 
 @service(perms.SCORE_CASE)
@@ -65,9 +55,19 @@ def give_impression(case: ReviewCase, *, text: str, actor: Actor) -> ReviewCase:
 
 @service(perms.SCORE_CASE)
 def score_case(
-    case: ReviewCase, *, score: str = "", grade: str = "", comment: str = "", category: str = "", actor: Actor
+    case: ReviewCase,
+    *,
+    score: str = "",
+    grade: str = "",
+    comment: str = "",
+    category: str = "",
+    is_to_learn: bool = False,
+    actor: Actor,
 ) -> ReviewCase:
-    """The reviewer's verdict; 2b, 3a and 3b need a comment and go to arbitration. ``grade``: of the site's scale."""
+    """The reviewer's verdict; 2b, 3a and 3b need a comment and go to arbitration. ``grade``: of the site's scale.
+
+    ``is_to_learn``: good for the learning conference; it is submitted there, without the score.
+    """
     case = ReviewCase.locked(case.pk)
     _require_reviewer(case, actor)
     if case.hides_report:
@@ -80,7 +80,15 @@ def score_case(
     case.move_to(CaseStatus.ARBITRATION if score in ARBITRATED else CaseStatus.SCORED)
     case.score, case.comment, case.category, case.scored_at = score, comment.strip(), category, timezone.now()
     case.save_as(actor, "Scored")
+    if is_to_learn:
+        _submit_to_learn(case, actor)
     return case
+
+
+def _submit_to_learn(case: ReviewCase, actor: Actor) -> None:
+    if not LearningCase.objects.filter(report_version=case.report_version, submitted_by=actor.user).exists():
+        kind = KIND_OF.get(Category(case.category)) if case.category else None
+        submit_learning(case.report, kind=kind or LearningKind.INTERESTING, actor=actor)
 
 
 def _require_reviewer(case: ReviewCase, actor: Actor) -> None:

@@ -88,7 +88,7 @@ def _wrong_plan(plan: ReviewRound, reviewers: list[User], targets: list[Report],
         errors["percent"] = _("A percentage is 1 to 100.")
     if plan.per_reader is not None and not 1 <= plan.per_reader <= PER_READER_MOST:
         errors["per_reader"] = _("A number is 1 to %(most)d.") % {"most": PER_READER_MOST}
-    if plan.mode not in Mode.values:
+    if plan.mode not in Mode.values or plan.mode == Mode.IMPORTED:
         errors["mode"] = _("There is no such way to draw cases.")
     if plan.scale not in Scale.values:
         errors["scale"] = _("There is no such scale.")
@@ -122,8 +122,10 @@ def launch_round(review_round: ReviewRound, *, actor: Actor) -> ReviewRound:
             found=_("No final report of the period has an author other than its reviewers."),
             todo=_("Choose a longer period, another modality, or more reviewers."),
         )
-    for version, reviewer in drawn:
+    is_conference = review_round.mode == Mode.CONFERENCE
+    for number, (version, reviewer) in enumerate(drawn, start=1):
         case = ReviewCase(round=review_round, report=version.report, report_version=version, reviewer=reviewer)
+        case.position = number if is_conference else None
         case.save_as(actor, "Drawn")
     review_round.save_as(actor, "Launched")
     publish(RoundLaunched(str(review_round.uuid), version=review_round.version), actor=actor)

@@ -24,7 +24,11 @@ def able_to_score() -> list[User]:
 
 class RoundForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=100)
-    mode = forms.ChoiceField(label=_("How cases are drawn"), choices=Mode.choices, initial=Mode.RANDOM)
+    mode = forms.ChoiceField(
+        label=_("How cases are drawn"),
+        choices=[choice for choice in Mode.choices if choice[0] != Mode.IMPORTED],
+        initial=Mode.RANDOM,
+    )
     signed_from = forms.DateField(label=_("Signed from"), widget=DATE)
     signed_until = forms.DateField(label=_("Signed until"), widget=DATE)
     due_on = forms.DateField(label=_("Due on"), required=False, widget=DATE)
@@ -110,7 +114,10 @@ class ScoreForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4}),
         help_text=_("Needed for 2b, 3a and 3b."),
     )
-    category = forms.ChoiceField(label=_("Kind"), required=False, choices=[("", "–"), *Category.choices])
+    category = forms.ChoiceField(
+        label=_("Kind"), required=False, choices=[("", "–"), *Category.choices], widget=forms.RadioSelect
+    )
+    is_to_learn = forms.BooleanField(label=_("Good for the learning conference"), required=False)
 
     def __init__(self, *args: Any, case: ReviewCase | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -122,6 +129,7 @@ class ScoreForm(forms.Form):
 
 
 class ArbitrationForm(ScoreForm):
+    is_to_learn = None  # the reviewer says it
     impact = forms.ChoiceField(label=_("Clinical impact"), choices=Impact.choices, initial=Impact.UNKNOWN)
     critical_category = forms.TypedChoiceField(
         label=_("Critical result with the addendum"),

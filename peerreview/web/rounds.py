@@ -12,6 +12,7 @@ from peerreview import permissions as perms
 from peerreview import selectors, services
 from peerreview.models import CaseStatus, ReviewRound, RoundStatus
 from peerreview.web.forms import ReassignForm, RoundForm
+from peerreview.web.tending import DueForm
 from peerreview.web.views import add_errors, found
 from ris.accounts.web import page
 from ris.core.errors import InvalidData
@@ -44,6 +45,8 @@ def review_round(request: HttpRequest, uuid) -> HttpResponse:
     else:
         waiting = selectors.cases(actor=request.actor).filter(round=row, status=CaseStatus.ASSIGNED)
         context["waiting"] = list(waiting[:WAITING_SHOWN])
+        context["funnel"] = selectors.funnel(row)
+        context["due_form"] = DueForm(initial={"due_on": row.due_on})
     return render(request, "peerreview/round_detail.html", context)
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from peerreview.web import rounds, scorecards, views
+from peerreview.web import conferences, learning, rounds, scorecards, tending, views
 
 urlpatterns = [
     path("peer-review/", views.review_list, name="review_list"),
@@ -17,4 +17,24 @@ urlpatterns = [
     path("peer-review/rounds/<uuid:uuid>/", rounds.review_round, name="review_round"),
     path("peer-review/rounds/<uuid:uuid>/launch/", rounds.round_launch, name="review_round_launch"),
     path("peer-review/rounds/<uuid:uuid>/close/", rounds.round_close, name="review_round_close"),
+    path("peer-review/rounds/<uuid:uuid>/due/", tending.round_due, name="review_round_due"),
+    path("peer-review/rounds/<uuid:uuid>/remind/", tending.round_remind, name="review_round_remind"),
+    path("peer-review/rounds/<uuid:uuid>/conference/", tending.round_conference, name="review_round_conference"),
+    path("peer-review/cases/<uuid:uuid>/images/", tending.case_images, name="review_case_images"),
+    path("peer-review/cases/<uuid:uuid>/place/", tending.case_act, name="review_case_act"),
+    path("peer-review/cases/<uuid:uuid>/swap/", tending.case_swap, name="review_case_swap"),
+    path("peer-review/import/", tending.scores_import, name="review_import"),
+    path("peer-learning/", learning.learning_home, name="learning"),
+    path("peer-learning/reports/<uuid:uuid>/submit/", learning.learning_submit, name="learning_submit"),
+    path("peer-learning/cases/<uuid:uuid>/", learning.learning_case, name="learning_case"),
+    path("peer-learning/cases/<uuid:uuid>/images/", learning.learning_images, name="learning_images"),
+    path("peer-learning/cases/<uuid:uuid>/decline/", learning.learning_decline, name="learning_decline"),
+    path("peer-learning/cases/<uuid:uuid>/feedback/", learning.learning_tell, name="learning_tell"),
+    path("peer-learning/feedback/<uuid:uuid>/", learning.learning_feedback, name="learning_feedback"),
+    path("peer-learning/conferences/new/", conferences.conference_create, name="conference_create"),
+    path("peer-learning/conferences/<uuid:uuid>/", conferences.conference, name="conference"),
+    path("peer-learning/conferences/<uuid:uuid>/show/", conferences.conference_show, name="conference_show"),
+    path("peer-learning/conferences/<uuid:uuid>/add/", conferences.conference_add, name="conference_add"),
+    path("peer-learning/conferences/<uuid:uuid>/end/", conferences.conference_end, name="conference_end"),
+    path("peer-learning/entries/<uuid:uuid>/", conferences.conference_entry, name="conference_entry"),
 ]

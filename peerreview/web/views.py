@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -9,12 +11,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from peerreview import permissions as perms
 from peerreview import selectors, services
 from peerreview.blinding import blinded_reading, blinded_request
-from peerreview.models import CaseStatus, Discrepancy, ReviewCase
+from peerreview.models import CaseStatus, Discrepancy, ReviewCase, RoundStatus, Score
 from peerreview.models import DiscrepancyStatus as D
 from peerreview.web.forms import ArbitrationForm, ImpressionForm, ResolveForm, ScoreForm
 from reporting.models import SECTIONS
@@ -24,7 +27,7 @@ from ris.accounts.web import page
 from ris.audit.service import record_read
 from ris.core.errors import InvalidData, NotKnown
 
-DISCREPANCIES_SHOWN = 20
+DISCREPANCIES_SHOWN, ROUNDS_SHOWN = 20, 50
 
 
 def found(queryset, uuid):
@@ -37,13 +40,16 @@ def found(queryset, uuid):
 @require_GET
 @page(perms.VIEW_ROUND)
 def review_list(request: HttpRequest) -> HttpResponse:
-    mine = list(selectors.my_cases(actor=request.actor))
+    mine = selectors.my_cases(actor=request.actor)
+    open_cases = list(mine.filter(status=CaseStatus.ASSIGNED))
+    of_running = mine.filter(round__status=RoundStatus.RUNNING)
+    done = of_running.exclude(status=CaseStatus.ASSIGNED).count()
     context = {
-        "open_cases": [case for case in mine if case.status == CaseStatus.ASSIGNED],
-        "done": sum(case.status != CaseStatus.ASSIGNED for case in mine),
-        "total": len(mine),
+        "open_cases": open_cases,
+        "done": done,
+        "total": done + len(open_cases),
         "arbitration": list(selectors.to_arbitrate(actor=request.actor)),
-        "rounds": list(selectors.rounds(actor=request.actor)),
+        "rounds": list(selectors.rounds(actor=request.actor)[:ROUNDS_SHOWN]),
         "discrepancies": list(selectors.discrepancies(actor=request.actor)[:DISCREPANCIES_SHOWN]),
     }
     shown = [*context["open_cases"], *context["arbitration"]]
@@ -74,6 +80,35 @@ def review_case(request: HttpRequest, uuid) -> HttpResponse:
     return _case_page(request, case, form, arbitrates=arbitrates)
 
 
+#: (words, what it means for care) of each score
+MEANINGS = {
+    Score.CONCUR: (gettext_lazy("I agree"), ""),
+    Score.UNDERSTANDABLE_A: (gettext_lazy("Understandable miss"), gettext_lazy("unlikely to matter for care")),
+    Score.UNDERSTANDABLE_B: (gettext_lazy("Understandable miss"), gettext_lazy("likely to matter for care")),
+    Score.MOST_OF_TIME_A: (
+        gettext_lazy("Should be seen most of the time"),
+        gettext_lazy("unlikely to matter for care"),
+    ),
+    Score.MOST_OF_TIME_B: (
+        gettext_lazy("Should be seen most of the time"),
+        gettext_lazy("likely to matter for care"),
+    ),
+}
+
+
+def _choices(form: forms.Form) -> list[dict[str, Any]]:
+    """The grades as large buttons: code, words, meaning."""
+    name = "grade" if "grade" in form.fields else "score"
+    if name not in form.fields:
+        return []
+    picked, rows = form[name].value(), []
+    for code, label in form.fields[name].choices:
+        words, meaning = MEANINGS[Score(code)] if name == "score" else (str(label).partition(" · ")[2] or label, "")
+        row = {"name": name, "code": code, "words": words, "meaning": meaning, "is_on": picked == code}
+        rows.append(row)
+    return rows
+
+
 def _impression(request: HttpRequest, case: ReviewCase) -> HttpResponse:
     form = ImpressionForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -85,7 +120,13 @@ def _impression(request: HttpRequest, case: ReviewCase) -> HttpResponse:
 def _case_page(request: HttpRequest, case: ReviewCase, form: forms.Form, *, arbitrates: bool = False) -> HttpResponse:
     record_read(request.actor, perms.SCORE_CASE, entity=case)
     mine = selectors.my_cases(actor=request.actor).filter(round=case.round) if case.round_id else None
+    waiting = selectors.my_cases(actor=request.actor).filter(status=CaseStatus.ASSIGNED).exclude(pk=case.pk)
+    is_mine = case.reviewer_id == request.user.pk and case.status == CaseStatus.ASSIGNED
     context = {
+        "nav": "peer_review",
+        "choices": _choices(form),
+        "later": (waiting.filter(pk__gt=case.pk).first() or waiting.first()) if is_mine else None,
+        "may_swap": is_mine and case.round_id is not None,
         "case": case,
         "form": form,
         "arbitrates": arbitrates,

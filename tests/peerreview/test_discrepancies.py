@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from peerreview import services
 from peerreview.models import CaseStatus, Discrepancy, DiscrepancyStatus, ScaleGrade
-from peerreview.services.cases import imported_score
+from peerreview.services.importing import imported_score
 from reporting.models import CriticalResult, ReportDelivery, ReportStatus
 from ris.accounts.models import Role
 from ris.core.errors import Conflict, InvalidData, InvalidTransition, NotPermitted
