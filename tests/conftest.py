@@ -98,7 +98,8 @@ def _use_database(name: str, *, user: str, password: str) -> None:
     from django.db import connection
 
     connection.close()
-    connection.settings_dict.update(HOST="127.0.0.1", PORT=str(_server.port), NAME=name, USER=user, PASSWORD=password)
+    host = str(_server.socket_path.parent) if _server.socket_path.exists() else "127.0.0.1"
+    connection.settings_dict.update(HOST=host, PORT=str(_server.port), NAME=name, USER=user, PASSWORD=password)
 
 
 def _build_template(server: psycopg.Connection, name: str) -> None:
