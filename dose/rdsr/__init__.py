@@ -7,10 +7,8 @@ Nothing in an object makes this raise: what is missing, misspelt or impossible b
 
 from __future__ import annotations
 
-from pydicom import Dataset
-
 from dose.rdsr.checks import complete_totals, derived_uid, name_events
-from dose.rdsr.content import Content, moment, number, text_of
+from dose.rdsr.content import Content, DataSet, moment, number, text_of
 from dose.rdsr.fallbacks import read_without_report
 from dose.rdsr.header import is_a_patient, read_header
 from dose.rdsr.nuclear import is_pet, read_administrations
@@ -40,7 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def parse(dataset: Dataset) -> ParsedDose:
+def parse(dataset: DataSet) -> ParsedDose:
     """Everything that the object says about dose. Never raises on its content."""
     parsed = ParsedDose()
     read_header(dataset, parsed)
@@ -60,7 +58,7 @@ def parse(dataset: Dataset) -> ParsedDose:
     return parsed
 
 
-def _modality(dataset: Dataset, parsed: ParsedDose) -> str:
+def _modality(dataset: DataSet, parsed: ParsedDose) -> str:
     """DICOM's two letters. A projection report does not say: fluoroscopy means RF, else DX."""
     if parsed.kind == PROJECTION:
         return "RF" if is_fluoroscopy(parsed) else "DX"

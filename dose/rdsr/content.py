@@ -13,9 +13,11 @@ from pydicom import Dataset
 
 from dose import units
 from dose.rdsr.parsed import ParsedDose
+from dose.rdsr.quick import Item
 from dose.units import Quantity
 
 DEEPEST = 12
+DataSet = Dataset | Item
 YES = frozenset({"R-0038D", "373066001"})
 NUMBER_AND_UNIT = re.compile(r"([+-]?\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?)\s*([^\d\s].*)?")
 
@@ -46,10 +48,10 @@ def text_of(item: Any, keyword: str, length: int = 128) -> str:
     return str(value).replace("\x00", "").strip()[:length]
 
 
-def items_of(item: Any, keyword: str) -> list[Dataset]:
+def items_of(item: Any, keyword: str) -> list[Any]:
     value = value_of(item, keyword)
     try:
-        return [part for part in value or () if isinstance(part, Dataset)]
+        return [part for part in value or () if isinstance(part, DataSet)]
     except TypeError:
         return []
 
@@ -89,11 +91,11 @@ def moment(text: str) -> dt.datetime | None:
 class Content:
     """A content item of the tree."""
 
-    def __init__(self, item: Dataset):
+    def __init__(self, item: DataSet):
         self.item = item
 
     @cached_property
-    def _name(self) -> Dataset | None:
+    def _name(self) -> DataSet | None:
         names = items_of(self.item, "ConceptNameCodeSequence")
         return names[0] if names else None
 

@@ -7,10 +7,8 @@ import datetime as dt
 import re
 from typing import Any
 
-from pydicom import Dataset
-
 from dose import units
-from dose.rdsr.content import believed, items_of, moment, number, text_of, value_of
+from dose.rdsr.content import DataSet, believed, items_of, moment, number, text_of, value_of
 from dose.rdsr.parsed import IMAGE, MPPS, MPPS_SOP_CLASS, SCREEN, DoseEvent, ParsedDose
 from dose.units import Quantity
 
@@ -63,7 +61,7 @@ ONE_CTDI, ONE_DLP = re.compile(r"CTDI\s*-?\s*vol" + _VALUE, re.I), re.compile(r"
 ROW = re.compile(r"[^\r\n;]*CTDI\s*-?\s*vol[^\r\n;]*", re.I)
 
 
-def read_without_report(dataset: Dataset, parsed: ParsedDose) -> None:
+def read_without_report(dataset: DataSet, parsed: ParsedDose) -> None:
     if parsed.sop_class_uid == MPPS_SOP_CLASS or text_of(dataset, "PerformedProcedureStepStatus"):
         parsed.kind = MPPS
         _read_step(dataset, parsed)
@@ -80,7 +78,7 @@ def read_without_report(dataset: Dataset, parsed: ParsedDose) -> None:
 # --- images
 
 
-def _fill(event: DoseEvent, item: Dataset, parsed: ParsedDose) -> None:
+def _fill(event: DoseEvent, item: DataSet, parsed: ParsedDose) -> None:
     for name, keyword, scale, quantity in IMAGE_FIELDS:
         value = number(value_of(item, keyword))
         if value is not None and getattr(event, name) is None:
@@ -101,7 +99,7 @@ def _fill(event: DoseEvent, item: Dataset, parsed: ParsedDose) -> None:
         event.filters.append(row)
 
 
-def _read_image(dataset: Dataset, parsed: ParsedDose) -> None:
+def _read_image(dataset: DataSet, parsed: ParsedDose) -> None:
     """PS3.3 C.8.7.2, C.8.11, C.8.9.2, C.8.4.10. An image derived from another stands for the same exposure."""
     if text_of(dataset, "Modality", 4) in NUCLEAR:
         _read_radiopharmaceuticals(dataset, parsed)
@@ -120,7 +118,7 @@ def _read_image(dataset: Dataset, parsed: ParsedDose) -> None:
     parsed.events.append(event)
 
 
-def _source_of(dataset: Dataset) -> str:
+def _source_of(dataset: DataSet) -> str:
     """One picture made of one other (for presentation, of the one for processing): the other's exposure."""
     sources = items_of(dataset, "SourceImageSequence")
     return (
@@ -130,7 +128,7 @@ def _source_of(dataset: Dataset) -> str:
     )
 
 
-def _read_radiopharmaceuticals(dataset: Dataset, parsed: ParsedDose) -> None:
+def _read_radiopharmaceuticals(dataset: DataSet, parsed: ParsedDose) -> None:
     """Every slice repeats the administration: its key follows from the study, so that it counts once."""
     is_pet = text_of(dataset, "Modality", 4) == "PT"
     for item in items_of(dataset, "RadiopharmaceuticalInformationSequence"):
@@ -159,7 +157,7 @@ def _read_radiopharmaceuticals(dataset: Dataset, parsed: ParsedDose) -> None:
         parsed.add("administered_activity", event.activity)
 
 
-def _administered(dataset: Dataset, item: Dataset) -> dt.datetime | None:
+def _administered(dataset: DataSet, item: DataSet) -> dt.datetime | None:
     found = moment(text_of(item, "RadiopharmaceuticalStartDateTime", 32))
     if found is not None:
         return found
@@ -170,7 +168,7 @@ def _administered(dataset: Dataset, item: Dataset) -> dt.datetime | None:
 # --- a CT's dose screen
 
 
-def _dose_words(dataset: Dataset) -> str:
+def _dose_words(dataset: DataSet) -> str:
     """The texts of an object that may say a CT's dose in words."""
     if text_of(dataset, "Modality", 4) not in ("CT", "OT", "SR", "SC", ""):
         return ""
@@ -178,7 +176,7 @@ def _dose_words(dataset: Dataset) -> str:
     return words if TOTAL_DLP.search(words) or ROW.search(words) else ""
 
 
-def _read_screen(dataset: Dataset, parsed: ParsedDose) -> None:
+def _read_screen(dataset: DataSet, parsed: ParsedDose) -> None:
     _read_exposures(dataset, parsed)
     _read_words(_dose_words(dataset), parsed)
 
@@ -208,7 +206,7 @@ def _said(found: re.Match[str], quantity: Quantity, name: str, parsed: ParsedDos
     return believed(value * (1.0 if scale is None else scale), quantity, name, parsed)
 
 
-def _read_exposures(dataset: Dataset, parsed: ParsedDose) -> None:
+def _read_exposures(dataset: DataSet, parsed: ParsedDose) -> None:
     """Exposure Dose Sequence (0040,030E); the DLP of an item has no standard place, Philips writes (00E1,1021)."""
     for item in items_of(dataset, "ExposureDoseSequence"):
         event = DoseEvent(position=len(parsed.events) + 1, started_at=parsed.started_at)
@@ -226,7 +224,7 @@ def _read_exposures(dataset: Dataset, parsed: ParsedDose) -> None:
         parsed.events.append(event)
 
 
-def _private_number(item: Dataset) -> float | None:
+def _private_number(item: DataSet) -> float | None:
     found = item.get((0x00E1, 0x1021))
     value = None if found is None else found.value
     return number(value.decode("latin-1") if isinstance(value, bytes) else value)
@@ -235,7 +233,7 @@ def _private_number(item: Dataset) -> float | None:
 # --- MPPS
 
 
-def _read_step(dataset: Dataset, parsed: ParsedDose) -> None:
+def _read_step(dataset: DataSet, parsed: ParsedDose) -> None:
     """PS3.4 F.7.2.1, Radiation Dose module: of the whole step."""
     scheduled = items_of(dataset, "ScheduledStepAttributesSequence")
     if scheduled:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from pydicom import Dataset
-
-from dose.rdsr.content import moment, number, text_of, value_of
+from dose.rdsr.content import DataSet, moment, number, text_of, value_of
 from dose.rdsr.parsed import ParsedDose
 
 #: Exposures of phantoms and tests, by how departments name them
@@ -20,7 +18,7 @@ DATES = (
 )  # fmt: skip
 
 
-def read_header(dataset: Dataset, parsed: ParsedDose) -> None:
+def read_header(dataset: DataSet, parsed: ParsedDose) -> None:
     parsed.sop_instance_uid = text_of(dataset, "SOPInstanceUID", 64)
     parsed.sop_class_uid = text_of(dataset, "SOPClassUID", 64)
     parsed.study_instance_uid = text_of(dataset, "StudyInstanceUID", 64)
@@ -58,7 +56,7 @@ def _height(written: float | None) -> float | None:
     return metres if 0.2 <= metres <= 2.6 else None
 
 
-def _started(dataset: Dataset) -> dt.datetime | None:
+def _started(dataset: DataSet) -> dt.datetime | None:
     for day, time in DATES:
         written = text_of(dataset, day, 8)
         clock = re.match(r"\d{2,6}(\.\d{1,6})?", text_of(dataset, time, 16))
@@ -69,7 +67,7 @@ def _started(dataset: Dataset) -> dt.datetime | None:
     return None
 
 
-def _age(dataset: Dataset, on: dt.datetime | None) -> float | None:
+def _age(dataset: DataSet, on: dt.datetime | None) -> float | None:
     born, text = moment(text_of(dataset, "PatientBirthDate", 8)), text_of(dataset, "PatientAge", 4)
     if born is not None and on is not None:
         years = (on.replace(tzinfo=None) - born).days / 365.25
