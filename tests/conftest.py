@@ -12,6 +12,7 @@ import gc
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -326,10 +327,21 @@ def _files_of_this_test(tmp_path: Path) -> Iterator[None]:
 # --- what tests ask for
 
 
+#: Rows of facilities as every test finds them.
+_facilities: dict[str, Any] = {}
+
+
 def _facility(schema: str) -> Any:
+    """The facility, whose host names need not be looked up."""
+    from ris.tenants.context import remember_host
     from ris.tenants.models import Facility
 
-    return Facility.objects.get(schema_name=schema)
+    if schema not in _facilities:
+        _facilities[schema] = Facility.objects.get(schema_name=schema)
+    facility = copy(_facilities[schema])
+    for host in (f"{schema}.test", LIVE_HOSTS[schema]):
+        remember_host(host, facility)
+    return facility
 
 
 @contextlib.contextmanager
@@ -344,10 +356,12 @@ def shared_start(django_db_blocker: Any) -> Iterator[None]:
     with django_db_blocker.unblock(), transaction.atomic():
         facility = _facility("alpha")
         connection.set_tenant(facility)
+        _facilities.clear()  # the row may be changed for the module
         try:
             with timezone.override(facility.zone):
                 yield
         finally:
+            _facilities.clear()
             transaction.set_rollback(True)
             connection.set_schema_to_public()
 

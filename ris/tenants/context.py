@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 
 from django.db import connection
 from django.utils import timezone, translation
@@ -16,6 +17,7 @@ from ris.tenants.models import Facility
 REMEMBERED_FOR = 10.0  # seconds; how long a process may act on a facility's row as it was
 
 _known: dict[str, tuple[float, Facility]] = {}
+_at_host: dict[str, tuple[float, Facility]] = {}
 
 
 class NoFacility(DomainError):
@@ -54,6 +56,18 @@ def active_schemas() -> list[str]:
 def forget_facilities() -> None:
     """Drop what this process remembers of facilities' rows (after a change, and between tests)."""
     _known.clear()
+    _at_host.clear()
+
+
+def remember_host(host: str, facility: Facility) -> None:
+    """The next seconds nobody has to ask whose host name it is. Only names that are known, so that they are few."""
+    _at_host[host] = (time.monotonic() + REMEMBERED_FOR, facility)
+
+
+def remembered_at(host: str) -> Facility | None:
+    """A copy, since forms write into what they show."""
+    until, facility = _at_host.get(host, (0.0, None))
+    return copy(facility) if until > time.monotonic() else None
 
 
 def _facility_of(schema: str) -> Facility:

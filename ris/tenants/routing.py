@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from ris.tenants.context import remember_host, remembered_at
 from ris.tenants.models import CalledAETitle, Domain, Door, Facility, MLLPReceiver, RefusedConnection
 
 DICOM, MLLP, HTTP = RefusedConnection.Kind.DICOM, RefusedConnection.Kind.MLLP, RefusedConnection.Kind.HTTP
@@ -21,9 +22,16 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 def facility_for_host(host: str) -> Facility | None:
-    """The facility of a host name (no port). An inactive facility is as unknown as none."""
-    domain = Domain.objects.select_related("tenant").filter(domain=host.lower(), tenant__is_active=True).first()
-    return domain.tenant if domain else None
+    """The facility of a host name (no port), as it was seconds ago at most. An inactive one is as unknown as none."""
+    name = host.lower()
+    facility = remembered_at(name)
+    if facility is None:
+        domain = Domain.objects.select_related("tenant").filter(domain=name, tenant__is_active=True).first()
+        if domain is None:
+            return None
+        facility = domain.tenant
+        remember_host(name, facility)
+    return facility
 
 
 def facility_for_called_ae(

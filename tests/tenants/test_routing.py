@@ -11,6 +11,7 @@ from ris.tenants.routing import (
     NAMES_PER_ADDRESS,
     address_is_in,
     facility_for_called_ae,
+    facility_for_host,
     facility_for_mllp,
     record_refusal,
 )
@@ -185,3 +186,31 @@ def test_a_database_that_does_not_answer_is_a_refusal_to_repeat(client, db, monk
     assert answer.status_code == 503
     assert answer["Retry-After"]
     assert client.get("/api/v1/patients/", HTTP_HOST="alpha.test", HTTP_ACCEPT="application/json").status_code == 503
+
+
+def test_a_database_that_goes_away_behind_the_door_is_a_refusal_to_repeat_too(alpha, client, monkeypatch):
+    """The host was known already: the first to ask the database is who reads the session."""
+
+    def no_answer(*_args: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr("ris.accounts.middleware.SessionLockMiddleware.__call__", no_answer)
+    client.raise_request_exception = False
+    answer = client.get("/", HTTP_HOST="alpha.test")
+    assert answer.status_code == 503 and answer["Retry-After"]
+
+
+def test_whose_host_it_is_is_asked_once_and_again_after_a_change(db, client, django_assert_num_queries):
+    assert facility_for_host("Beta.test").schema_name == "beta"
+    with django_assert_num_queries(0):
+        known = facility_for_host("beta.test")
+        assert known.name == "Beta Hospital"
+        known.name = "written into a form"
+        assert facility_for_host("beta.test").name == "Beta Hospital"
+        assert connection.schema_name == "public"
+    known.name = "Beta General"
+    known.save()
+    assert facility_for_host("beta.test").name == "Beta General"
+    known.is_active = False
+    known.save()
+    assert facility_for_host("beta.test") is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -105,6 +107,15 @@ def shortcut_groups() -> list[tuple[str, list[tuple[str, str]]]]:
                 ("Alt P", _("Prior exams")),
                 ("Alt V", _("Viewer")),
                 ("Alt M", _("Macro")),
+            ],
+        ),
+        (
+            _("Peer review"),
+            [
+                ("1  2 A … 3 B", _("The score")),
+                ("N", _("Later, next case")),
+                ("Ctrl Enter", _("Submit, next")),
+                ("← →  Space  T", _("Conference: turn, reveal, shown")),
             ],
         ),
     ]
@@ -209,7 +220,9 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Must not need the database: the session and the user are not asked."""
+    """Must not need the database: the session and the user are not asked. If it is what failed, that is said."""
+    if isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
+        return unavailable(request)
     problem = _problem(request, 500)
     if problem is not None:
         return problem
