@@ -14,6 +14,7 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitV
 from rest_framework.routers import DefaultRouter
 
 from ris.accounts.api.document import DocumentView
+from ris.core.web.prefixes import prefixed
 
 #: Pages, from the top of the graph down; the first that knows an address answers.
 PAGES = (
@@ -52,7 +53,7 @@ def _there_is(module: str) -> bool:
 
 def _rest() -> list[URLPattern | URLResolver]:
     router = DefaultRouter()
-    router.include_root_view = False
+    router.include_root_view = router.include_format_suffixes = False
     others: list[URLPattern | URLResolver] = []
     for name in RESOURCES:
         if _there_is(name):
@@ -72,10 +73,10 @@ handler500 = "ris.core.web.views.server_error"
 _docs = csp_update({"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"], "script-src": [SELF, "blob:"]})
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("admin/", admin.site.urls),
+    prefixed(path("admin/", admin.site.urls)),
     path("api/schema/", DocumentView.as_view(), name="schema"),
     path("api/docs/", _docs(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="swagger-ui"),
     path("api/redoc/", _docs(SpectacularRedocView.as_view(url_name="schema")), name="redoc"),
-    path("api/v1/", include((_rest(), "api"))),
-    *(path("", include(name)) for name in PAGES if _there_is(name)),
+    prefixed(path("api/v1/", include((_rest(), "api")))),
+    *(prefixed(path("", include(name))) for name in PAGES if _there_is(name)),
 ]
