@@ -1,9 +1,11 @@
 from django.urls import path
 
-from dose.web import investigations, views
+from dose.web import alerts, dashboards, investigations, levels, names, views
 
 urlpatterns = [
-    path("dose/", views.dose_dashboard, name="dose_dashboard"),
+    path("dose/", dashboards.dose_dashboard, name="dose_dashboard"),
+    path("dose/charts/<slug:kind>.<slug:extension>", dashboards.dose_chart_file, name="dose_chart_file"),
+    path("dose/exams/", dashboards.dose_exams, name="dose_exams"),
     path("dose/reports/<uuid:uuid>/", views.dose_report, name="dose_report"),
     path("dose/reports/<uuid:uuid>/link/", views.dose_report_link, name="dose_report_link"),
     path("dose/reports/<uuid:uuid>/unlink/", views.dose_report_unlink, name="dose_report_unlink"),
@@ -16,4 +18,26 @@ urlpatterns = [
         name="dose_investigation_measure",
     ),
     path("dose/local-level/", investigations.local_level, name="dose_local_level"),
+    path("dose/names/", names.dose_names, name="dose_names"),
+    path("dose/names/apply/", names.dose_names_apply, name="dose_names_apply"),
+    path("dose/names/exams/", names.dose_exam_add, name="dose_exam_add"),
+    path("dose/names/rules/", names.dose_rule_add, name="dose_rule_add"),
+    path("dose/names/rules/<uuid:uuid>/", names.dose_rule_change, name="dose_rule_change"),
+    path("dose/names/not-patients/", names.dose_not_patient_add, name="dose_not_patient_add"),
+    path("dose/names/not-patients/<uuid:uuid>/", names.dose_not_patient_change, name="dose_not_patient_change"),
+    path("dose/levels/", levels.dose_levels, name="dose_levels"),
+    path("dose/levels/add/", levels.dose_level_add, name="dose_level_add"),
+    path("dose/levels/export/", levels.dose_levels_export, name="dose_levels_export"),
+    path("dose/levels/import/", levels.dose_levels_import, name="dose_levels_import"),
+    path("dose/levels/<uuid:uuid>/", levels.dose_level, name="dose_level"),
+    path("dose/levels/<uuid:uuid>/withdraw/", levels.dose_level_withdraw, name="dose_level_withdraw"),
+    path("dose/compliance/", levels.dose_compliance, name="dose_compliance"),
+    path("dose/compliance/check/", levels.dose_check, name="dose_check"),
+    path("dose/compliance/local-level/", levels.dose_exam_level, name="dose_exam_level"),
+    path("dose/alerts/", alerts.dose_alerts, name="dose_alerts"),
+    path("dose/alerts/rules/", alerts.dose_alert_rule_add, name="dose_alert_rule_add"),
+    path("dose/alerts/rules/<uuid:uuid>/", alerts.dose_alert_rule_change, name="dose_alert_rule_change"),
+    path("dose/skin/<uuid:uuid>/tell/", alerts.dose_skin_tell, name="dose_skin_tell"),
+    path("dose/skin/<uuid:uuid>/close/", alerts.dose_skin_close, name="dose_skin_close"),
+    path("dose/exams/<uuid:uuid>/enter/", alerts.dose_enter, name="dose_enter"),
 ]
