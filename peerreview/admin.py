@@ -98,8 +98,7 @@ class LearningCaseAdmin(ReadOnlyAdmin):
 class ConferenceAdmin(FacilityModelAdmin):
     """Planned and changed here as on their own page; what they list is ordered there."""
 
-    view_code = perms.VIEW_LEARNING
-    add_code = change_code = perms.COORDINATE_LEARNING
+    view_code = add_code = change_code = perms.COORDINATE_LEARNING
     list_display = ["title", "held_on", "place", "status"]
     list_filter = ["status"]
     fields = ["title", "held_on", "place"]

@@ -12,7 +12,8 @@ from interop.demo.house import SEEDER
 from interop.hl7 import services as hl7
 from interop.models import Hl7Destination
 from peerreview import services as peerreview
-from peerreview.models import CaseStatus, ReviewRound, Score
+from peerreview.models import CaseStatus, Category, Discrepancy, ReviewRound, Score
+from peerreview.permissions import ANSWER_DISCREPANCY
 from reporting.models import DeliveryRule, ExternalViewer
 from reporting.services.launch import save_external_viewer
 from ris.accounts.models import User
@@ -54,7 +55,7 @@ def ensure_viewer_links() -> None:
 
 
 def ensure_review_round(people: dict[str, User]) -> None:
-    """One round of the last three weeks: a case agreed, one for the arbiter, the others wait for their reviewers."""
+    """One round of the last three weeks, with cases in each state."""
     if ReviewRound.objects.exists():
         return
     today = timezone.localdate()
@@ -72,10 +73,37 @@ def ensure_review_round(people: dict[str, User]) -> None:
     if not any(peerreview.sample(review_round)):
         return
     review_round = peerreview.launch_round(review_round, actor=lead)
-    verdicts = (
-        (Score.CONCUR, ""),
-        (Score.UNDERSTANDABLE_B, _("The small effusion is not mentioned; it changes the follow-up.")),
-    )
+    _second_looks(review_round, people)
+
+
+#: (score, comment, kind, whether an arbiter upheld it)
+VERDICTS = (
+    (Score.CONCUR, "", "", False),
+    (
+        Score.UNDERSTANDABLE_B,
+        "The small effusion is not mentioned; it changes the follow-up.",
+        Category.PERCEPTUAL,
+        False,
+    ),
+    (
+        Score.MOST_OF_TIME_B,
+        "A fracture of the left transverse process is seen on three slices.",
+        Category.PERCEPTUAL,
+        True,
+    ),
+)
+
+
+def _second_looks(review_round: ReviewRound, people: dict[str, User]) -> None:
+    """A case in each state: agreed, before the arbiter, upheld with its addendum; the rest wait for their reviewers."""
+    reviewer, lead = Actor("web", user=people["mutua"]), Actor("web", user=people["qa"])
     waiting = review_round.cases.filter(reviewer=people["mutua"], status=CaseStatus.ASSIGNED).order_by("pk")
-    for case, (score, comment) in zip(waiting, verdicts, strict=False):
-        peerreview.score_case(case, score=score, comment=comment, actor=Actor("web", user=people["mutua"]))
+    for case, (score, comment, kind, upheld) in zip(waiting, VERDICTS, strict=False):
+        case = peerreview.score_case(case, score=score, comment=comment, category=kind, actor=reviewer)
+        author = case.report_version.signed_by
+        if not upheld or author is None or not author.may(ANSWER_DISCREPANCY):
+            continue
+        peerreview.arbitrate_case(case, score=score, comment=_("Agreed; seen in hindsight."), actor=lead)
+        discrepancy = Discrepancy.objects.get(case=case)
+        words = _("On second look there is a fracture of the left transverse process. Follow-up advised.")
+        peerreview.addend_discrepancy(discrepancy, text=words, actor=Actor("web", user=author))

@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from interop.demo import (
     clock,
+    conferences,
     criticals,
     furniture,
     house,
+    learning,
     money,
     odds,
     pictures,
@@ -242,7 +244,8 @@ def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> Non
     radiologist, resident = stage.actor("radiologist"), stage.actor("resident")
     if plan.number % 4 == 0:
         radiologist = stage.actor("mutua")
-    first = resident if plan.stage == "preliminary" else radiologist
+    by_resident = plan.stage == "final" and plan.number % 4 == 1
+    first = resident if by_resident or plan.stage == "preliminary" else radiologist
     opened = timezone.now() - timedelta(minutes=6) if plan.stage == "reading" else plan.at + timedelta(minutes=48)
     sections = {
         "clinical_information": plan.text[1],
@@ -261,9 +264,12 @@ def _read(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage) -> Non
         with clock.at(opened + timedelta(minutes=7)):
             reporting.sign_preliminary(report, actor=first)
         return
+    if by_resident:
+        with clock.at(opened + timedelta(minutes=5)):
+            report = learning.sign_as_resident(report, plan.text[2], plan.text[3], actor=resident)
     with clock.at(opened + timedelta(minutes=11)):
         report = reporting.answer_not_critical(report, actor=radiologist)  # its alert, if any, is seeded afterwards
-        report = reporting.sign_report(report, actor=radiologist)
+        report = reporting.sign_report(report, sections={**report.sections, **sections}, actor=radiologist)
     if plan.stage == "amended":
         with clock.at(opened + timedelta(minutes=95)):
             reporting.add_addendum(
@@ -316,11 +322,13 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     criticals.seed_rota(stage.people)
     reading.seed_reading(stage.people)
     criticals.seed_criticals(stage.people)
+    learning.seed_learning(stage.people)
     odds.seed_odds(stage.people)
     furniture.ensure_destination()
     traffic.ensure_traffic()
     furniture.ensure_viewer_links()
     furniture.ensure_review_round(stage.people)
+    conferences.seed_conferences(stage.people)
     sources.ensure_source(stage.patients)
     senders.ensure_messages(stage.patients)
     portal.ensure_portal()

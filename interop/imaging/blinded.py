@@ -58,7 +58,7 @@ def blind_panel(case: ReviewCase, *, request: HttpRequest) -> dict[str, Any] | N
         for series in series_list:
             hidden.append(_hidden(case, series, place))
             place += 1
-        rows.append((_Study(blinded(case, study.description or study.modalities)), hidden))
+        rows.append((_Study(blinded(case, study.description), study.modalities), hidden))
     first = next((series for _study, found in rows for series in found if series.frames), None)
     context |= {
         "image_studies": rows,
@@ -71,7 +71,10 @@ def blind_panel(case: ReviewCase, *, request: HttpRequest) -> dict[str, Any] | N
 
 @dataclass(frozen=True)
 class _Study:
+    """As much of a study as a reviewer is told."""
+
     description: str
+    modalities: str
 
 
 def _hidden(case: ReviewCase, series: Series, place: int) -> Series:
