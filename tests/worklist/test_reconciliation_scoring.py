@@ -84,9 +84,10 @@ FACTS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "changes", "expected"), FACTS)
-def test_each_fact_in_words(key, changes, expected):
-    assert verdict(planned(), key, **changes) == expected
+def test_each_fact_in_words():
+    procedure = planned()
+    told = [(key, changes, verdict(procedure, key, **changes)) for key, changes, _expected in FACTS]
+    assert told == FACTS
 
 
 def test_near_misses_of_numbers_and_swapped_days():
@@ -105,12 +106,11 @@ def test_time_counts_by_distance():
         assert verdict(procedure, "time", at=at).startswith(expected)
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "errors"),
-    [("JHON", "JOHN", 1), ("DOE", "DOE", 0), ("DOE", "ROE", 1), ("AMINA", "AMNIAA", 2), ("A", "BCDEF", 3)],
-)
-def test_errors_between(one, other, errors):
-    assert errors_between(one, other) == errors == errors_between(other, one)
+def test_errors_between():
+    for one, other, errors in (
+        ("JHON", "JOHN", 1), ("DOE", "DOE", 0), ("DOE", "ROE", 1), ("AMINA", "AMNIAA", 2), ("A", "BCDEF", 3),
+    ):  # fmt: skip
+        assert errors_between(one, other) == errors == errors_between(other, one)
 
 
 def test_spellings_of_one_sound():
@@ -142,22 +142,22 @@ def test_two_exams_of_one_patient_are_no_clear_match():
     assert len(found) == 2 and not any(row.is_certain for row in found)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"name": "Otieno^Baraka"},
-        {"birth_date": "19610712"},
-        {"sex": "M"},
-        {"patient_id": "SOMEBODY-9"},
-        {"modality": "US"},
-        {"patient_id": "", "birth_date": ""},
-        {"patient_id": "", "name": ""},
-    ],
-)
-def test_what_differs_or_is_not_known_is_never_certain(changes):
+UNCERTAIN = [
+    {"name": "Otieno^Baraka"},
+    {"birth_date": "19610712"},
+    {"sex": "M"},
+    {"patient_id": "SOMEBODY-9"},
+    {"modality": "US"},
+    {"patient_id": "", "birth_date": ""},
+    {"patient_id": "", "name": ""},
+]
+
+
+def test_what_differs_or_is_not_known_is_never_certain():
     mine = planned()
-    found = candidates(said_of(mine, accession_number="", **changes), actor=SYSTEM)
-    assert not any(row.is_certain for row in found)
+    for changes in UNCERTAIN:
+        found = candidates(said_of(mine, accession_number="", **changes), actor=SYSTEM)
+        assert not any(row.is_certain for row in found), changes
 
 
 def test_an_exam_that_has_its_images_is_never_certain():
