@@ -74,7 +74,8 @@ def run_tests(arguments: list[str]) -> int:
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "ris.settings_test"
     # The whole suite on all cores, a file at a time, the slow ones first; what is asked for by name in one process.
-    everything = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    # One process more than there are cores: those with browsers and sockets wait for half of their time.
+    everything = ["-n", str(min(os.cpu_count() or 1, 4) + 1), "--dist", "loadfile", "--no-loadscope-reorder"]
     spread = [] if arguments else everything
     # Plugins that our packages bring along and no test asks for: each process would load them.
     without = ["-p", "no:anyio", "-p", "no:faker", "-p", "no:valkey"]
