@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orders.models import RequestedProcedure
-from orders.querysets import is_bound_to_own_orders
+from orders.querysets import few_patients, is_bound_to_own_orders, site_keys
 from ris.core.actor import Actor
 
 #: A reading lock whose holder gave no sign for so long is free; the draft stays.
@@ -178,16 +178,15 @@ class ReportTextQuerySet(models.QuerySet):
         return self.filter(report__in=_reports(actor))
 
     def maybe_visible_to(self, actor: Actor) -> Self:
-        """Of the exams that an actor may see, asked row by row: of a million reports only those found are looked at.
+        """Of the patients and sites that an actor's role is bound to, by columns of this table alone.
 
-        Who sees only their own patients has few exams: it begins with these. Whatever this finds is checked with
-        ``Report.objects.visible_to`` before it is shown (drafts, recalled and held versions).
+        Whatever this finds is checked with ``Report.objects.visible_to`` before it is shown (restricted patients,
+        drafts, recalled and held versions).
         """
-        if actor.user is not None and is_bound_to_own_orders(actor.user):
-            links = apps.get_model("reporting", "Report").procedures.through.objects
-            return self.filter(report__in=links.filter(requestedprocedure__in=_procedures(actor)).values("report_id"))
-        exams = RequestedProcedure.objects.visible_to(actor).filter(reports=models.OuterRef("report_id"))
-        return self.filter(models.Exists(exams))
+        rows, patients, sites = self, few_patients(actor), site_keys(actor)
+        if patients is not None:
+            rows = rows.filter(patient__in=patients)
+        return rows.filter(sites__overlap=[0, *sites]) if sites else rows
 
 
 class SavedSearchQuerySet(models.QuerySet):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Q
 
-from orders.events import OrderChanged, ProcedureChanged, ProcedureStatusChanged
+from orders.events import OrderChanged, PatientsMerged, PatientsUnmerged, ProcedureChanged, ProcedureStatusChanged
 from orders.models import Order, RequestedProcedure
 from reporting import escalation, follow_up_clock, reading_clock, releasing
 from reporting.events import DeliveryPlanned, ReportAmended, ReportFinalized, ReportPreliminary
@@ -16,7 +16,7 @@ from reporting.services.deliveries import TO_PEOPLE
 from reporting.services.followups import follow_exam, follow_report
 from reporting.services.notify import tell_images_moved
 from reporting.services.reading import follow_order, follow_procedure
-from reporting.services.search import index_report
+from reporting.services.search import follow_place, index_report
 from ris.core.actor import SYSTEM
 from ris.events.bus import subscribe
 from ris.notifications.events import MessageFailed, MessageTried
@@ -99,6 +99,7 @@ def order_changed(event: OrderChanged) -> None:
     order = Order.objects.filter(uuid=event.subject).first()
     if order is not None:
         follow_order(order, actor=SYSTEM)
+        follow_place(Q(order=order))
 
 
 @subscribe(ProcedureChanged, name="reporting.follow_exam", in_transaction=True)
@@ -106,6 +107,14 @@ def exam_changed(event: ProcedureChanged) -> None:
     procedure = RequestedProcedure.objects.filter(uuid=event.subject).select_related("order").first()
     if procedure is not None:
         follow_order(procedure.order, actor=SYSTEM)
+        follow_place(Q(pk=procedure.pk))
+
+
+@subscribe(PatientsMerged, name="reporting.words_of_merged", in_transaction=True)
+@subscribe(PatientsUnmerged, name="reporting.words_of_unmerged", in_transaction=True)
+def reports_moved(event: PatientsMerged | PatientsUnmerged) -> None:
+    """Whoever searches finds them where their patient is now."""
+    follow_place(Q(uuid__in=event.procedures))
 
 
 # --- what was signed is found in the same commit, and what it recommends is due

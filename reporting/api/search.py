@@ -143,6 +143,6 @@ class SavedSearchViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 
     def _found(self, search: ReportSearch, offset: int) -> Response:
         keys = selectors.search_reports(search, actor=self.actor)
-        reports = selectors.shown_reports(keys[offset : offset + ROWS], actor=self.actor)
+        reports = selectors.shown_reports(keys[offset : offset + ROWS])
         self.audit_read(reports, search=True)
         return Response(FoundSerializer({"count": len(keys), "results": reports}).data)

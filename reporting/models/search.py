@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from orders.models import Patient
 from reporting.models.reports import Report
 from reporting.querysets import ReportTextQuerySet, SavedSearchQuerySet
 from ris.core.lifecycle import PublicModel
 
 
 class ReportText(models.Model):
-    """What the newest signed version says, and its addenda. Derived: ``index_report`` writes it with the signature."""
+    """What the newest signed version says, and its addenda, with what a search narrows by, so that it joins nothing.
+
+    Derived: ``index_report`` writes it with the signature, ``follow_place`` when patient, exam or site change.
+    """
 
     report = models.OneToOneField(Report, primary_key=True, on_delete=models.PROTECT, related_name="text")
     version = models.PositiveSmallIntegerField()
     words = SearchVectorField()
     signed_at = models.DateTimeField()
     signed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    patient = models.ForeignKey(Patient, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    facets = ArrayField(models.TextField(), default=list, help_text="As modality:CT, region:chest, exam:CTPA.")
+    sites = ArrayField(models.BigIntegerField(), default=list, help_text="Keys of its orders' sites; 0: of none.")
 
     objects = ReportTextQuerySet.as_manager()
 
@@ -29,8 +37,9 @@ class ReportText(models.Model):
         verbose_name_plural = _("words of reports")
         ordering = ["-signed_at", "-report_id"]
         indexes = [
-            GinIndex(fields=["words"], name="report_words", fastupdate=False),
+            GinIndex(fields=["words", "facets"], name="report_words_facets", fastupdate=False),
             models.Index(fields=["-signed_at", "-report"], name="report_text_newest"),
+            models.Index(fields=["patient", "-signed_at"], name="report_text_of_patient"),
         ]
 
     def __str__(self) -> str:

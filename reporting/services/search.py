@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.postgres.search import SearchVector
 from django.db.models import F, Max, Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from orders.models import RequestedProcedure
 from reporting import permissions as perms
 from reporting.models import Report, ReportText, ReportVersion, SavedSearch
 from reporting.parts import is_part
@@ -40,6 +43,7 @@ def index_report(report: Report) -> ReportText | None:
         Value(" ".join([*rest, *exams])), config=WORDS, weight="B"
     )
     values = {
+        **_place(report),
         "version": newest.number,
         "words": words,
         "signed_at": newest.signed_at,
@@ -49,13 +53,35 @@ def index_report(report: Report) -> ReportText | None:
     return ReportText.objects.get(pk=report.pk)
 
 
+def _place(report: Report) -> dict[str, Any]:
+    """What a search narrows by: whose it is, what was examined, and where it was asked for."""
+    exams = list(report.procedures.select_related("order"))
+    asked = [
+        facet
+        for exam in exams
+        for facet in (f"modality:{exam.modality}", f"region:{exam.body_region.lower()}", f"exam:{exam.code}")
+    ]
+    return {
+        "patient_id": min(exams, key=lambda exam: exam.pk).order.patient_id,
+        "facets": sorted(set(asked)),
+        "sites": sorted({exam.order.site_id or 0 for exam in exams}),
+    }
+
+
+def follow_place(exams: Q) -> None:
+    """Other exam, site or patient (a merge): found there from now on. ``exams``: which of all procedures."""
+    moved = RequestedProcedure.objects.filter(exams, reports__text__isnull=False)
+    for report in Report.objects.filter(pk__in=moved.values("reports__pk")).order_by("pk"):
+        ReportText.objects.filter(pk=report.pk).update(**_place(report))
+
+
 def index_missing() -> int:
     """Write down whatever was signed and is not, or not as it is now (an installation that is brought up to date)."""
     newest = Max("versions__number", filter=Q(versions__recall__isnull=True))
     missing = (
         Report.objects.annotate(newest=newest)
         .filter(newest__isnull=False)
-        .filter(Q(text__isnull=True) | ~Q(text__version=F("newest")))
+        .filter(Q(text__isnull=True) | ~Q(text__version=F("newest")) | Q(text__patient__isnull=True))
         .order_by("pk")
     )
     done = 0

@@ -8,6 +8,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.paginator import Page, Paginator
+from django.db.models import Exists, OuterRef
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -16,9 +17,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from orders.models import Modality, RequestedProcedure, Sex
+from orders.models import CatalogueProcedure, Modality, Sex
 from reporting import permissions as perms
-from reporting.models import Report, SavedSearch
+from reporting.models import Report, ReportText, SavedSearch
 from reporting.selectors import search as selectors
 from reporting.selectors.search import FOUND_AT_MOST, NEW_AT_MOST, ReportSearch
 from reporting.services import search as services
@@ -49,7 +50,8 @@ class SearchForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        signers = User.objects.filter(signed_reports__isnull=False).distinct().order_by("family_name", "given_name")
+        signed = ReportText.objects.filter(signed_by=OuterRef("pk"))
+        signers = User.objects.filter(Exists(signed)).order_by("family_name", "given_name")
         self.fields["signer"].queryset = signers
         self.fields["signer"].label_from_instance = lambda user: user.display_name
 
@@ -81,7 +83,7 @@ def _found(request: ActorRequest, search: ReportSearch) -> dict[str, Any]:
     """One page of what is found, each row with the place where the words stand. What was looked at is recorded."""
     keys = selectors.search_reports(search, actor=request.actor)
     shown: Page = Paginator(keys, ROWS).get_page(request.POST.get("page"))
-    reports = selectors.shown_reports(list(shown.object_list), actor=request.actor)
+    reports = selectors.shown_reports(list(shown.object_list))
     cuts = selectors.excerpts({report.pk: _body(report) for report in reports}, search.words)
     patients = {report.audit_patient for report in reports if report.audit_patient}
     record_read(
@@ -103,9 +105,9 @@ def _body(report: Report) -> str:
     return "\n".join(words for words in said if words)
 
 
-def _regions(request: ActorRequest) -> list[str]:
-    rows = RequestedProcedure.objects.visible_to(request.actor).exclude(body_region="")
-    return sorted(set(rows.order_by("-pk").values_list("body_region", flat=True)[:2000]))
+def _regions() -> list[str]:
+    rows = CatalogueProcedure.objects.exclude(body_region="").order_by("body_region")
+    return list(rows.values_list("body_region", flat=True).distinct())
 
 
 def _page(request: ActorRequest, form: SearchForm, **more: Any) -> HttpResponse:
@@ -114,7 +116,7 @@ def _page(request: ActorRequest, form: SearchForm, **more: Any) -> HttpResponse:
     context = {
         "nav": "report-search",
         "form": form,
-        "regions": _regions(request),
+        "regions": _regions(),
         "mine": [(row, selectors.count_since(row, actor=request.actor)) for row in mine],
         "shared": [row for row in kept if row.owner_id != request.user.pk],
         "new_at_most": NEW_AT_MOST,

@@ -105,12 +105,13 @@ def fill(database: str, schema: str, report: Any, count: int) -> int:
     exam = report.first_procedure
     patients, start = max(1, count // 5), 10_000_000
     signed = f"now() - (({start} + {count}) - g) * interval '1 minute'"
+    modality, patient = "(array['CT', 'MR', 'DX', 'US'])[1 + g % 4]", f"{start} + 1 + (g - {start}) % {patients}"
     every = f"generate_series({start + 1}, {start + count}) g"
     with superuser(database) as owner:
         load = Loader(owner, schema, start)
         owner.execute(f"select setseed({SEED / 1e9})")
         load.clone("orders_patient", patients, exam.order.patient_id)
-        load.clone("orders_order", count, exam.order_id, patient_id=f"{start} + 1 + (g - {start}) % {patients}")
+        load.clone("orders_order", count, exam.order_id, patient_id=patient)
         load.clone(
             "orders_requestedprocedure",
             count,
@@ -119,7 +120,7 @@ def fill(database: str, schema: str, report: Any, count: int) -> int:
             accession_number="'B' || g",
             requested_procedure_id="g::text",
             study_instance_uid="'1.2.3.' || g",
-            modality="(array['CT', 'MR', 'DX', 'US'])[1 + g % 4]",
+            modality=modality,
         )
         load.clone("reporting_report", count, report.pk, signed_at=signed)
         load.clone("reporting_reportversion", count, report.versions.get().pk, report_id="g", signed_at=signed)
@@ -127,9 +128,10 @@ def fill(database: str, schema: str, report: Any, count: int) -> int:
         words = f"'w' || floor({WORDS_KNOWN} ^ random())::int || ':' || place"
         load.fill(
             "reporting_reporttext",
-            "report_id, version, words, signed_at, signed_by_id",
+            "report_id, version, words, signed_at, signed_by_id, patient_id, facets, sites",
             f"select g, 1, (select string_agg({words}, ' ') from generate_series(1, {WORDS_EACH}) place where g > 0)"
-            f"::tsvector, {signed}, {report.signed_by_id} from {every}",
+            f"::tsvector, {signed}, {report.signed_by_id}, {patient}, array['modality:' || {modality}], '{{0}}'"
+            f" from {every}",
         )
         load.finish()
     return start
@@ -191,7 +193,7 @@ def test_report_search(facility_server, capsys):
 
     def search(asked: ReportSearch, actor: Any) -> int:
         found = search_reports(asked, actor=actor)
-        rows = shown_reports(found[:25], actor=actor)
+        rows = shown_reports(found[:25])
         excerpts({row.pk: "Lungs clear. " * 40 for row in rows}, asked.words)
         return len(found)
 

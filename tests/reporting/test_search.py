@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Q
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from orders.models import Patient
+from orders import services as orders
+from orders.models import Order, Patient
 from reporting import services
-from reporting.models import Report, ReportText
-from reporting.selectors.search import ReportSearch, excerpts, search_reports
-from reporting.services.search import index_missing
-from tests.factories.reporting import drafted, make_procedure, make_referrer, signed
+from reporting.models import Report, ReportText, SavedSearch
+from reporting.selectors.search import ReportSearch, count_since, excerpts, search_reports
+from reporting.services.search import follow_place, index_missing, save_search
+from ris.accounts.models import Site
+from ris.core.actor import SYSTEM
+from tests.factories.reporting import drafted, make_patient, make_procedure, make_referrer, signed
 
 
 @pytest.fixture
@@ -188,3 +192,42 @@ def test_programs_search_by_post_and_keep_searches(people, reports, api):
     assert api.delete(address).status_code == 403
     api.force_authenticate(people.radiologist.user)
     assert api.delete(address).status_code == 204
+
+
+def test_what_moves_to_another_patient_or_site_is_found_there(people, reports):
+    report, known = reports["nodule"], make_patient("ACHIENG")
+    alias, referrer = report.patient, make_referrer()
+    merge = orders.merge_patients(survivor=known, loser=alias, reason="The same", actor=SYSTEM)
+    assert ReportText.objects.get(pk=report.pk).patient == known
+    assert found(people, "solitary", sex="F") == {report.pk}
+    assert search_reports(ReportSearch(words="solitary"), actor=referrer.actor) == []
+    Order.objects.filter(patient=alias).update(requester=referrer.practitioner)
+    orders.unmerge_patients(merge, reason="Not the same", actor=SYSTEM)
+    assert ReportText.objects.get(pk=report.pk).patient == alias
+    order = report.first_procedure.order
+    order.copies_to.add(referrer.practitioner)
+    assert search_reports(ReportSearch(words="solitary"), actor=referrer.actor) == [report.pk]
+    here, there = (Site.objects.create(code=code, name=code) for code in ("HERE", "THERE"))
+    people.radiologist.user.sites.add(here)
+    assert found(people, "solitary") == {report.pk}
+    for site, expected in ((there, set()), (here, {report.pk})):
+        Order.objects.filter(pk=order.pk).update(site=site)
+        follow_place(Q(order=order))
+        assert found(people, "solitary") == expected
+        assert found(people, "solitary", who="other") == {report.pk}
+
+
+def test_lots_of_what_may_not_be_seen_hide_nothing_and_are_not_counted(people, reports, monkeypatch):
+    """The newest are all restricted: the search goes on beneath them, up to its bound; counts do not betray them."""
+    for _ in range(5):
+        secret = signed(make_procedure(patient=make_patient()), actor=people.other, impression="A nodule.")
+        Patient.objects.filter(pk=secret.patient.pk).update(is_restricted=True)
+    assert secret.pk not in found(people, "nodule")
+    asked = ReportSearch(words="nodule")
+    assert search_reports(asked, actor=people.radiologist, at_most=2) == [reports["clear"].pk, reports["nodule"].pk]
+    row = save_search(name="Nodules", search=asked, actor=people.radiologist)
+    SavedSearch.objects.filter(pk=row.pk).update(opened_at=timezone.now() - timedelta(days=1))
+    row.refresh_from_db()
+    assert count_since(row, actor=people.radiologist) == 2
+    monkeypatch.setattr("reporting.selectors.search.LOOKED_AT_MOST", 2)
+    assert search_reports(asked, actor=people.radiologist, at_most=2) == []
