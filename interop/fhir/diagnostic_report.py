@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from orders.models import Patient
 from reporting.assessments import SCHEMES
 from reporting.models import SECTIONS, ReportVersion, VersionKind
 from reporting.pdf import render_report_pdf
@@ -45,13 +47,7 @@ def diagnostic_report(version: ReportVersion) -> dict[str, Any]:
             "coding": [{"system": LOINC, "code": "18748-4", "display": "Diagnostic imaging study"}],
             "text": "; ".join(exam["description"] for exam in exams),
         },
-        "subject": {
-            "reference": f"Patient/{patient['uuid']}",
-            "identifier": {"value": patient["identifier"] or "unknown", "assigner": {"display": patient["issuer"]}}
-            if patient["issuer"]
-            else {"value": patient["identifier"] or "unknown"},
-            "display": patient["name"],
-        },
+        "subject": _subject(patient),
         "issued": version.signed_at.isoformat(),
         "performer": [{"display": identity["facility"]["name"]}],
         "resultsInterpreter": [
@@ -84,6 +80,21 @@ def diagnostic_report(version: ReportVersion) -> dict[str, Any]:
         resource["contained"] = [observation(version, n, row) for n, row in enumerate(version.assessments, 1)]
         resource["result"] = [{"reference": f"#a{n}"} for n, _row in enumerate(version.assessments, 1)]
     return resource
+
+
+def subject_of(patient: Patient) -> dict[str, Any]:
+    """Whom a report is about, as known now."""
+    primary = patient.primary_identifier
+    identifier, issuer = getattr(primary, "value", ""), getattr(primary, "issuer", "")
+    known = {"uuid": patient.uuid, "identifier": identifier, "issuer": issuer, "name": patient.display_name}
+    return _subject(known)
+
+
+def _subject(patient: Mapping[str, Any]) -> dict[str, Any]:
+    identifier: dict[str, Any] = {"value": patient["identifier"] or "unknown"}
+    if patient["issuer"]:
+        identifier["assigner"] = {"display": patient["issuer"]}
+    return {"reference": f"Patient/{patient['uuid']}", "identifier": identifier, "display": patient["name"]}
 
 
 def _service_request(exam: dict[str, Any], order: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from interop.fhir.diagnostic_report import diagnostic_report
+from interop.fhir.diagnostic_report import diagnostic_report, subject_of
 from interop.fhir.servers import JSON, TYPE, forget_token, headers_of
 from interop.hl7.acknowledgements import new_control_id
 from interop.hl7.outbound.sender import alone, back_off
@@ -74,13 +74,25 @@ def queue_delivery(uuid: str) -> None:
         reporting.mark_delivery_failed(delivery, error=error, actor=actor)
         return
     key = f"fhir:{delivery.uuid}:{server.pk}"
-    known = OutboundMessage.objects.select_for_update(of=("self",)).filter(dedupe_key=key).first()
+    sent = OutboundMessage.objects.filter(subject=str(delivery.uuid), destination=server.queue, protocol="fhir")
+    known = sent.order_by("-pk").select_for_update(of=("self",)).first()  # of whoever the patient turned out to be
     if known is not None:
         if known.status != OutboundStatus.PENDING:
             known.status, known.last_error, known.acknowledgement = OutboundStatus.PENDING, "", None
         known.next_attempt_at, known.claimed_until = timezone.now(), None
         known.save()
         return
+    _enqueue(delivery, server, key)
+
+
+def queue_again(delivery: ReportDelivery, server: FhirServer, cause: str) -> None:
+    """Once more and once per ``cause``: the patient is known otherwise now."""
+    key = f"fhir:{delivery.uuid}:{server.pk}:{cause}"
+    if not OutboundMessage.objects.filter(dedupe_key=key).exists():
+        _enqueue(delivery, server, key)
+
+
+def _enqueue(delivery: ReportDelivery, server: FhirServer, key: str) -> None:
     OutboundMessage.objects.create(
         protocol="fhir",
         destination=server.queue,
@@ -96,8 +108,8 @@ def queue_delivery(uuid: str) -> None:
 
 
 def _report(version: ReportVersion, release: str) -> dict[str, Any]:
-    """As it was signed; R5 calls what it was seen in ``study``."""
-    resource = diagnostic_report(version)
+    """As it was signed, of the patient as known now; R5 calls what it was seen in ``study``."""
+    resource = {**diagnostic_report(version), "subject": subject_of(version.report.patient)}
     if release == "r5" and "imagingStudy" in resource:
         resource["study"] = resource.pop("imagingStudy")
     return resource

@@ -17,6 +17,7 @@ from pypdf import PdfReader
 
 from interop.fhir import sending, servers
 from interop.models import FhirServer, OutboundMessage
+from orders import services as orders
 from reporting import services
 from reporting.models import DeliveryAttempt, DeliveryRule, ReportDelivery
 from reporting.services import carrying
@@ -31,7 +32,7 @@ from ris.notifications import channels
 from ris.notifications.models import Notification
 from ris.tenants.context import use_facility
 from tests.factories.accounts import actor_with_roles
-from tests.factories.reporting import make_procedure, make_referrer, signed
+from tests.factories.reporting import make_patient, make_procedure, make_referrer, signed
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "agreed-by-phone"
@@ -423,3 +424,27 @@ def test_a_second_rule_for_the_same_way_is_refused_and_another_facility_has_its_
     with use_facility(beta):
         assert not DeliveryRule.objects.exists()
         assert practice().pk
+
+
+def test_what_is_on_a_fhir_server_follows_the_patient(
+    people: Any, dispatch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(monkeypatch, 201, 200, 200, 200)
+    fhir()
+    alias, known = orders.register_emergency(actor=SYSTEM), make_patient("ACHIENG")
+    report = signed(make_procedure(patient=alias), actor=people.radiologist)
+    dispatch()
+    merge = orders.merge_patients(survivor=known, loser=alias, reason="Recognised", actor=SYSTEM)
+    dispatch()
+    orders.unmerge_patients(merge, reason="Not she", actor=SYSTEM)
+    dispatch()
+    orders.add_alert(alias, kind="allergy", text="Contrast", actor=people.clerk)
+    dispatch()
+    orders.update_patient(alias, family_name="NJERI", actor=people.clerk)
+    dispatch()
+    bodies = [json.loads(put.content) for put in server.came]
+    assert {body["id"] for body in bodies} == {str(report.uuid)}
+    subjects = [body["subject"]["reference"].removeprefix("Patient/") for body in bodies]
+    assert subjects == [str(row.uuid) for row in (alias, known, alias, alias)]
+    assert "Njeri" in bodies[3]["subject"]["display"].title()
+    assert line_of("fhir").status == "acknowledged"

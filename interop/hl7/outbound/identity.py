@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import Q
-from django.utils import timezone
-from django.utils.translation import gettext as _
-
+from interop.hl7.outbound.replacing import otherwise_known, withdraw
 from interop.hl7.outbound.reports import queue_report
 from interop.models import OutboundMessage, OutboundStatus
 from orders.events import PatientIdentified, PatientsMerged, PatientsUnmerged
@@ -39,17 +36,7 @@ def _send_again(delivery: ReportDelivery, cause: str) -> None:
     sent = OutboundMessage.objects.filter(subject=str(delivery.uuid), protocol="hl7")
     sent = sent.exclude(status=OutboundStatus.CANCELLED)
     newest = {row.destination_id: row for row in sent.select_related("destination").order_by("pk")}
-    _withdraw(sent, cause)
+    withdraw(sent.exclude(dedupe_key__endswith=f":{cause}"), otherwise_known())
     for destination in (row.destination for row in newest.values()):
         if destination.is_active:
             queue_report(delivery, destination, cause)
-
-
-def _withdraw(messages, cause: str) -> None:
-    """What waits under the old identity does not leave any more; what is under way is followed by the new one."""
-    resting = Q(claimed_until__isnull=True) | Q(claimed_until__lt=timezone.now())
-    waiting = messages.filter(resting, status__in=(OutboundStatus.PENDING, OutboundStatus.PARKED))
-    for row in waiting.exclude(dedupe_key__endswith=f":{cause}").select_for_update(of=("self",)):
-        row.status = OutboundStatus.CANCELLED
-        row.last_error = _("The patient's identity has changed; a new message carries it.")
-        row.save(update_fields=["status", "last_error"])
