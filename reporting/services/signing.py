@@ -220,19 +220,10 @@ def _amend(
     return report
 
 
-def _end_hold(report: Report, procedures: list[RequestedProcedure], actor: Actor) -> None:
-    """What is amended has left: the ledger shall hold both, the earlier first."""
-    report.held_until = None
-    version = report.versions.filter(kind=VersionKind.FINAL).order_by("-number").first()
-    if version is not None:
-        send_out(version, procedures, actor=actor)
-
-
-def _signed(report: Report, actor: Actor, *, replaced: bool = False) -> tuple[Report, list[RequestedProcedure]]:
-    """``replaced``: what is held shall not leave any more, for something else is to be read in its place."""
+def _signed(report: Report) -> tuple[Report, list[RequestedProcedure], bool]:
+    """Report and exams, locked, and whether it was held; that ends here: what is written now leaves in its place."""
     report, procedures = lock_report(report)
-    if report.is_held and not replaced:
-        _end_hold(report, procedures, actor)
+    was_held, report.held_until = report.is_held, None
     if not report.is_signed:
         raise InvalidTransition(
             _("This report is not signed."),
@@ -240,19 +231,22 @@ def _signed(report: Report, actor: Actor, *, replaced: bool = False) -> tuple[Re
             found=_("It is: %(status)s.") % {"status": report.get_status_display()},
             todo=_("Write in the report itself, then sign it."),
         )
-    return report, procedures
+    return report, procedures, was_held
 
 
 @service(perms.SIGN_REPORT, action=Action.UPDATE)
 def add_addendum(report: Report, *, text: str, actor: Actor) -> Report:
-    """Add to what was signed, which stays word for word; a new version, told to all who got an earlier one."""
+    """Add to what was signed, which stays word for word; a new version, told to all who got an earlier one.
+
+    Within the recall window both leave as one, at once: the signed words with the addendum.
+    """
     words = clean_sections({"findings": text})["findings"].strip()
     if not words:
         raise InvalidData(_("The addendum is empty."), errors={"text": _("Needed.")})
-    report, procedures = _signed(report, actor)
+    report, procedures, was_held = _signed(report)
     report.move_to(ReportStatus.APPENDED)
     report.save_as(actor, "Addendum")
-    return _amend(report, procedures, VersionKind.ADDENDUM, actor, addendum=words)
+    return _amend(report, procedures, VersionKind.ADDENDUM, actor, addendum=words, replaces_held=was_held)
 
 
 @service(perms.SIGN_REPORT, action=Action.UPDATE)
@@ -263,8 +257,7 @@ def correct_report(report: Report, *, sections: Mapping[str, str], reason: str, 
     """
     if not reason.strip():
         raise InvalidData(_("Say why it is corrected."), errors={"reason": _("Needed.")})
-    report, procedures = _signed(report, actor, replaced=True)
-    was_held, report.held_until = report.is_held, None
+    report, procedures, was_held = _signed(report)
     if not write_sections(report, sections, actor):
         raise InvalidData(
             _("Nothing differs from what was signed."), errors={"sections": [_("Change what is to be corrected.")]}

@@ -118,11 +118,15 @@ def test_what_may_not_wait_does_not(people: Any, why: str) -> None:
         services.recall_report(report, reason="Too late", actor=people.radiologist)
 
 
-def test_an_amendment_sends_what_was_held_first_and_a_retraction_tells_nobody(people: Any) -> None:
+def test_an_addendum_leaves_with_what_was_held_and_a_retraction_tells_nobody(people: Any) -> None:
     set_window(5)
     report = signed(make_procedure(requester=people.referrer.practitioner), actor=people.radiologist)
     report = services.add_addendum(report, text="More.", actor=people.other)
-    assert (report.is_held, finals()) == (False, 1)
+    assert (report.is_held, report.status, finals()) == (False, "appended", 1)
+    assert not OutboxEvent.objects.filter(name="reporting.report_amended").exists()
+    assert [line.report_version.number for line in ReportDelivery.objects.filter(report=report)] == [2]
+    services.release_held(report)
+    assert finals() == 1
     other = signed(make_procedure(requester=people.referrer.practitioner), actor=people.radiologist)
     services.retract_report(other, reason="Wrong patient", actor=people.other)
     assert (finals(), ReportDelivery.objects.filter(report=other).count()) == (1, 0)
