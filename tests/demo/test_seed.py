@@ -26,7 +26,8 @@ from orders.models import (
     RequestedProcedure,
 )
 from peerreview.models import ReviewRound
-from reporting.models import CriticalResult, DeliveryRule, ReportDelivery
+from reporting.models import CriticalResult, DeliveryRule, FollowUp, Report, ReportDelivery, TeachingCase
+from reporting.selectors.reports import attending_changes
 from ris.accounts.models import User
 from ris.notifications.models import RotaShift
 from ris.notifications.services import unread_count
@@ -100,3 +101,11 @@ def test_a_seeded_facility_has_payers_invoices_and_payments_that_add_up(made, al
     assert sums["invoice"] == billed + open_again
     numbers = list(Invoice.objects.filter(kind="invoice").order_by("pk").values_list("sequence", flat=True))
     assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 3
+
+
+def test_a_seeded_facility_has_cases_recommended_exams_and_an_attendings_changes(made, alpha):
+    shared = TeachingCase.objects.filter(status="shared")
+    assert shared and all(row.question and row.answer and row.reviewed_at is not None for row in shared)
+    assert FollowUp.objects.filter(status="due").exists()
+    report = Report.objects.get(preliminary_by__username="resident", status="final", changes_seen_at=None)
+    assert {row.key for row in attending_changes(report)} >= {"impression"}
