@@ -19,6 +19,7 @@ from ris.accounts.encryption import EncryptedTextField
 from ris.accounts.managers import UserManager
 from ris.accounts.memory import forget
 from ris.core import permissions
+from ris.core.expectations import compare_before_save
 from ris.core.ids import uuid7
 from ris.core.lifecycle import PublicModel, Recorded
 
@@ -106,6 +107,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.display_name
 
     def save(self, *args, **kwargs) -> None:
+        compare_before_save(self)
         self.version += 1
         if kwargs.get("update_fields") is not None:
             kwargs["update_fields"] = {*kwargs["update_fields"], "version"}

@@ -15,7 +15,8 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
-from ris.core.errors import DomainError, PreconditionFailed, PreconditionRequired
+from ris.core.errors import DomainError, PreconditionRequired
+from ris.core.expectations import changed_meanwhile, expect
 
 log = structlog.get_logger(__name__)
 PROBLEM = "application/problem+json"
@@ -186,7 +187,10 @@ def etag_of(obj: Any) -> str:
 
 
 def check_if_match(request: Any, obj: Any, *, is_required: bool = False) -> None:
-    """Refuse a write whose If-Match is not the current version (RFC 9110 13.1.1), or is missing where it must be."""
+    """Refuse a write whose If-Match is not the current version (RFC 9110 13.1.1), or is missing where it must be.
+
+    It is compared again under the row's lock: see ``ris.core.expectations``.
+    """
     wanted = request.headers.get("If-Match")
     if is_required and not wanted:
         raise PreconditionRequired(
@@ -195,10 +199,8 @@ def check_if_match(request: Any, obj: Any, *, is_required: bool = False) -> None
             found="Somebody else may have changed it since you read it.",
             todo="Repeat the change with the ETag that you read in If-Match.",
         )
-    if wanted and wanted.strip() != "*" and etag_of(obj) not in {tag.strip() for tag in wanted.split(",")}:
-        raise PreconditionFailed(
-            "Somebody has changed this since you read it.",
-            asked="A change to an earlier version.",
-            found="A newer version is stored.",
-            todo="Read it again, look at the difference, and repeat your change.",
-        )
+    if not wanted or wanted.strip() == "*":
+        return
+    if etag_of(obj) not in {tag.strip() for tag in wanted.split(",")}:
+        raise changed_meanwhile()
+    expect(obj)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from ris.core.actor import Actor
 from ris.core.errors import InvalidTransition, NotKnown
+from ris.core.expectations import compare_before_save, compare_locked
 from ris.core.ids import uuid7
 
 #: As much as a history row's reason holds.
@@ -45,11 +46,14 @@ class Recorded(PublicModel):
     def locked(cls, pk) -> Self:
         """The row, locked until the transaction ends. Order of locks: patient, order, procedure, step, report."""
         try:
-            return cls._default_manager.select_for_update(of=("self",)).get(pk=pk)
+            row = cls._default_manager.select_for_update(of=("self",)).get(pk=pk)
         except cls.DoesNotExist:
             raise NotKnown(f"There is no such {cls._meta.verbose_name}.") from None
+        compare_locked(row)
+        return row
 
     def save(self, *args, **kwargs) -> None:
+        compare_before_save(self)
         self.version += 1
         update_fields = kwargs.get("update_fields")
         if update_fields is not None:

@@ -14,7 +14,9 @@ from interop.fhir.server.errors import Refused, said
 from interop.fhir.server.registry import ResourceType, Source, system_handlers, type_of, virtual_types
 from interop.fhir.server.represent import Part, etag_of, validators_of, whole
 from interop.fhir.server.rights import note_read_of, require
+from interop.fhir.server.versions import Children, Parent
 from interop.fhir.smart.guard import require_write
+from ris.core.expectations import expect
 
 READS = ("GET", "HEAD")
 
@@ -201,15 +203,26 @@ def written(kind: ResourceType, key: Any, call: Call, *, status: int = 200) -> A
 
 
 def check_if_match(kind: ResourceType, row: Any, call: Call) -> None:
-    """Raises Refused (412) when If-Match names a version that is no longer the current one."""
+    """Raises Refused (412) when If-Match names a version that is no longer the current one.
+
+    It is compared again under the locks that the change takes. What counts its children as well is locked here: it is
+    the patient, the first in the order of locks.
+    """
     wanted = call.header("If-Match")
     if not wanted or wanted == "*":
         return
     source, live = found(kind, str(row.uuid), call)
+    parts = getattr(source.versions, "parts", ())
+    if any(isinstance(part, Children) for part in parts):
+        type(live).locked(live.pk)
+        source, live = found(kind, str(row.uuid), call)
     resource = whole(kind, source, live, call.version) or {}
     if etag_of(resource).removeprefix("W/") not in {tag.strip().removeprefix("W/") for tag in wanted.split(",")}:
         words = "Somebody has changed this since you read it: read it again, and repeat your change."
         raise Refused(412, words, issue="conflict")
+    for one in (live, *(getattr(live, part.name) for part in parts if isinstance(part, Parent))):
+        if hasattr(one, "version"):
+            expect(one)
 
 
 # --- what is allowed

@@ -22,6 +22,7 @@ from interop.fhir.server.errors import ISSUE_TYPES, Refused, issue, outcome_of
 from interop.fhir.writing.references import matches
 from orders.services.documents import papers_fall_with_it
 from ris.core.errors import DomainError
+from ris.core.expectations import expectations
 
 MOST_ENTRIES = 200
 ORDER = ("DELETE", "POST", "PUT", "PATCH", "GET", "HEAD")
@@ -140,7 +141,7 @@ def _batch(rows: list[Any], call: Call) -> list[Resource]:
 
 def _alone(place: int, row: Any, call: Call) -> Resource:
     try:
-        with papers_fall_with_it(), transaction.atomic():
+        with expectations(), papers_fall_with_it(), transaction.atomic():
             return _told(_done(_entry(place, row, call), call))
     except Exception as refusal:  # one entry's refusal is its own answer; a defect is logged by outcome_of
         status, resource, _headers = outcome_of(refusal)

@@ -48,6 +48,7 @@ from ris.core import api_csv
 from ris.core.actor import SYSTEM, Actor
 from ris.core.api import CursorPagination, HouseOrdering, check_if_match, etag_of, tags_match, weak_etag
 from ris.core.errors import NotKnown, NotPermitted
+from ris.core.expectations import expectations
 from ris.events.idempotency import IdempotencyMixin
 from ris.tenants.context import require_schema, use_facility
 
@@ -102,6 +103,10 @@ class FacilityViewMixin(APIView):
     deprecated: ClassVar[Mapping[str, Deprecated]] = {}
     action: str | None
     allowance: limits.Allowance | None = None
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with expectations():
+            return super().dispatch(request, *args, **kwargs)
 
     def perform_authentication(self, request: Request) -> None:
         """Who has shown a key or a token is counted before anything is looked up for them."""
