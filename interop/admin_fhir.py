@@ -130,7 +130,8 @@ class FhirSubscriptionAdmin(ReadOnlyAdmin):
     list_filter = ("status", "release", "topic")
     fields = (
         "reason", "release", "topic", "criteria", "filters", "endpoint", "content", "content_type", "status",
-        "is_paused", "owner", "heartbeat_seconds", "ends_at", "failures", "last_error", "last_success_at",
+        "is_paused", "owner", "api_key", "smart_client", "heartbeat_seconds", "ends_at", "error_since", "failures",
+        "last_error", "last_success_at",
     )  # fmt: skip
     actions = (
         service_action(_("Pause"), subscriptions.pause_subscription),

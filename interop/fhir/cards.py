@@ -21,7 +21,7 @@ def state_of(row: FhirSubscription) -> tuple[str, str, str]:
     if row.status == SubscriptionStatus.OFF:
         return "slate", "ban", _("Switched off")
     if row.status == SubscriptionStatus.ERROR:
-        return "red", "hand-stop", _("In error: begin again when its receiver answers")
+        return "red", "hand-stop", _("In error: tried ever more rarely, for two days")
     if row.is_paused:
         return "slate", "player-pause", _("Paused")
     if getattr(row, "parked", 0):

@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
+from interop.models.smart import SmartClient
 from ris.accounts.encryption import EncryptedTextField
-from ris.accounts.models import User
+from ris.accounts.models import ApiKey, User
 from ris.core.lifecycle import PublicModel, Recorded
 
 
@@ -69,18 +70,27 @@ class FhirSubscription(Recorded):
     ends_at = models.DateTimeField(_("ends at"), null=True, blank=True)
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", verbose_name=_("asked for by"))
     owner_scopes = ArrayField(models.CharField(max_length=100), null=True, blank=True, editable=False)
+    api_key = models.ForeignKey(
+        ApiKey, null=True, blank=True, on_delete=models.PROTECT, related_name="+",
+        verbose_name=_("asked for with the key"), help_text=_("It ends with this key."),
+    )  # fmt: skip
+    smart_client = models.ForeignKey(
+        SmartClient, null=True, blank=True, on_delete=models.PROTECT, related_name="+",
+        verbose_name=_("asked for by the program"), help_text=_("It ends with this program."),
+    )  # fmt: skip
     is_paused = models.BooleanField(_("paused"), default=False)
     events_since_start = models.PositiveBigIntegerField(default=0, editable=False)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0, editable=False)
     last_error = models.CharField(_("last error"), max_length=500, blank=True, editable=False)
+    error_since = models.DateTimeField(null=True, blank=True, editable=False)
     last_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_success_at = models.DateTimeField(_("last delivered"), null=True, blank=True, editable=False)
     next_heartbeat_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     history = HistoricalRecords(
         excluded_fields=[
-            "headers", "secret", "events_since_start", "failures", "last_error", "last_tried_at", "last_success_at",
-            "next_heartbeat_at",
+            "headers", "secret", "events_since_start", "failures", "last_error", "error_since", "last_tried_at",
+            "last_success_at", "next_heartbeat_at",
         ]
     )  # fmt: skip
 

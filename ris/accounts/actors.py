@@ -54,4 +54,11 @@ def actor_of(request: HttpRequest | Any) -> Actor:
         scopes = expand_scopes(list(credential.scopes) if credential.scopes is not None else None)
     session = getattr(request, "session", None)
     session_key = (session.session_key or "") if session is not None and credential is None else ""
-    return Actor(door_of(request), user, address=address_of(request)[:64], scopes=scopes, session_key=session_key)
+    return Actor(
+        door_of(request),
+        user,
+        address=address_of(request)[:64],
+        scopes=scopes,
+        session_key=session_key,
+        credential=credential,
+    )

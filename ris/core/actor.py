@@ -26,6 +26,8 @@ class Actor:
     address: str = ""
     scopes: frozenset[str] | None = field(default=None)
     session_key: str = ""
+    #: the API key or token that was shown, for what is to end with it
+    credential: object = field(default=None, compare=False, repr=False)
 
     @property
     def is_system(self) -> bool:

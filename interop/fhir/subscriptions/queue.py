@@ -1,14 +1,16 @@
 """Notifications on their way: in order per subscription, counted before they are tried, no transaction open meanwhile.
 
 No answer, 5xx, 408, 409, 425 and 429 are tried again with growing pauses; any other refusal parks this one and the
-next goes on. So many failures in a row put the subscription in error, where it waits for a person; 410 ends it.
+next goes on. So many failures in a row put the subscription in error: it is still tried, ever more rarely, and what
+happens waits. One try that succeeds ends the error; two days of it, or 410, end the subscription, and people are told.
+It ends as well with the key, the program or the person that asked for it.
 """
 
 from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import httpx
 import structlog
@@ -18,6 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from interop.fhir.asking import base_of
+from interop.fhir.subscriptions.ending import over_because, switch_off
 from interop.fhir.subscriptions.notifications import Parcel, parcel_of
 from interop.models import (
     FhirNotification,
@@ -40,6 +43,7 @@ log = structlog.get_logger(__name__)
 CLAIM_FOR = timedelta(seconds=90)
 FAILURES_TO_ERROR = 12
 LONGEST_PAUSE = timedelta(minutes=10)
+FIRST_REST, LONGEST_REST, ERROR_AT_MOST = timedelta(minutes=30), timedelta(hours=6), timedelta(days=2)
 AGAIN, GONE = (408, 409, 425, 429), 410
 NOTIFY = "interop.notify_subscriber"
 
@@ -51,11 +55,11 @@ where id in (
     where n.status = 'pending' and n.next_attempt_at <= clock_timestamp()
       and (n.claimed_until is null or n.claimed_until < clock_timestamp())
       and not s.is_paused
-      and (s.status = 'active' or (s.status = 'requested' and n.kind = 'handshake'))
+      and (s.status in ('active', 'error') or (s.status = 'requested' and n.kind = 'handshake'))
       and not exists (
           select 1 from interop_fhirnotification e
           where e.subscription_id = n.subscription_id and e.status = 'pending'
-            and case when s.status = 'requested' then e.kind = 'handshake' and e.id < n.id else e.id < n.id end)
+            and (e.kind <> 'handshake', e.id) < (n.kind <> 'handshake', n.id))
     order by n.id limit %(limit)s for update of n skip locked)
 returning id
 """
@@ -77,10 +81,11 @@ def run(pk: int) -> bool:
         return False
     started = time.monotonic()
     try:
-        with client() as session:
-            session.timeout = httpx.Timeout(seconds, connect=min(seconds, 5))
-            with session.stream(parcel.method, parcel.url, content=parcel.body, headers=parcel.headers) as answer:
-                status = answer.status_code
+        with (
+            client(seconds=seconds) as session,
+            session.stream(parcel.method, parcel.url, content=parcel.body, headers=parcel.headers) as answer,
+        ):
+            status = answer.status_code
     except httpx.TimeoutException:
         return _note(keys, parcel, None, _("The receiver did not answer in time."))
     except (httpx.HTTPError, httpx.InvalidURL):
@@ -100,12 +105,11 @@ def _begin(pk: int) -> tuple[list[int], Parcel | None, int] | None:
     first = found.filter(pk=pk, status=NotificationStatus.PENDING, next_attempt_at__lte=now).first()
     if first is None:
         return None
-    row = FhirSubscription.objects.select_related("owner").get(pk=first.subscription_id)
-    if row.is_paused or row.status not in (SubscriptionStatus.ACTIVE, SubscriptionStatus.REQUESTED):
+    row = FhirSubscription.objects.select_related("owner", "api_key", "smart_client").get(pk=first.subscription_id)
+    if row.is_paused or row.status == SubscriptionStatus.OFF:
         return None
-    if row.ends_at is not None and row.ends_at <= now:
-        FhirSubscription.objects.filter(pk=row.pk).update(status=SubscriptionStatus.OFF, next_heartbeat_at=None)
-        row.notifications.filter(status=NotificationStatus.PENDING).update(status=NotificationStatus.CANCELLED)
+    if reason := over_because(row, now):
+        switch_off(row, reason)
         return None
     notes = [first]
     if row.release == FhirRelease.R5 and first.kind == NotificationKind.EVENT and row.max_count > 1:
@@ -137,8 +141,8 @@ def _note(keys: list[int], parcel: Parcel, status: int | None, error: str) -> bo
             )  # fmt: skip
             note.patient = parcel.patients[0] if len(parcel.patients) == 1 else None
         _save(notes)
-        changes = {"failures": 0, "last_error": "", "last_success_at": now, "last_tried_at": now}
-        if row.status == SubscriptionStatus.REQUESTED:
+        changes = {"failures": 0, "last_error": "", "error_since": None, "last_success_at": now, "last_tried_at": now}
+        if row.status in (SubscriptionStatus.REQUESTED, SubscriptionStatus.ERROR):
             changes["status"] = SubscriptionStatus.ACTIVE
         FhirSubscription.objects.filter(pk=row.pk).update(**changes, next_heartbeat_at=_next_heartbeat(row))
         if parcel.patients:
@@ -159,21 +163,31 @@ def _save(notes: list[FhirNotification]) -> None:
 
 def _postpone(row: FhirSubscription, notes: list[FhirNotification], status: int | None, error: str) -> None:
     now = timezone.now()
-    is_final = status is not None and 300 <= status < 500 and status not in AGAIN
+    is_in_error = row.status == SubscriptionStatus.ERROR
+    is_final = status is not None and 300 <= status < 500 and status not in (*AGAIN, GONE)
+    pause = rest_in_error(row.failures) if is_in_error else LONGEST_PAUSE
     for note in notes:
         note.claimed_until, note.last_error = None, error[:500]
-        if is_final and status != GONE and note.kind != NotificationKind.HANDSHAKE:
+        if is_final and not is_in_error and note.kind != NotificationKind.HANDSHAKE:
             note.status = NotificationStatus.PARKED
         else:
-            note.next_attempt_at = now + min(timedelta(seconds=2 ** min(note.attempts, 12)), LONGEST_PAUSE)
+            quick = timedelta(seconds=2 ** min(note.attempts, 12))
+            note.next_attempt_at = now + (pause if is_in_error else min(quick, pause))
     _save(notes)
     failures = row.failures + 1
-    changes = {"failures": failures, "last_error": error[:500], "last_tried_at": now}
-    if status == GONE:
-        changes |= {"status": SubscriptionStatus.OFF, "next_heartbeat_at": None}
-    elif failures >= FAILURES_TO_ERROR:
-        changes |= {"status": SubscriptionStatus.ERROR, "next_heartbeat_at": None}
+    changes: dict[str, Any] = {"failures": failures, "last_error": error[:500], "last_tried_at": now}
+    if failures >= FAILURES_TO_ERROR and not is_in_error:
+        changes |= {"status": SubscriptionStatus.ERROR, "next_heartbeat_at": None, "error_since": now}
     FhirSubscription.objects.filter(pk=row.pk).update(**changes)
+    if status == GONE:
+        switch_off(row, _("The receiver says that it is gone for good."))
+    elif is_in_error and row.error_since is not None and now - row.error_since >= ERROR_AT_MOST:
+        switch_off(row, _("Its receiver has not answered for two days."))
+
+
+def rest_in_error(failures: int) -> timedelta:
+    """Half an hour, then twice as long each time, six hours at most."""
+    return min(FIRST_REST * 2 ** min(max(0, failures - FAILURES_TO_ERROR), 8), LONGEST_REST)
 
 
 # --- signs of life

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from interop import permissions as perms
 from interop.fhir.asking import exists, may_see
 from interop.fhir.server.errors import Refused
+from interop.fhir.subscriptions.ending import bind, over_because
 from interop.fhir.subscriptions.topics import BY_RESOURCE, TOPICS
 from interop.models import (
     FhirNotification,
@@ -34,7 +35,7 @@ from ris.accounts.outbound import check_host
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
-from ris.core.errors import InvalidData, NotPermitted
+from ris.core.errors import Conflict, InvalidData, NotPermitted
 
 S = SubscriptionStatus
 FIELDS = frozenset(
@@ -81,6 +82,7 @@ def subscribe_to(*, release: str, scopes: Iterable[str] | None = None, actor: Ac
         raise NotPermitted(_("A subscription belongs to somebody."))
     row = FhirSubscription(release=FhirRelease(release), owner=actor.user)
     row.owner_scopes = list(scopes) if scopes is not None else None
+    bind(row, actor)
     _apply(row, fields)
     _check_right(row, actor)
     row.save_as(actor, _("Subscription asked for"))
@@ -98,6 +100,7 @@ def change_subscription(
     before = row.endpoint
     if actor.user is not None and row.owner_id == actor.user.pk and scopes is not None:
         row.owner_scopes = list(scopes)
+        bind(row, actor)
     _apply(row, fields)
     if row.owner_id == getattr(actor.user, "pk", None):
         _check_right(row, actor)
@@ -154,7 +157,7 @@ def _set_paused(row: FhirSubscription, paused: bool, reason: str, actor: Actor) 
 
 
 def _end(row: FhirSubscription, actor: Actor) -> FhirSubscription:
-    row.status, row.next_heartbeat_at = S.OFF, None
+    row.status, row.next_heartbeat_at, row.error_since = S.OFF, None, None
     row.save_as(actor, _("Switched off"))
     pending = FhirNotification.objects.filter(subscription=row, status=NotificationStatus.PENDING)
     pending.update(status=NotificationStatus.CANCELLED, claimed_until=None)
@@ -163,9 +166,11 @@ def _end(row: FhirSubscription, actor: Actor) -> FhirSubscription:
 
 def _begin(row: FhirSubscription, actor: Actor) -> None:
     """Active, or waiting for the handshake; what could not be sent is due now."""
+    if reason := over_because(row, timezone.now()):
+        raise Conflict(_("This subscription is over."), found=reason, todo=_("Ask for a new one."))
     is_r5 = row.release == FhirRelease.R5
     row.status = S.REQUESTED if is_r5 else S.ACTIVE
-    row.failures, row.last_error, row.next_heartbeat_at = 0, "", None
+    row.failures, row.last_error, row.next_heartbeat_at, row.error_since = 0, "", None, None
     row.save_as(actor, _("Begins"))
     now = timezone.now()
     pending = FhirNotification.objects.filter(subscription=row, status=NotificationStatus.PENDING)

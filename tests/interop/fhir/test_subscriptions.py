@@ -11,14 +11,17 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from interop.fhir.subscriptions import queue, services
+from interop.fhir.subscriptions import ending, queue, services
 from interop.hl7 import services as hl7
-from interop.models import FhirNotification, FhirSubscription
+from interop.models import FhirNotification, FhirSubscription, SmartClient
 from orders.services import cancel_order, change_order, set_restricted
-from ris.accounts.services.keys import create_api_key
+from ris.accounts.models import ApiKey, Role, User
+from ris.accounts.services.keys import create_api_key, revoke_api_key
 from ris.audit.models import AuditEvent
 from ris.core.actor import SYSTEM, Actor
+from ris.core.errors import Conflict
 from ris.core.permissions import IT_ADMIN
+from ris.notifications.models import Notification
 from tests.conftest import shared_start
 from tests.factories.accounts import actor_with_roles, user_with_roles
 from tests.factories.exam import ct1, ct_chest, ordered_exam, whole_exam
@@ -52,13 +55,15 @@ def clerk_portal(alpha, hook):
     return subscriber()
 
 
-def subscriber(*codes):
-    from ris.accounts.models import Role, User
-
+def subscriber():
     user = user_with_roles(*EVERYBODY)
+    grant_subscribe(user)
+    return Writer(User.objects.get(pk=user.pk))
+
+
+def grant_subscribe(user):
     role = Role.objects.create(name=f"subscriber-{user.pk}", label="Subscriber", permissions=["interop.subscribe"])
     user.roles.add(role)
-    return Writer(User.objects.get(pk=user.pk))
 
 
 def r4(hook, criteria="ServiceRequest?status=active", payload="application/fhir+json", **more):
@@ -180,15 +185,21 @@ def test_a_receiver_that_fails_is_tried_again_in_order_and_ends_in_error(clerk_p
     dispatch()
     assert FhirNotification.objects.filter(status="pending", attempts=1).count() == 1, "the others wait behind it"
     change_order(exam.order, priority="stat", actor=SYSTEM)
-    for _try in range(queue.FAILURES_TO_ERROR):
+    for _try in range(queue.FAILURES_TO_ERROR - 1):
         due()
         dispatch()
     row = FhirSubscription.objects.get()
     assert (row.status, row.last_error) == ("error", "The receiver answered 503.")
+    first = FhirNotification.objects.filter(status="pending").order_by("pk")[0]
+    assert timedelta(minutes=9) < first.next_attempt_at - timezone.now() <= timedelta(minutes=10)
     tries = len(hook.got)
-    due()
     dispatch()
     assert len(hook.got) == tries, "in error it rests"
+    due()
+    dispatch()
+    first.refresh_from_db()
+    assert len(hook.got) == tries + 1 and first.next_attempt_at - timezone.now() > timedelta(minutes=29)
+    row.refresh_from_db()
     assert body(clerk_portal.get(f"Subscription/{key}"))["error"] == row.last_error
     hook.otherwise = Reply(200)
     services.begin_again(row, actor=Actor("web", clerk_portal.user))
@@ -197,6 +208,66 @@ def test_a_receiver_that_fails_is_tried_again_in_order_and_ends_in_error(clerk_p
     assert (row.status, row.failures) == ("active", 0)
     assert not FhirNotification.objects.filter(status="pending").exists()
     assert hook.got[-1].json()["priority"] == "stat"
+
+
+def test_one_answer_ends_an_error_and_two_days_of_it_end_the_subscription(clerk_portal, hook, dispatch):
+    clerk_portal.send("POST", "Subscription", r4(hook))
+    exam = ordered_exam().procedure
+    hook.otherwise = Reply(503)
+    for _try in range(queue.FAILURES_TO_ERROR):
+        dispatch()
+        due()
+    assert FhirSubscription.objects.get().status == "error"
+    hook.otherwise = Reply(200)
+    due()
+    dispatch()
+    row = FhirSubscription.objects.get()
+    assert (row.status, row.error_since, row.failures) == ("active", None, 0)
+    hook.otherwise = Reply(400)
+    change_order(exam.order, priority="stat", actor=SYSTEM)
+    two_days = timezone.now() - queue.ERROR_AT_MOST
+    FhirSubscription.objects.update(status="error", failures=queue.FAILURES_TO_ERROR, error_since=two_days)
+    user_with_roles(IT_ADMIN)
+    dispatch()
+    row.refresh_from_db()
+    assert (row.status, row.last_error) == ("off", "Its receiver has not answered for two days.")
+    assert FhirNotification.objects.filter(status="pending").count() == 0
+    told = Notification.objects.filter(template="interop.subscription_ended")
+    assert {note.recipient_id for note in told} >= {row.owner_id}
+    assert set(told.values_list("channel", flat=True)) == {"in_app", "email"}
+
+
+def test_it_ends_with_the_key_the_program_or_the_person_that_asked(alpha, hook, dispatch):
+    hook.forget()
+    key = create_api_key(user_with_roles(*EVERYBODY), label="Portal", scopes=["*"], actor=SYSTEM)
+    grant_subscribe(key.user)
+    portal = Writer(key.user)
+    portal.client.force_authenticate(key.user, key)
+    assert portal.send("POST", "Subscription", r4(hook)).status_code == 201
+    row = FhirSubscription.objects.get()
+    assert row.api_key == key and ending.claim_ended() == []
+    ordered_exam()
+    revoke_api_key(key, actor=SYSTEM)
+    dispatch()
+    row.refresh_from_db()
+    assert (row.status, row.last_error, hook.got) == ("off", "The key that asked for it has ended.", [])
+    with pytest.raises(Conflict):
+        services.begin_again(row, actor=SYSTEM)
+
+    def begun(**bound):
+        made = FhirSubscription.objects.get(uuid=body(subscriber().send("POST", "Subscription", r4(hook)))["id"])
+        FhirSubscription.objects.filter(pk=made.pk).update(**bound)
+        return made
+
+    program = SmartClient.objects.create(name="Portal", client_id="picha-1", user=key.user, scopes=["system/*.rs"])
+    late = create_api_key(key.user, label="Late", scopes=["*"], actor=SYSTEM)
+    ApiKey.objects.filter(pk=late.pk).update(expires_at=timezone.now())
+    rows = [begun(smart_client=program), begun(api_key=late), begun()]
+    SmartClient.objects.filter(pk=program.pk).update(is_active=False)
+    User.objects.filter(pk=rows[2].owner_id).update(is_active=False)
+    assert set(ending.claim_ended()) == {one.pk for one in rows}, "found without anything to send"
+    dispatch()
+    assert set(FhirSubscription.objects.values_list("status", flat=True)) == {"off"}
 
 
 def test_a_refusal_parks_one_and_gone_ends_it(clerk_portal, hook, dispatch):
