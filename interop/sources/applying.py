@@ -76,21 +76,48 @@ def actor_for(source: Source) -> Actor:
     return Actor("source", ae_title=source.name[:16])
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A row with what the mapping makes of it; ``cancelled``: why it is gone, None while it is planned."""
+
+    row: Row
+    entry: Entry
+    errors: Mapping[str, str]
+    content_hash: str
+    cancelled: str | None
+
+    @classmethod
+    def of(cls, source: Source, row: Row) -> Reading:
+        if row.is_gone:
+            return cls(row, Entry(), {}, "", row.reason)
+        entry, errors = entry_of(source.mapping, row.values, source.zone)
+        if entry.status == CANCELLED:
+            return cls(row, entry, errors, "", entry.status_reason or _("It was cancelled there."))
+        values = entry.as_json()
+        return cls(row, entry, errors, hash_of({**values, "errors": sorted(errors)} if errors else values), None)
+
+
 def apply_rows(
     source: Source, rows: Iterable[Row], *, again: frozenset[str] = frozenset(), dry_run: bool = False
 ) -> Iterator[Outcome]:
-    """Each row in a transaction of its own. ``again``: rejected rows that are to be tried whether changed or not."""
-    batch = list(rows)
-    known = {
-        row.external_id: row
-        for row in SourceRow.objects.filter(
-            source=source, external_id__in=[row.external_id for row in batch]
-        ).select_related("procedure__order__patient")
-    }
-    for row in batch:
+    """Each row that says something new in a transaction of its own; of all others, one query for the whole batch.
+
+    ``again``: rejected rows that are to be tried whether changed or not.
+    """
+    batch = [Reading.of(source, row) for row in rows]
+    of_batch = SourceRow.objects.filter(source=source, external_id__in=[reading.row.external_id for reading in batch])
+    seen = {key: (digest, state) for key, digest, state in of_batch.values_list("external_id", "content_hash", "state")}
+    settled = [_settled(reading, seen.get(reading.row.external_id), again) for reading in batch]
+    new = [reading.row.external_id for reading, what in zip(batch, settled, strict=True) if not what]
+    full = of_batch.filter(external_id__in=new).select_related("procedure__order__patient") if new else ()
+    known = {row.external_id: row for row in full}
+    for reading, what in zip(batch, settled, strict=True):
+        if what:
+            yield Outcome(what, reading.row.external_id)
+            continue
         try:
             with transaction.atomic():
-                outcome = _apply(source, row, known.get(row.external_id), row.external_id in again)
+                outcome = _apply(source, reading, known.get(reading.row.external_id))
                 if dry_run:
                     raise _Undo
         except _Undo:
@@ -99,20 +126,26 @@ def apply_rows(
         yield outcome
 
 
-def _apply(source: Source, row: Row, known: SourceRow | None, is_again: bool) -> Outcome:
-    if row.is_gone:
-        return _cancel(source, known, row.external_id, row.reason)
-    entry, errors = entry_of(source.mapping, row.values, source.zone)
-    if entry.status == CANCELLED:
-        return _cancel(source, known, row.external_id, entry.status_reason or _("It was cancelled there."))
-    if entry.status == ELSEWHERE:
-        return Outcome(PASSED if known is None else UNCHANGED, row.external_id)
-    content_hash = hash_of({**entry.as_json(), "errors": sorted(errors)}) if errors else entry.content_hash
-    if known is not None and known.content_hash == content_hash and not (known.state == RowState.REJECTED and is_again):
-        return Outcome(UNCHANGED, row.external_id)
+def _settled(reading: Reading, seen: tuple[str, str] | None, again: frozenset[str]) -> str:
+    """What became of a row that says nothing new; empty for all others."""
+    if reading.cancelled is not None:
+        is_over = seen is not None and (seen[1] == RowState.CANCELLED or seen == ("", RowState.KEPT))
+        return PASSED if seen is None else UNCHANGED if is_over else ""
+    if reading.entry.status == ELSEWHERE:
+        return PASSED if seen is None else UNCHANGED
+    if seen is None or seen[0] != reading.content_hash:
+        return ""
+    return "" if seen[1] == RowState.REJECTED and reading.row.external_id in again else UNCHANGED
+
+
+def _apply(source: Source, reading: Reading, known: SourceRow | None) -> Outcome:
+    row, entry, errors = reading.row, reading.entry, reading.errors
+    if reading.cancelled is not None:
+        assert known is not None
+        return _cancel(source, known, reading.cancelled)
     changes = _changes(entry_of_json(known.values) if known is not None else Entry(), entry)
     target = known or SourceRow(source=source, external_id=row.external_id)
-    target.content_hash, target.starts_at = content_hash, entry.starts_at
+    target.content_hash, target.starts_at = reading.content_hash, entry.starts_at
     exam = target.procedure
     if errors:
         return _reject(target, entry, errors, changes)
@@ -175,11 +208,7 @@ def _changes(before: Entry, after: Entry) -> tuple[Change, ...]:
 # --- cancelled or deleted over there
 
 
-def _cancel(source: Source, known: SourceRow | None, external_id: str, reason: str) -> Outcome:
-    if known is None:
-        return Outcome(PASSED, external_id)
-    if known.state == RowState.CANCELLED or (known.state == RowState.KEPT and not known.content_hash):
-        return Outcome(UNCHANGED, external_id)
+def _cancel(source: Source, known: SourceRow, reason: str) -> Outcome:
     known.content_hash, known.retry_at, known.tries = "", None, 0
     what, reasons = GONE, {"": reason[:300]}
     procedure = known.procedure
@@ -194,7 +223,7 @@ def _cancel(source: Source, known: SourceRow | None, external_id: str, reason: s
         what, reasons = KEPT, {"": _("It is gone there, and the exam has begun or is over here: it stays.")}
     known.state, known.reasons = (RowState.KEPT if what == KEPT else RowState.CANCELLED), reasons
     _save(known)
-    return Outcome(what, external_id, (), reasons, known.accession_number)
+    return Outcome(what, known.external_id, (), reasons, known.accession_number)
 
 
 # --- new and changed

@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -86,11 +86,15 @@ class Entry:
     status_reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {name: _plain(value) for name, value in asdict(self).items() if value not in ("", None, False)}
+        found = ((name, getattr(self, name)) for name in NAMES)
+        return {name: _plain(value) for name, value in found if value not in ("", None, False)}
 
     @property
     def content_hash(self) -> str:
         return hash_of(self.as_json())
+
+
+NAMES = tuple(field.name for field in fields(Entry))
 
 
 def hash_of(values: Mapping[str, Any]) -> str:
@@ -99,8 +103,7 @@ def hash_of(values: Mapping[str, Any]) -> str:
 
 def entry_of_json(values: Mapping[str, Any]) -> Entry:
     """What ``as_json`` gave, again."""
-    known = {row.name for row in fields(Entry)}
-    given = {name: value for name, value in values.items() if name in known}
+    given = {name: value for name, value in values.items() if name in NAMES}
     for name, read in (("birth_date", date.fromisoformat), ("starts_at", datetime.fromisoformat)):
         if given.get(name):
             given[name] = read(given[name])
@@ -316,8 +319,7 @@ def entry_of(rules: list[dict[str, Any]], row: Mapping[str, Any], zone: ZoneInfo
             errors[target] = str(problem)
     _join(found, zone, errors)
     _demand(found, errors)
-    known = {field.name for field in fields(Entry)}
-    return Entry(**{name: value for name, value in found.items() if name in known}), errors
+    return Entry(**{name: value for name, value in found.items() if name in NAMES}), errors
 
 
 def _text_of(rule: Mapping[str, Any], names: Mapping[str, Any]) -> str:

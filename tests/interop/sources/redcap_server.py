@@ -64,6 +64,7 @@ class RedCapServer:
 
     def _records(self, form: dict[str, Any]) -> list[dict[str, str]]:
         wanted, fields = form.get("records"), form.get("fields") or []
+        wanted = set(wanted) if wanted is not None else None
         begin, end = (_wall(form.get(name, "")) for name in ("dateRangeBegin", "dateRangeEnd"))
         rows = []
         for record, own in self.records.items():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import time
 import tracemalloc
 from datetime import time as clock
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -132,15 +134,25 @@ def test_one_that_hangs_delays_no_other(transactional_db, source, redcap, redcap
     assert slow.running_since is None and SourceRun.objects.filter(source=slow).count() == 1
 
 
+def resident() -> int:
+    """Bytes of this process that lie in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.mark.slow
-def test_many_cycles_do_not_grow_memory(alpha, source, redcap):
-    services.save_source(source, config={**source.config, "batch": 500}, actor=SYSTEM)
+def test_many_cycles_do_not_grow_memory(alpha, source, redcap, django_assert_max_num_queries):
+    """A few cycles are measured by what Python holds; many, whose noise is small beside it, by the whole process."""
+    services.save_source(source, config={**source.config, "batch": 500}, time_limit_seconds=3600, actor=SYSTEM)
     for number in range(RECORDS):
         redcap.put(f"{number}", visit(last=f"Family{number}"))
     source.refresh_from_db()
     assert running.run_now(source).read == RECORDS
     gc.collect()
-    tracemalloc.start()
+    is_long = CYCLES >= 50
+    if not is_long:
+        tracemalloc.start()
+    began = time.process_time()
     try:
         sizes = []
         for cycle in range(CYCLES):
@@ -148,11 +160,15 @@ def test_many_cycles_do_not_grow_memory(alpha, source, redcap):
             run = running.run_now(source)
             assert (run.state, run.read, run.created) == ("done", RECORDS, 0)
             redcap.asked.clear()
+            if is_long and cycle % 10 == 0:
+                sys.stdout.write(f"cycle {cycle}: {resident() / 1e6:.1f} MB, {time.process_time() - began:.0f} s\n")
             if cycle in (CYCLES // 3, CYCLES - 1):
                 gc.collect()
-                sizes.append(tracemalloc.get_traced_memory()[0])
+                sizes.append(resident() if is_long else tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
+    with django_assert_max_num_queries(30 + RECORDS // 100):
+        running.run_now(source)
     assert sizes[1] < sizes[0] * 1.05 + 100_000, sizes
     assert SourceRun.objects.filter(source=source).count() <= 3, "dull runs are counted together"
     assert services.secrets_of(source) == {"token": TOKEN}
