@@ -10,9 +10,10 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+import dose.admin_names  # noqa: F401  names, levels and alerts
 from dose import investigations, selectors, services
 from dose import permissions as perms
-from dose.models import DoseInvestigation, DoseReport, DoseTrigger, IrradiationEvent, ReferenceLevel, TriggerLevel
+from dose.models import DoseInvestigation, DoseReport, DoseTrigger, IrradiationEvent, TriggerLevel
 from orders.models import RequestedProcedure
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import FacilityInline, FacilityModelAdmin, ReadOnlyAdmin, ReasonForm, service_action
@@ -63,14 +64,14 @@ class DoseReportAdmin(ReadOnlyAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
-        return selectors.dose_reports(actor=actor_of(request))
+        return selectors.every_dose_report(actor=actor_of(request))
 
 
 @admin.register(DoseTrigger)
 class DoseTriggerAdmin(ReadOnlyAdmin):
     view_code = perms.VIEW_DOSE
-    list_display = ["report", "quantity", "value", "limit", "unit", "status", "explanation"]
-    list_filter = ["status", "quantity"]
+    list_display = ["report", "kind", "quantity", "value", "limit", "unit", "status", "explanation"]
+    list_filter = ["status", "kind", "quantity"]
     actions = [service_action(_("Explain"), services.explain_trigger, form=ExplanationForm)]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
@@ -80,7 +81,7 @@ class DoseTriggerAdmin(ReadOnlyAdmin):
 @admin.register(DoseInvestigation)
 class DoseInvestigationAdmin(ReadOnlyAdmin):
     view_code = perms.VIEW_DOSE
-    list_display = ["catalogue", "room", "quantity", "median", "limit", "unit", "status", "measure_again_on"]
+    list_display = ["exam_name", "room", "quantity", "median", "limit", "unit", "status", "measure_again_on"]
     list_filter = ["status", "quantity", "room"]
     actions = [
         service_action(_("Record the action"), investigations.record_action, form=InvestigationForm),
@@ -91,18 +92,10 @@ class DoseInvestigationAdmin(ReadOnlyAdmin):
         return selectors.investigations(actor=actor_of(request))
 
 
-@admin.register(ReferenceLevel)
-class ReferenceLevelAdmin(FacilityModelAdmin):
-    view_code, add_code, change_code = perms.VIEW_DOSE, perms.MANAGE_LEVELS, perms.MANAGE_LEVELS
-    list_display = ["authority", "year", "modality", "exam", "quantity", "value", "unit", "certainty", "is_active"]
-    list_filter = ["modality", "authority", "quantity", "is_active"]
-    search_fields = ["exam", "authority"]
-
-
 @admin.register(TriggerLevel)
 class TriggerLevelAdmin(FacilityModelAdmin):
     view_code, add_code, change_code = perms.VIEW_DOSE, perms.MANAGE_LEVELS, perms.MANAGE_LEVELS
-    list_display = ["modality", "quantity", "limit", "unit", "is_active"]
+    list_display = ["modality", "quantity", "limit", "unit", "kind", "weeks", "is_active"]
     list_filter = ["modality", "is_active"]
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:

@@ -28,11 +28,39 @@ class DoseReportLinked(Event):
 
 @dataclass(frozen=True)
 class DoseTriggered(Event):
-    """``subject``: the trigger; one exam was above the facility's trigger level."""
+    """``subject``: the trigger; one exam was above the facility's trigger level, or ("pregnancy") reached a child."""
 
     name: ClassVar[str] = "dose.dose_triggered"
 
     quantity: str = ""
+    kind: str = "reason"
+
+
+@dataclass(frozen=True)
+class SkinFollowUpOpened(Event):
+    """``subject``: the follow-up; a patient's skin is to be looked at after a fluoroscopy."""
+
+    name: ClassVar[str] = "dose.skin_follow_up_opened"
+
+
+@dataclass(frozen=True)
+class DRLExceeded(Event):
+    """``subject``: the alert; a room's median passed a level. Once per room, exam, quantity, edition and quarter."""
+
+    name: ClassVar[str] = "dose.drl_exceeded"
+
+    quantity: str = ""
+    level: str = ""
+    period: str = ""
+
+
+@dataclass(frozen=True)
+class DoseEntered(Event):
+    """``subject``: the dose report that a person wrote, or corrected."""
+
+    name: ClassVar[str] = "dose.dose_entered"
+
+    procedure: str = ""
 
 
 @dataclass(frozen=True)

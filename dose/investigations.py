@@ -8,11 +8,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from dose import compliance, selectors
 from dose import permissions as perms
-from dose import selectors
+from dose.bands import ADULT
 from dose.events import DoseInvestigationOpened
-from dose.models import DoseInvestigation, DoseInvestigationStatus, LevelScope, ReferenceLevel
-from dose.quantities import QUANTITIES, TABS, rounded
+from dose.models import DoseInvestigation, DoseInvestigationStatus, LevelScope, ReferenceLevel, StandardExam
+from dose.quantities import QUANTITIES, TABS, Shown, rounded
 from dose.statistics import Group, quantile
 from orders.models import CatalogueProcedure
 from ris.audit.service import service
@@ -110,20 +111,29 @@ def record_action(
     return investigation
 
 
+def _measured_again(investigation: DoseInvestigation, actor: Actor) -> tuple[float | None, int, bool]:
+    """Median, exams (patients of a standard exam), whether they are enough: since the action."""
+    level, since = investigation.level, investigation.acted_at
+    if investigation.standard_exam is not None:
+        row = compliance.one_median(level, investigation.room, actor=actor, since=since)
+        return (row.median, row.patients, row.is_enough) if row is not None else (None, 0, False)
+    group = _measured(level, investigation.catalogue, investigation.room, actor, since)
+    return (group.median, group.count, group.is_enough) if group is not None else (None, 0, False)
+
+
 @service(perms.MANAGE_LEVELS)
 def measure_again(investigation: DoseInvestigation, *, actor: Actor) -> DoseInvestigation:
     """The median of the exams since the action: at or below the level it is closed, above it is open again."""
     investigation = DoseInvestigation.locked(investigation.pk)
     if investigation.acted_at is None or investigation.status != DoseInvestigationStatus.ACTED:
         raise InvalidData(_("No action is recorded yet."), errors={"action": [_("Record it first.")]})
-    level = investigation.level
-    group = _measured(level, investigation.catalogue, investigation.room, actor, investigation.acted_at)
-    needed = TABS[_tab_of(level.modality)][2]
-    if group is None or not group.is_enough:
-        words = _("Not enough data (%(count)d/%(needed)d).") % {"count": group.count if group else 0, "needed": needed}
+    median, count, is_enough = _measured_again(investigation, actor)
+    if median is None or not is_enough:
+        needed = TABS[_tab_of(investigation.level.modality)][2]
+        words = _("Not enough data (%(count)d/%(needed)d).") % {"count": count, "needed": needed}
         raise InvalidData(_("It cannot be measured yet."), errors={"exams": [words]})
-    investigation.new_median, investigation.new_exam_count = group.median, group.count
-    is_well = group.median <= investigation.limit
+    investigation.new_median, investigation.new_exam_count = median, count
+    is_well = median <= investigation.limit
     investigation.move_to(DoseInvestigationStatus.CLOSED if is_well else DoseInvestigationStatus.OPEN)
     investigation.save_as(actor, _("At or below the level") if is_well else _("Still above the level"))
     return investigation
@@ -132,7 +142,7 @@ def measure_again(investigation: DoseInvestigation, *, actor: Actor) -> DoseInve
 @service(perms.MANAGE_LEVELS)
 def compute_local_level(catalogue: CatalogueProcedure, *, quantity: str, actor: Actor) -> ReferenceLevel:
     """From the medians of this facility's rooms with enough adult exams of a year: their third quartile, of fewer than
-    ten rooms their median ("typical value"). The same year's is computed anew, with its history.
+    ten rooms their median ("typical value"). When the same year's is another now, it becomes a new edition.
     """
     shown = QUANTITIES.get(quantity)
     tab = _tab_of(catalogue.modality)
@@ -144,20 +154,68 @@ def compute_local_level(catalogue: CatalogueProcedure, *, quantity: str, actor: 
         most = max((group.count for group in found), default=0)
         words = _("Not enough data (%(count)d/%(needed)d).") % {"count": most, "needed": TABS[tab][2]}
         raise InvalidData(_("A local level cannot be computed yet."), errors={"exams": [words]})
-    is_quartile = len(enough) >= ROOMS_FOR_A_QUARTILE
-    value = quantile(sorted(group.median for group in enough), 0.75 if is_quartile else 0.5)
+    medians = [group.median for group in enough]
+    return _keep_local(
+        catalogue.name[:64], catalogue.modality, shown, medians, sum(group.count for group in enough), None, actor
+    )
+
+
+@service(perms.MANAGE_LEVELS)
+def compute_local_level_of(exam: StandardExam, *, quantity: str, actor: Actor) -> ReferenceLevel:
+    """The same of a standard exam, whatever the rooms call it."""
+    shown = QUANTITIES.get(quantity)
+    tab = _tab_of(exam.modality)
+    if shown is None or quantity not in TABS[tab][1]:
+        raise InvalidData(_("No report says this quantity."), errors={"quantity": [_("Choose another quantity.")]})
+    probe = ReferenceLevel(standard_exam=exam, quantity=quantity, unit=shown.unit, value=1, band=ADULT)
+    rows = compliance.compare(actor=actor, exam=exam, levels=[probe])
+    enough = [row for row in rows if row.is_enough]
+    if not enough:
+        most = max((row.patients for row in rows), default=0)
+        words = _("Not enough data (%(count)d/%(needed)d).") % {"count": most, "needed": TABS[tab][2]}
+        raise InvalidData(_("A local level cannot be computed yet."), errors={"exams": [words]})
+    medians = [row.median for row in enough if row.median is not None]
+    return _keep_local(exam.name, exam.modality, shown, medians, sum(row.exams for row in enough), exam, actor)
+
+
+def _keep_local(
+    name: str,
+    modality: str,
+    shown: Shown,
+    medians: list[float],
+    exams: int,
+    standard_exam: StandardExam | None,
+    actor: Actor,
+) -> ReferenceLevel:
+    """The year's level; when it was computed before and is another now, a new edition."""
+    is_quartile = len(medians) >= ROOMS_FOR_A_QUARTILE
+    value = quantile(sorted(medians), 0.75 if is_quartile else 0.5)
+    value = float(rounded(value) or value)
     today = timezone.localdate()
-    key = {"authority": LOCAL, "year": today.year, "exam": catalogue.name[:64], "quantity": quantity, "band": "adult"}
-    level = ReferenceLevel.objects.filter(**key).first() or ReferenceLevel(**key)
-    level.modality, level.unit, level.scope = catalogue.modality, shown.unit, LevelScope.LOCAL
-    level.value = float(rounded(value) or value)
+    key = {
+        "authority": LOCAL,
+        "year": today.year,
+        "exam": name,
+        "quantity": shown.key,
+        "band": ADULT,
+        "indication": standard_exam.indication if standard_exam is not None else "",
+    }
+    known = ReferenceLevel.objects.select_for_update().filter(is_active=True, **key).first()
+    if known is not None and known.value == value and known.standard_exam == (standard_exam or known.standard_exam):
+        return known
+    level = ReferenceLevel(**key)
+    if known is not None:
+        known.is_active = False
+        known.save_as(actor, _("Computed anew"))
+        level.edition, level.replaces, level.standard_exam = known.edition + 1, known, known.standard_exam
+    level.standard_exam = standard_exam or level.standard_exam
+    level.modality, level.unit, level.scope, level.value = modality, shown.unit, LevelScope.LOCAL, value
     level.age_from = selectors.ADULT_FROM
     level.source = _("Computed here on %(day)s: %(rooms)d rooms, %(exams)d exams of a year.") % {
         "day": today.isoformat(),
-        "rooms": len(enough),
-        "exams": sum(group.count for group in enough),
+        "rooms": len(medians),
+        "exams": exams,
     }
     level.certainty = _("Third quartile of the rooms' medians.") if is_quartile else _("Typical value: their median.")
-    level.is_active = True
     level.save_as(actor, _("Computed"))
     return level

@@ -78,13 +78,20 @@ RADIOGRAPHY_ROWS = (
     ("Dental periapical", 7), ("Skull PA", 5), ("Skull LAT", 3),
 )  # fmt: skip
 
-#: (modality, quantity, limit, unit): above it one exam is looked at. OpenREM's defaults for fluoroscopy.
-TRIGGERS = (
-    ("RF", "dap", 200.0, "Gy.cm2"),
-    ("RF", "dose_rp", 2000.0, "mGy"),
-    ("XA", "dap", 200.0, "Gy.cm2"),
-    ("XA", "dose_rp", 2000.0, "mGy"),
+#: (quantity, limit, unit, what follows, weeks summed) in fluoroscopy rooms. The first are OpenREM's defaults, of one
+#: exam and of twelve weeks; the last are substantial radiation dose levels (NCRP report 168): the skin is looked at.
+FLUOROSCOPY_TRIGGERS = (
+    ("dap", 200.0, "Gy.cm2", "reason", 0),
+    ("dose_rp", 2000.0, "mGy", "reason", 0),
+    ("dap", 200.0, "Gy.cm2", "reason", 12),
+    ("dose_rp", 2000.0, "mGy", "reason", 12),
+    ("dap", 500.0, "Gy.cm2", "skin", 0),
+    ("dose_rp", 5000.0, "mGy", "skin", 0),
+    ("fluoro_time", 3600.0, "s", "skin", 0),
 )
+TRIGGERS = tuple((modality, *row) for modality in ("RF", "XA") for row in FLUOROSCOPY_TRIGGERS)
+#: Whose shipped levels alert from the start; the others are there to compare with
+WATCHED = frozenset({"UK"})
 
 
 @dataclass(frozen=True)

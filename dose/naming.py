@@ -16,6 +16,8 @@ class Fits(Protocol):
 
 
 RuleT = TypeVar("RuleT", bound=Fits)
+#: The same kind of exam to whoever compares doses
+TWINS = {"CR": "DX", "XA": "RF"}
 
 
 def plain(text: str) -> str:
@@ -50,8 +52,14 @@ def first_fit(rules: Iterable[RuleT], facts: Facts) -> RuleT | None:
     """The rules in their order; one of another modality does not fit."""
     for rule in rules:
         wanted = getattr(rule, "modality", "")
-        if wanted and wanted != facts.modality:
+        if wanted and TWINS.get(wanted, wanted) != TWINS.get(facts.modality, facts.modality):
             continue
-        if any(fits(rule.match, rule.pattern, text) for text in facts.of(rule.field)):
+        if any(fits(rule.match, rule.pattern, text) for text in facts.of(rule.field)) and _fits_also(rule, facts):
             return rule
     return None
+
+
+def _fits_also(rule: Fits, facts: Facts) -> bool:
+    """The second part of a rule, where it has one."""
+    also = getattr(rule, "also_field", "")
+    return not also or any(fits("contains", rule.also_pattern, text) for text in facts.of(also))

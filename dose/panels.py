@@ -30,6 +30,26 @@ def report_dose(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | Non
     return {"dose_reports": [(report, lines_of(report)) for report in reports]} if reports else None
 
 
+def console_dose(procedure: Any, *, request: HttpRequest) -> dict[str, Any] | None:
+    """The dose of the exam at hand, and the way to enter it where the device sends none."""
+    from dose.quantities import lines_of
+    from dose.selectors import reports_of
+    from dose.services.manual import quantities_of
+
+    if not quantities_of(procedure.modality):
+        return None
+    actor = actor_of(request)
+    reports = reports_of(procedure, actor=actor)
+    is_entered = any(report.source == "manual" for report in reports)
+    return {
+        "procedure": procedure,
+        "dose_reports": [(report, lines_of(report)) for report in reports],
+        "is_entered": is_entered,
+        "may_enter": actor.may(perms.ENTER_DOSE) and (is_entered or all(report.source == "mpps" for report in reports)),
+        "may_explain": actor.may(perms.EXPLAIN_TRIGGER),
+    }
+
+
 def patient_dose(patient: Any, *, request: HttpRequest) -> dict[str, Any] | None:
     """What one patient received in a year."""
     from dose.selectors import totals_of
@@ -52,9 +72,10 @@ register_nav(
 )
 register_panel(
     Panel("report.dose", report_dose, "dose/report_panel.html", permission=perms.VIEW_DOSE),
-    Panel("patient.dose", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE),
-    Panel("order.side", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE, order=60),
-    Panel("patient.side", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_DOSE, order=60),
+    Panel("console.dose", console_dose, "dose/console_panel.html", permission=perms.VIEW_DOSE),
+    Panel("patient.dose", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_CUMULATIVE),
+    Panel("order.side", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_CUMULATIVE, order=60),
+    Panel("patient.side", patient_dose, "dose/patient_panel.html", permission=perms.VIEW_CUMULATIVE, order=60),
 )
 
 

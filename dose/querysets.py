@@ -16,3 +16,7 @@ class DoseReportQuerySet(models.QuerySet):
         if actor.may("dose.manage_dose"):
             condition |= Q(procedure__isnull=True)
         return self.filter(condition)
+
+    def counted(self) -> Self:
+        """Without those that a better source has replaced."""
+        return self.filter(replaced_by__isnull=True)

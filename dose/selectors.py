@@ -30,11 +30,23 @@ REGIONS = {"abdomenpelvis": "abdomen and pelvis", "spine": "lumbar spine", "brai
 
 
 def dose_reports(*, actor: Actor) -> QuerySet[DoseReport]:
+    """Those that count: what a better source has replaced is left out."""
+    return every_dose_report(actor=actor).counted()
+
+
+def every_dose_report(*, actor: Actor) -> QuerySet[DoseReport]:
     if not actor.may(perms.VIEW_DOSE):
         return DoseReport.objects.none()
     return (
         DoseReport.objects.visible_to(actor)
-        .select_related("procedure__order__patient", "procedure__catalogue", "station__room", "study")
+        .select_related(
+            "procedure__order__patient",
+            "procedure__catalogue",
+            "station__room",
+            "study",
+            "standard_exam",
+            "replaced_by",
+        )
         .order_by("-pk")
     )
 
@@ -62,7 +74,7 @@ def reference_levels(*, actor: Actor) -> QuerySet[ReferenceLevel]:
 
 
 def investigations(*, actor: Actor) -> QuerySet[DoseInvestigation]:
-    found = DoseInvestigation.objects.select_related("level", "catalogue").order_by("-pk")
+    found = DoseInvestigation.objects.select_related("level", "catalogue", "standard_exam").order_by("-pk")
     return found if actor.may(perms.VIEW_DOSE) else found.none()
 
 
@@ -184,6 +196,8 @@ def reports_of(procedure: RequestedProcedure, *, actor: Actor) -> list[DoseRepor
 
 def totals_of(patient: Patient, *, actor: Actor, days: int = 365) -> list[dict[str, Any]]:
     """What a patient received in the period, per modality; for those who may see it."""
+    if not actor.may(perms.VIEW_CUMULATIVE):
+        return []
     since = timezone.now() - timedelta(days=days)
     fields = [shown.field for shown in QUANTITIES.values() if shown.sums]
     rows = (

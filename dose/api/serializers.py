@@ -25,6 +25,8 @@ class DoseReportListSerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="uuid", read_only=True)
     procedure = serializers.SlugRelatedField(slug_field="uuid", read_only=True, allow_null=True)
     station = serializers.SlugRelatedField(slug_field="ae_title", read_only=True, allow_null=True)
+    standard_exam = serializers.SlugRelatedField(slug_field="code", read_only=True, allow_null=True)
+    replaced_by = serializers.SlugRelatedField(slug_field="uuid", read_only=True, allow_null=True)
 
     class Meta:
         model = DoseReport
@@ -35,6 +37,8 @@ class DoseReportListSerializer(serializers.ModelSerializer):
             "dap_fluoro", "dap_acquisition", "dose_rp_fluoro", "dose_rp_acquisition", "agd_left", "agd_right",
             "fluoro_time", "acquisition_time", "frame_count", "administered_activity", "effective_dose",
             "patient_height_m", "procedure_name", "event_count", "is_of_a_patient", "warnings", "received_at",
+            "standard_exam", "protocol", "study_description", "series_description", "body_part", "age_band",
+            "weight_band", "is_pregnant", "replaced_by", "entry_reason",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -62,7 +66,10 @@ class DoseTriggerSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = DoseTrigger
-        fields = ("id", "report", "quantity", "value", "limit", "unit", "status", "explanation", "created_at")
+        fields = (
+            "id", "report", "kind", "quantity", "value", "limit", "unit", "weeks", "status", "explanation",
+            "created_at",
+        )  # fmt: skip
         read_only_fields = fields
 
 
@@ -73,13 +80,14 @@ class ExplainSerializer(serializers.Serializer):
 class DoseInvestigationSerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="uuid", read_only=True)
     level = serializers.SlugRelatedField(slug_field="uuid", read_only=True)
-    exam = serializers.SlugRelatedField(source="catalogue", slug_field="code", read_only=True)
+    exam = serializers.SlugRelatedField(source="catalogue", slug_field="code", read_only=True, allow_null=True)
+    standard_exam = serializers.SlugRelatedField(slug_field="code", read_only=True, allow_null=True)
 
     class Meta:
         model = DoseInvestigation
         fields = (
-            "id", "level", "exam", "room", "quantity", "unit", "limit", "median", "exam_count", "status", "cause",
-            "action", "acted_at", "measure_again_on", "new_median", "new_exam_count", "created_at",
+            "id", "level", "exam", "standard_exam", "room", "quantity", "unit", "limit", "median", "exam_count",
+            "status", "cause", "action", "acted_at", "measure_again_on", "new_median", "new_exam_count", "created_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -98,11 +106,33 @@ class ActionSerializer(serializers.Serializer):
 
 class ReferenceLevelSerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="uuid", read_only=True)
+    standard_exam = serializers.SlugRelatedField(slug_field="code", read_only=True, allow_null=True)
+    replaces = serializers.SlugRelatedField(slug_field="uuid", read_only=True, allow_null=True)
 
     class Meta:
         model = ReferenceLevel
         fields = (
             "id", "authority", "year", "exam", "modality", "quantity", "value", "unit", "indication", "scope", "band",
-            "age_from", "age_below", "weight_from", "weight_below", "source", "certainty",
+            "age_from", "age_below", "weight_from", "weight_below", "source", "certainty", "standard_exam",
+            "is_watched", "is_active", "edition", "replaces",
         )  # fmt: skip
         read_only_fields = fields
+
+
+class CorrectDoseSerializer(serializers.Serializer):
+    """In the units of the clinic; only those of the exam's modality are read."""
+
+    ctdi_vol = serializers.FloatField(required=False, allow_null=True, help_text="mGy")
+    dlp = serializers.FloatField(required=False, allow_null=True, help_text="mGy.cm")
+    dap = serializers.FloatField(required=False, allow_null=True, help_text="Gy.cm2")
+    dose_rp = serializers.FloatField(required=False, allow_null=True, help_text="mGy")
+    agd = serializers.FloatField(required=False, allow_null=True, help_text="mGy")
+    fluoro_time = serializers.FloatField(required=False, allow_null=True, help_text="s")
+    activity = serializers.FloatField(required=False, allow_null=True, help_text="MBq")
+    weight_kg = serializers.FloatField(required=False, allow_null=True)
+    reason = serializers.CharField(max_length=200)
+    is_confirmed = serializers.BooleanField(default=False, help_text="An unusually high value was looked at again.")
+
+
+class EnterDoseSerializer(CorrectDoseSerializer):
+    procedure = serializers.UUIDField(help_text="The exam's id.")

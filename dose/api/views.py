@@ -13,17 +13,18 @@ from dose import investigations, selectors, services
 from dose import permissions as perms
 from dose.api.serializers import (
     ActionSerializer,
+    CorrectDoseSerializer,
     DoseInvestigationSerializer,
     DoseReportListSerializer,
     DoseReportSerializer,
     DoseTriggerSerializer,
+    EnterDoseSerializer,
     ExplainSerializer,
     LinkSerializer,
     OpenInvestigationSerializer,
-    ReferenceLevelSerializer,
     UnlinkSerializer,
 )
-from dose.models import DoseInvestigation, DoseReport, DoseTrigger, ReferenceLevel
+from dose.models import DoseInvestigation, DoseReport, DoseTrigger
 from orders.models import RequestedProcedure
 from ris.accounts.api.base import FacilityViewSet, ListMixin, RetrieveMixin
 from ris.core.errors import NotKnown
@@ -35,17 +36,41 @@ class DoseReportViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     permission_codes = {
         "list": perms.VIEW_DOSE,
         "retrieve": perms.VIEW_DOSE,
+        "create": perms.ENTER_DOSE,
+        "correct": perms.ENTER_DOSE,
         "link": perms.MANAGE_DOSE,
         "unlink": perms.MANAGE_DOSE,
     }
     serializer_class = DoseReportSerializer
-    serializer_classes = {"list": DoseReportListSerializer, "link": LinkSerializer, "unlink": UnlinkSerializer}
+    serializer_classes = {
+        "list": DoseReportListSerializer,
+        "create": EnterDoseSerializer,
+        "correct": CorrectDoseSerializer,
+        "link": LinkSerializer,
+        "unlink": UnlinkSerializer,
+    }
     queryset = DoseReport.objects.none()
-    filterset_fields = ("modality", "accession_number", "study_instance_uid", "is_of_a_patient")
+    filterset_fields = ("modality", "accession_number", "study_instance_uid", "is_of_a_patient", "source")
 
     def get_queryset(self) -> QuerySet:
-        found = selectors.dose_reports(actor=self.actor)
-        return found if self.action == "list" else found.prefetch_related("events")
+        if self.action == "list":
+            return selectors.dose_reports(actor=self.actor)
+        return selectors.every_dose_report(actor=self.actor).prefetch_related("events")
+
+    @extend_schema(request=EnterDoseSerializer, responses={201: DoseReportSerializer})
+    def create(self, request: Request) -> Response:
+        """Enter a dose that no device sends, in the units of the clinic; refused where a device has told."""
+        asked = self.validated()
+        procedure = RequestedProcedure.objects.visible_to(self.actor).filter(uuid=asked.pop("procedure")).first()
+        if procedure is None:
+            raise NotKnown(_("There is no such exam in this facility."))
+        return self.answer(services.enter_dose(procedure, **asked, actor=self.actor), 201)
+
+    @extend_schema(request=CorrectDoseSerializer, responses=DoseReportSerializer)
+    @action(detail=True, methods=["post"])
+    def correct(self, request: Request, uuid: str | None = None) -> Response:
+        """Correct what was entered by hand; the history keeps what stood there."""
+        return self.answer(services.correct_dose(self.get_object(), **self.validated(), actor=self.actor))
 
     @extend_schema(request=LinkSerializer, responses=DoseReportSerializer)
     @action(detail=True, methods=["post"])
@@ -73,7 +98,7 @@ class DoseTriggerViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     serializer_class = DoseTriggerSerializer
     serializer_classes = {"explain": ExplainSerializer}
     queryset = DoseTrigger.objects.none()
-    filterset_fields = ("status", "quantity")
+    filterset_fields = ("status", "quantity", "kind")
 
     def get_queryset(self) -> QuerySet:
         return selectors.triggers(actor=self.actor)
@@ -125,15 +150,3 @@ class DoseInvestigationViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     def measure(self, request: Request, uuid: str | None = None) -> Response:
         """Measure the exams since the action: closed at or below the level, open again above it."""
         return self.answer(investigations.measure_again(self.get_object(), actor=self.actor))
-
-
-class ReferenceLevelViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
-    """Diagnostic reference levels with their sources. Compared with medians of many, never with one exam."""
-
-    permission_codes = {"list": perms.VIEW_DOSE, "retrieve": perms.VIEW_DOSE}
-    serializer_class = ReferenceLevelSerializer
-    queryset = ReferenceLevel.objects.none()
-    filterset_fields = ("modality", "authority", "quantity")
-
-    def get_queryset(self) -> QuerySet:
-        return selectors.reference_levels(actor=self.actor)

@@ -60,6 +60,8 @@ class ExamRule(Recorded):
     modality = models.CharField(
         _("only of modality"), max_length=4, blank=True, choices=Modality.choices, help_text=_("Empty: of any.")
     )
+    also_field = models.CharField(_("and besides"), max_length=24, blank=True, choices=MatchField.choices)
+    also_pattern = models.CharField(_("contains"), max_length=128, blank=True)
     exam = models.ForeignKey(
         StandardExam, on_delete=models.PROTECT, related_name="rules", verbose_name=_("standard exam")
     )
@@ -72,8 +74,12 @@ class ExamRule(Recorded):
         ordering = ["position", "pk"]
         constraints = [
             models.CheckConstraint(condition=~Q(pattern=""), name="exam_rule_has_a_pattern"),
+            models.CheckConstraint(
+                condition=Q(also_field="", also_pattern="") | ~Q(also_field="") & ~Q(also_pattern=""),
+                name="exam_rule_second_part_is_whole",
+            ),
             models.UniqueConstraint(
-                fields=["field", "match", "pattern", "modality"],
+                fields=["field", "match", "pattern", "modality", "also_field", "also_pattern"],
                 condition=Q(is_active=True),
                 name="exam_rule_once",
             ),

@@ -216,6 +216,9 @@ class ReferenceLevel(Recorded):
         verbose_name=_("standard exam"),
         help_text=_("Which medians it is compared with; empty: none yet."),
     )
+    is_watched = models.BooleanField(
+        _("alerts"), default=True, help_text=_("A median above it alerts; otherwise it is only there to compare with.")
+    )
     edition = models.PositiveIntegerField(_("edition"), default=1, editable=False)
     replaces = models.ForeignKey(
         "self",
@@ -338,6 +341,7 @@ class DoseTrigger(Lifecycle):
     )
     explanation = models.CharField(_("explanation"), max_length=300, blank=True)
     kind = models.CharField(_("kind"), max_length=10, choices=TriggerKind.choices, default=TriggerKind.REASON)
+    weeks = models.PositiveSmallIntegerField(_("sum over weeks"), default=0)
 
     history = HistoricalRecords()
 

@@ -1,0 +1,423 @@
+"""Exams under one name, patients apart from phantoms, levels in editions, medians beside the level of their band."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+
+from dose import compliance, investigations, names, services
+from dose.bands import age_band, weight_band
+from dose.events import DRLExceeded
+from dose.models import (
+    DoseAlertRule,
+    DoseInvestigation,
+    DoseReport,
+    ExamRule,
+    LevelAlert,
+    LevelCheck,
+    NotPatientRule,
+    ReferenceLevel,
+    StandardExam,
+)
+from dose.naming import Facts, first_fit, fits
+from dose.services import naming, watching
+from ris.core.errors import InvalidData, NotPermitted
+from ris.core.permissions import PHYSICIST, TECHNOLOGIST
+from ris.core.sheets import read_table
+from ris.core.spreadsheet import as_csv, as_xlsx
+from ris.events.models import OutboxEvent
+from ris.notifications.models import Notification
+from tests.dose.test_services import imported, of
+from tests.dose.test_web_and_api import sign_in
+from tests.factories.accounts import actor_with_roles, user_with_roles
+from tests.factories.dose import ct_event
+from tests.factories.worklist import ct_procedure, make_station
+
+
+@pytest.fixture
+def physicist(alpha):
+    return actor_with_roles(PHYSICIST)
+
+
+def head(dlp=900, *, station="CT1", born="19900203", **fields):
+    """A head of today, at a room, of a patient of its own."""
+    today = f"{timezone.localdate():%Y%m%d}"
+    values = {"ContentDate": today, "ContentTime": "000100", "StationName": station, "PatientBirthDate": born}
+    return imported(of(ct_procedure(), ct_event(dlp), **values | fields))
+
+
+def call_heads(physicist, **fields):
+    """Everything made here is a head, whatever its name."""
+    ExamRule.objects.update(is_active=False)
+    exam = StandardExam.objects.get(code="ct-head")
+    return services.save_rule(field="protocol", match="equals", pattern="Chest", exam=exam, actor=physicist, **fields)
+
+
+# --- pure
+
+
+@pytest.mark.parametrize(
+    ("match", "pattern", "text", "does"),
+    [
+        ("equals", "CT Head", "ct  HEAD ", True), ("equals", "head", "ct head", False),
+        ("contains", "head", "CT^HEAD^PLAIN", True), ("contains", "head", "", False),
+        ("wildcard", "ct*head", "CT PLAIN HEAD", True), ("wildcard", "ct?head", "ct-head", True),
+        ("wildcard", "[ab]*", "abc", False), ("wildcard", "[ab]*", "[ab]c", True), ("contains", ".*", "abc", False),
+    ],
+)  # fmt: skip
+def test_texts_fit(match, pattern, text, does):
+    assert fits(match, pattern, text) is does
+
+
+def test_the_first_rule_that_fits_decides_and_a_second_part_must_fit_too():
+    def rule(pattern, **fields):
+        return ExamRule(field="protocol", match="contains", pattern=pattern, **fields)
+
+    stroke = rule("head", also_field="indication", also_pattern="stroke", modality="CT")
+    plain, mammo = rule("head"), rule("head", modality="MG")
+    rules = [mammo, stroke, plain]
+    assert first_fit(rules, Facts("CT", {"protocol": ["Head"], "indication": ["? Stroke"]})) is stroke
+    assert first_fit(rules, Facts("CT", {"protocol": ["Head"], "indication": ["fall"]})) is plain
+    assert first_fit(rules, Facts("CR", {"description": ["Head"]})) is None
+    assert first_fit([rule("x", modality="DX")], Facts("CR", {"protocol": ["x"]})) is not None
+
+
+def test_bands_meet_without_a_gap():
+    assert [age_band(years) for years in (None, 0, 0.24, 0.25, 1, 5.99, 6, 15.99, 16, 90)] == [
+        "", "0-3 mo", "0-3 mo", "3-12 mo", "1-6 a", "1-6 a", "6-16 a", "6-16 a", "adult", "adult",
+    ]  # fmt: skip
+    assert [weight_band(kg) for kg in (None, 4.9, 5, 29.9, 30, 79.9, 80)] == [
+        "", "<5 kg", "5-15 kg", "15-30 kg", "30-50 kg", "50-80 kg", "",
+    ]  # fmt: skip
+
+
+def test_tables_are_read_from_csv_and_xlsx_and_nothing_else():
+    heads, rows = ("exam", "value"), [("Head", 47), ("Thorax; ä", 8.5)]
+    text = [["Head", "47"], ["Thorax; ä", "8.5"]]
+    assert read_table(as_csv(heads, rows)) == (list(heads), text)
+    assert read_table(as_xlsx("Levels", heads, rows)) == (list(heads), text)
+    assert read_table(b"exam;value\r\nHead;47,5\r\n") == (list(heads), [["Head", "47,5"]])
+    for broken in (b"", b"\x00\x01", b"\xff\xfe\xff", b"PK\x03\x04 broken", b"x" * (6 * 1024 * 1024)):
+        with pytest.raises(InvalidData):
+            read_table(broken)
+
+
+# --- names
+
+
+def test_a_report_is_named_on_import_and_again_when_the_rules_change(physicist, dispatch):
+    named, other = head(), head(ProtocolName="x")
+    assert (named.protocol, named.body_part, named.age_band) == ("CHEST", "Chest", "adult")
+    assert named.standard_exam == StandardExam.objects.get(code="ct-chest")
+    call_heads(physicist)
+    assert names.mapping(actor=physicist).outdated == 2
+    assert services.reapply_rules(actor=physicist) == 2 and names.reports_to_name(actor=physicist) == 2
+    for pk in naming.claim_unclassified():
+        assert naming.classify_again(pk)
+        assert not naming.classify_again(pk)
+    named.refresh_from_db()
+    assert named.standard_exam.code == "ct-head" and not named.is_to_classify
+    assert named.history.count() == 2 and services.reapply_rules(actor=physicist) == 0
+    assert DoseReport.objects.get(pk=other.pk).standard_exam.code == "ct-head"
+    with pytest.raises(NotPermitted):
+        services.reapply_rules(actor=actor_with_roles(TECHNOLOGIST))
+
+
+def test_phantoms_leave_the_statistics_and_come_back_when_the_rule_goes(physicist):
+    phantom = head(PatientName="Ring^Water")
+    assert phantom.is_of_a_patient
+    rule = services.save_not_patient_rule(field="patient_name", match="wildcard", pattern="*water*", actor=physicist)
+    assert services.reapply_rules(actor=physicist) == 1
+    naming.classify_again(phantom.pk)
+    phantom.refresh_from_db()
+    assert not phantom.is_of_a_patient and not head(PatientName="Water").is_of_a_patient
+    services.save_not_patient_rule(rule, is_active=False, actor=physicist)
+    assert services.reapply_rules(actor=physicist) == 2
+    for pk in naming.claim_unclassified():
+        naming.classify_again(pk)
+    assert DoseReport.objects.filter(is_of_a_patient=True).count() == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"pattern": "*"}, {"pattern": " "}, {"field": "x"}, {"match": "x"}, {"pattern": "x" * 129},
+     {"also_field": "protocol"}, {"modality": "ZZ"}],
+)  # fmt: skip
+def test_what_is_no_rule_is_refused(physicist, wrong):
+    values = {"field": "protocol", "match": "contains", "pattern": "x", "exam": StandardExam.objects.first()}
+    with pytest.raises(InvalidData):
+        services.save_rule(**values | wrong, actor=physicist)
+    services.save_rule(**values, actor=physicist)
+    with pytest.raises(InvalidData):
+        services.save_rule(**values, actor=physicist)
+
+
+def test_rules_keep_their_order(physicist):
+    first, last = ExamRule.objects.order_by("position").first(), ExamRule.objects.order_by("-position").first()
+    services.move_rule(last, before=first, actor=physicist)
+    assert ExamRule.objects.order_by("position").first() == last
+    services.move_rule(last, actor=physicist)
+    assert ExamRule.objects.order_by("-position").first() == last
+    positions = list(ExamRule.objects.order_by("position").values_list("position", flat=True))
+    assert positions == sorted(set(positions))
+
+
+# --- levels
+
+
+def level_values(**fields):
+    values = {"authority": "Here", "year": 2026, "exam": "Head", "modality": "CT", "quantity": "dlp", "value": 800,
+              "unit": "mGy.cm", "source": "A letter", "standard_exam": "ct-head"}  # fmt: skip
+    return values | fields
+
+
+def test_a_level_is_never_overwritten(physicist):
+    level = services.add_level(**level_values(), actor=physicist)
+    assert (level.edition, level.band, level.is_watched) == (1, "adult", True)
+    with pytest.raises(InvalidData):
+        services.add_level(**level_values(value=900), actor=physicist)
+    with pytest.raises(InvalidData):
+        services.revise_level(level, reason=" ", value=700, actor=physicist)
+    assert services.revise_level(level, reason="typo", value=800, actor=physicist) == level
+    second = services.revise_level(level, reason="new survey", value="700,5", actor=physicist)
+    level.refresh_from_db()
+    assert (level.value, level.is_active, second.value, second.edition, second.replaces) == (
+        800,
+        False,
+        700.5,
+        2,
+        level,
+    )
+    with pytest.raises(InvalidData):
+        services.revise_level(level, reason="again", value=1, actor=physicist)
+    assert not services.withdraw_level(second, reason="wrong", actor=physicist).is_active
+    services.add_level(**level_values(), actor=physicist)
+    with pytest.raises(NotPermitted):
+        services.add_level(**level_values(year=2025), actor=actor_with_roles(TECHNOLOGIST))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("value", 0), ("value", "x"), ("value", "nan"), ("unit", "Gy"), ("quantity", "x"), ("year", 1066), ("source", ""),
+     ("modality", "ZZ"), ("band", "some"), ("standard_exam", "none"), ("exam", "x" * 65), ("is_watched", "maybe")],
+)  # fmt: skip
+def test_what_is_no_level_says_why(physicist, field, value):
+    with pytest.raises(InvalidData) as refused:
+        services.add_level(**level_values(**{field: value}), actor=physicist)
+    assert field in refused.value.errors
+
+
+def test_a_table_is_looked_at_and_loaded_with_reasons_for_what_is_left_out(physicist):
+    known = services.add_level(**level_values(), actor=physicist)
+    heads = (
+        "authority",
+        "year",
+        "exam",
+        "modality",
+        "quantity",
+        "value",
+        "unit",
+        "source",
+        "band",
+        "age_from",
+        "age_below",
+    )
+    rows = [
+        ("Here", 2026, "Head", "CT", "dlp", 750, "mGy.cm", "A letter", "", "", ""),
+        ("Here", 2026, "Head", "CT", "ctdi_vol", "47,5", "mGy", "A letter", "", "", ""),
+        ("Here", 2026, "Head", "CT", "dlp", 300, "mGy·cm", "A letter", "1 to 5", 1, 5),
+        ("Here", 2026, "Head", "CT", "dlp", 300, "mGy·cm", "A letter", "1 to 5", 1, 5),
+        ("Here", 2026, "Chest", "CT", "dlp", -3, "mGy", "", "", "", ""),
+    ]  # fmt: skip
+    for table in (as_csv(heads, rows), as_xlsx("x", heads, rows)):
+        lines = services.preview_levels(table, actor=physicist)
+        assert [line.kind for line in lines] == ["edition", "new", "new", "wrong", "wrong"]
+        assert set(lines[-1].errors) == {"value", "unit", "source"} and "twice" in lines[3].reasons[0]
+    assert ReferenceLevel.objects.filter(authority="Here").count() == 1
+    services.import_levels(table, actor=physicist)
+    assert ReferenceLevel.objects.filter(authority="Here", is_active=True).count() == 3
+    known.refresh_from_db()
+    second = known.replaced_by.get()
+    assert (second.value, second.standard_exam.code, known.value) == (750, "ct-head", 800)
+    again = services.preview_levels(table, actor=physicist)
+    assert [line.kind for line in again][:3] == ["same", "same", "same"]
+    with pytest.raises(InvalidData):
+        services.preview_levels(b"exam,colour\nHead,red\n", actor=physicist)
+
+
+# --- medians
+
+
+@pytest.fixture
+def rooms(physicist):
+    """21 adults at CT1, thirteen at CT2, two children at CT1."""
+    for name in ("CT1", "CT2"):
+        make_station(name)
+    call_heads(physicist)
+    for number in range(21):
+        head(800 + 20 * number)
+    for number in range(13):
+        head(500 + number, station="CT2")
+    for _number in range(2):
+        head(99, born=f"{timezone.localdate().year - 4}0101", PatientWeight="16")
+    return physicist
+
+
+def verdicts(physicist, level):
+    rows = compliance.compare(actor=physicist, levels=[level])
+    return {row.room: (row.patients, row.median, row.verdict) for row in rows}
+
+
+def test_medians_of_enough_patients_of_the_levels_own_band(rooms, django_assert_num_queries):
+    level = services.add_level(**level_values(), actor=rooms)
+    ct1 = DoseReport.objects.filter(station_name="CT1").order_by("pk").first()
+    room = ct1.station.room.name
+    found = verdicts(rooms, level)
+    assert found[room] == (21, 1000, "above")
+    assert next(value for name, value in found.items() if name != room)[::2] == (13, "few")
+    child = services.add_level(**level_values(band="1-6 a", value=300), actor=rooms)
+    assert verdicts(rooms, child) == {room: (2, 99, "few")}
+    light = services.add_level(**level_values(band="15-30 kg", value=300), actor=rooms)
+    assert verdicts(rooms, light) == {room: (2, 99, "few")}
+    own = services.add_level(**level_values(band="up to ten", age_below=10, value=300), actor=rooms)
+    assert verdicts(rooms, own) == {room: (2, 99, "few")}
+    stroke = services.add_level(**level_values(indication="acute stroke"), actor=rooms)
+    assert stroke not in compliance.levels_in_force()
+    DoseReport.objects.filter(pk=ct1.pk).update(patient_age_years=None)
+    assert verdicts(rooms, level)[room][0] == 20
+    with django_assert_num_queries(2):
+        compliance.compare(actor=rooms)
+
+
+def test_a_median_above_alerts_once_per_cause_and_opens_an_investigation(rooms, dispatch):
+    level = services.add_level(**level_values(), actor=rooms)
+    check = services.check_medians(actor=rooms)
+    assert (check.compared, check.above) == (1, 1)
+    alert = LevelAlert.objects.get()
+    assert (alert.median, alert.limit, alert.patient_count, alert.level) == (1000, 800, 21, level)
+    assert services.check_medians(actor=rooms) == check and LevelAlert.objects.count() == 1
+    assert OutboxEvent.objects.filter(name=DRLExceeded.name).count() == 1
+    dispatch()
+    assert Notification.objects.filter(template="dose.drl_exceeded", recipient=rooms.user).count() == 1
+    row = alert.investigation
+    assert (row.exam_name, row.median, row.status) == ("CT head", 1000, "open")
+    second = services.revise_level(level, reason="survey", value=850, actor=rooms)
+    services.check_medians(actor=rooms)
+    assert list(LevelAlert.objects.order_by("pk").values_list("level", flat=True)) == [level.pk, second.pk]
+    row = investigations.record_action(row, cause="Old protocol", action="Lower mAs", actor=rooms)
+    with pytest.raises(InvalidData) as refused:
+        investigations.measure_again(row, actor=rooms)
+    assert "0/20" in str(refused.value.errors)
+    DoseReport.objects.filter(station_name="CT1").update(
+        performed_at=timezone.now() + timedelta(minutes=1), dlp_total=700
+    )
+    assert investigations.measure_again(row, actor=rooms).status == "closed"
+    assert watching.claim_day() == []
+    LevelCheck.objects.update(day=timezone.localdate() - timedelta(days=1))
+    (day,) = watching.claim_day()
+    assert watching.check_day(day) and not watching.check_day(day)
+
+
+def test_a_local_level_becomes_a_new_edition_when_it_is_another(rooms):
+    exam = StandardExam.objects.get(code="ct-head")
+    level = investigations.compute_local_level_of(exam, quantity="dlp", actor=rooms)
+    assert (level.value, level.edition, level.standard_exam, level.scope) == (1000, 1, exam, "local")
+    assert investigations.compute_local_level_of(exam, quantity="dlp", actor=rooms) == level
+    DoseReport.objects.filter(station_name="CT1").update(dlp_total=600)
+    second = investigations.compute_local_level_of(exam, quantity="dlp", actor=rooms)
+    assert (second.value, second.edition, second.replaces) == (600, 2, level)
+
+
+# --- pages and doors
+
+
+def test_the_pages(rooms, tclient, django_assert_max_num_queries):
+    client = sign_in(tclient, PHYSICIST)
+    unnamed = head(ProtocolName="x")
+    ExamRule.objects.update(is_active=False)
+    words = client.get("/dose/names/?text=Chest&modality=CT").content.decode()
+    assert "No rule fits" in words and "CHEST" in words and "Make the rule" in words
+    made = client.post("/dose/names/rules/", {"name": "protocol|CHEST", "exam": "ct-head", "modality": "CT"})
+    assert made.status_code == 302 and ExamRule.objects.get(is_active=True).match == "equals"
+    rule = ExamRule.objects.get(is_active=True)
+    assert client.post(f"/dose/names/rules/{rule.uuid}/", {"before": "1"}).status_code == 302
+    assert client.post(f"/dose/names/rules/{rule.uuid}/", {"is_active": "0"}).status_code == 302
+    assert client.post(f"/dose/names/rules/{rule.uuid}/", {"is_active": "1"}).status_code == 302
+    phantom = {"field": "patient_id", "match": "wildcard", "pattern": "zz*"}
+    assert client.post("/dose/names/not-patients/", phantom).status_code == 302
+    row = NotPatientRule.objects.get(pattern="zz*")
+    assert client.post(f"/dose/names/not-patients/{row.uuid}/", {"is_active": "0"}).status_code == 302
+    exam = {"code": "ct-knee", "name": "CT knee", "modality": "CT"}
+    assert client.post("/dose/names/exams/", exam).status_code == 302
+    assert client.post("/dose/names/apply/").status_code == 302
+    assert client.get(f"/dose/reports/{unnamed.uuid}/").status_code == 200
+    assert client.post("/dose/levels/add/", level_values(is_watched="1")).status_code == 302
+    level = ReferenceLevel.objects.get(authority="Here")
+    assert client.post("/dose/compliance/check/").status_code == 302
+    words = client.get("/dose/compliance/").content.decode()
+    assert "Median above level" in words and "Not enough data (13/20)" in words and 'style="' not in words
+    with django_assert_max_num_queries(40):
+        client.get("/dose/compliance/?tab=CT&levels=all")
+    assert client.post(f"/dose/levels/{level.uuid}/", level_values(value=850, reason="survey")).status_code == 302
+    words = client.get(f"/dose/levels/{level.replaced_by.get().uuid}/").content.decode()
+    assert "edition 2" in words and "edition 1" in words
+    assert "850" in client.get("/dose/levels/?editions=all&modality=CT&authority=Here").content.decode()
+    table = client.get("/dose/levels/export/").content
+    assert b"Here" in table
+    file = SimpleUploadedFile("levels.csv", table.replace(b"Here,2026", b"There,2026"))
+    looked = client.post("/dose/levels/import/", {"file": file})
+    assert looked.context["counts"]["new"] == 1 and looked.context["counts"]["wrong"] == 0
+    assert client.post("/dose/levels/import/", {"table": looked.context["table"], "load": "1"}).status_code == 302
+    made = ReferenceLevel.objects.get(authority="There")
+    assert client.post(f"/dose/levels/{made.uuid}/withdraw/", {"reason": "no"}).status_code == 302
+    local = {"exam": "ct-head", "quantity": "dlp"}
+    assert client.post("/dose/compliance/local-level/", local).status_code == 302
+    for url in ("standardexam", "examrule", "notpatientrule", "referencelevel", "dosealertrule", "levelalert"):
+        assert client.get(f"/admin/dose/{url}/").status_code == 200, url
+    changed = client.get(f"/admin/dose/referencelevel/{made.pk}/change/")
+    assert changed.status_code == 200
+    sign_in(tclient, TECHNOLOGIST)
+    assert client.get("/dose/names/").status_code == 200
+    for url in ("names/apply/", "names/rules/", "levels/add/", "compliance/check/"):
+        assert client.post(f"/dose/{url}").status_code == 403, url
+
+
+def test_rest(rooms, api):
+    api.force_authenticate(user_with_roles(PHYSICIST))
+    exam = {"code": "ct-knee", "name": "CT knee", "modality": "CT"}
+    assert api.post("/api/v1/standard-exams/", exam, format="json").status_code == 201
+    rule = {"field": "protocol", "pattern": "knee", "exam": "ct-knee"}
+    made = api.post("/api/v1/exam-rules/", rule, format="json").json()
+    assert api.post("/api/v1/exam-rules/try/", {"text": "left knee"}, format="json").json()["exam"] == "ct-knee"
+    url = f"/api/v1/exam-rules/{made['id']}/"
+    assert api.patch(url, {"pattern": "elbow"}, format="json").json()["pattern"] == "elbow"
+    assert api.post("/api/v1/exam-rules/", rule | {"exam": "no"}, format="json").status_code == 404
+    ExamRule.objects.update(is_active=False)
+    assert api.get("/api/v1/exam-rules/unnamed/").json()[0]["reports"] > 10
+    assert api.post("/api/v1/exam-rules/apply/").json() == {"reports": 36}
+    phantom = {"field": "patient_id", "pattern": "zz*"}
+    assert api.post("/api/v1/not-patient-rules/", phantom, format="json").status_code == 201
+    level = api.post("/api/v1/reference-levels/", level_values(), format="json").json()
+    assert (level["edition"], level["standard_exam"]) == (1, "ct-head")
+    url = f"/api/v1/reference-levels/{level['id']}/"
+    revised = api.post(url + "revise/", {"value": 700, "reason": "survey"}, format="json").json()
+    assert (revised["edition"], revised["replaces"]) == (2, level["id"])
+    assert api.post("/api/v1/level-alerts/check/").json()["above"] == 1
+    rows = api.get("/api/v1/level-alerts/comparisons/?tab=CT").json()
+    assert {row["verdict"] for row in rows} >= {"above", "few"}
+    (alert,) = api.get("/api/v1/level-alerts/").json()["results"]
+    assert (alert["level"], alert["patient_count"]) == (revised["id"], 21)
+    table = as_csv(list(level_values()), [list(level_values(year=2025).values())]).decode()
+    loaded = api.post("/api/v1/reference-levels/load/", {"table": table, "is_preview": False}, format="json")
+    assert loaded.json() == [{"row": 2, "outcome": "new", "reasons": []}]
+    withdrawn = f"/api/v1/reference-levels/{revised['id']}/withdraw/"
+    assert api.post(withdrawn, {"reason": "no"}, format="json").json()["is_active"] is False
+    told = {"kind": "drl", "role": "qa_lead"}
+    rule = api.post("/api/v1/dose-alert-rules/", told, format="json").json()
+    url = f"/api/v1/dose-alert-rules/{rule['id']}/"
+    assert api.patch(url, {"is_active": False}, format="json").json()["is_active"] is False
+    assert DoseAlertRule.objects.filter(role="qa_lead", is_active=False).count() == 1
+    assert DoseInvestigation.objects.count() == 1
