@@ -8,6 +8,7 @@ from dose.models.alerts import (
     SkinFollowUpStatus,
 )
 from dose.models.mapping import ExamRule, MatchField, MatchKind, NotPatientField, NotPatientRule, StandardExam
+from dose.models.rejects import RejectTarget
 from dose.models.reports import (
     DoseInvestigation,
     DoseInvestigationStatus,
@@ -24,6 +25,6 @@ from dose.models.reports import (
 __all__ = [
     "AlertKind", "DoseAlertRule", "DoseInvestigation", "DoseInvestigationStatus", "DoseReport", "DoseTrigger",
     "DoseTriggerStatus", "ExamRule", "IrradiationEvent", "LevelAlert", "LevelCheck", "LevelScope", "MatchField",
-    "MatchKind", "NotPatientField", "NotPatientRule", "ReferenceLevel", "SkinFinding", "SkinFollowUp",
+    "MatchKind", "NotPatientField", "NotPatientRule", "ReferenceLevel", "RejectTarget", "SkinFinding", "SkinFollowUp",
     "SkinFollowUpStatus", "StandardExam", "TriggerKind", "TriggerLevel",
 ]  # fmt: skip
