@@ -123,6 +123,8 @@ def learning_case(request: ActorRequest, uuid: UUID) -> HttpResponse:
 def _prepared(request: ActorRequest, case: LearningCase, form: PrepareForm) -> dict[str, Any]:
     chosen = list(case.teaching.images.standing().order_by("number", "pk")) if case.teaching else []
     is_open = case.status != LearningStatus.DECLINED
+    listed = [row.conference for row in case.entries.standing().select_related("conference")]
+    planned = selectors.conferences(actor=request.actor).filter(status=ConferenceStatus.PLANNED)
     return {
         "nav": "peer_learning",
         "case": case,
@@ -131,8 +133,8 @@ def _prepared(request: ActorRequest, case: LearningCase, form: PrepareForm) -> d
         "whose": whose_words(case) if is_open else {},
         "pictures": selectors.pictures(case),
         "not_copied": sum(image.state != "copied" for image in chosen),
-        "listed": [row.conference for row in case.entries.standing().select_related("conference")],
-        "conferences": selectors.conferences(actor=request.actor).filter(status=ConferenceStatus.PLANNED),
+        "listed": listed,
+        "conferences": planned.exclude(pk__in=[row.pk for row in listed]),
         "may_see_report": reports(actor=request.actor).filter(pk=case.report_id).exists(),
     }
 

@@ -126,7 +126,7 @@ def arbitrate(house: House) -> None:
     page.wait_for_selector("input[value='2b']:checked", state="attached")
     page.fill("[name=comment]", "Agreed.")
     page.click("button:has-text('Decide')")
-    page.wait_for_selector("main >> text=Your score is kept.")
+    page.wait_for_selector("main h1:text-is('Peer review')")
     assert ReviewCase.objects.get().status == "closed"
 
 
@@ -156,7 +156,7 @@ def look_at_the_round(house: House) -> None:
     page = house.enter("lead", f"/peer-review/rounds/{case.round.uuid}/")
     page.wait_for_selector(".rv-funnel li:has-text('Answered by the author') .n:has-text('1')")
     page.click("button:has-text('Close the round')")
-    page.wait_for_selector("main >> text=The round is closed.")
+    page.wait_for_selector(".pi-head .chip:has-text('Closed')")
 
 
 def learn_from_it(house: House) -> None:

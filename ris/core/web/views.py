@@ -113,7 +113,7 @@ def shortcut_groups() -> list[tuple[str, list[tuple[str, str]]]]:
             _("Peer review"),
             [
                 ("1  2 A … 3 B", _("The score")),
-                ("N", _("Later, next case")),
+                ("N", _("Later")),
                 ("Ctrl Enter", _("Submit, next")),
                 ("← →  Space  T", _("Conference: turn, reveal, shown")),
             ],
