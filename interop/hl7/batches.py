@@ -51,6 +51,12 @@ def head_of(line: bytes) -> Header | None:
     return peek(b"MSH" + line[3:])
 
 
+def as_message(header: Header) -> Header:
+    """An MSH for a refusal of the whole: the parties and the control id; no type and no version, which it has not."""
+    parties = (header.raw(number) for number in range(3, 7))
+    return Header(header.delimiters, ("", "", "", *parties, "", "", "", header.raw(CONTROL_ID)), header.codec)
+
+
 def split(raw: bytes) -> Batch:
     """Raises Hl7Error where the parts are not in order or not as many as counted."""
     lines = [line for line in re.split(rb"[\r\n]+", raw) if line.strip()]

@@ -277,7 +277,8 @@ def _receive_batch(raw: bytes, door: Door) -> Reception:
     try:
         batch = batches.split(raw)
     except Hl7Error as error:
-        reply = ack.acknowledge(header, ack.REJECT, problems=(ack.Problem.of(error),))
+        named = batches.as_message(header) if header is not None else None
+        reply = ack.acknowledge(named, ack.REJECT, problems=(ack.Problem.of(error),))
         row.acknowledgement = batches.refusal(header, reply) if header is not None else reply
         row.acknowledgement_code, row.error = ack.REJECT, f"{error.location}: {error.text}"[:500]
         row.status, row.processed_at = MessageStatus.REJECTED, timezone.now()

@@ -19,6 +19,7 @@ from interop.hl7.messages import Segment
 
 NEW, CANCEL, DISCONTINUE, CHANGE = "new", "cancel", "discontinue", "change"
 REPLACE, REPLACEMENT, NOTE, REFUSE = "replace", "replacement", "note", "refuse"
+HOLD, RELEASE = "hold", "release"
 ACTION_WORDS: dict[str, Any] = {
     NEW: _("new order; a known ORC-2 changes nothing"),
     CANCEL: _("cancelled"),
@@ -26,6 +27,8 @@ ACTION_WORDS: dict[str, Any] = {
     CHANGE: _("priority, question, requester, exam, side and time changed"),
     REPLACE: _("replaced by the RO that follows, else by its own OBR"),
     REPLACEMENT: _("the order that replaces the RP before it"),
+    HOLD: _("put on hold; a time that it had is given back"),
+    RELEASE: _("released: goes on where it was held"),
     NOTE: _("noted: the state of an exam comes from the modality"),
     REFUSE: _("refused: AR 103 at ORC^n^1"),
 }
@@ -34,6 +37,8 @@ ORDER_ACTIONS: dict[tuple[str, str], str] = {
     ("CA", ""): CANCEL, ("CA", "CA"): CANCEL,
     ("DC", ""): DISCONTINUE, ("DC", "CA"): DISCONTINUE, ("DC", "DC"): DISCONTINUE,
     ("XO", "SC"): CHANGE, ("XO", "IP"): CHANGE, ("XO", "CM"): NOTE,
+    ("HD", ""): HOLD, ("HD", "HD"): HOLD,
+    ("RL", ""): RELEASE, ("RL", "SC"): RELEASE, ("RL", "IP"): RELEASE,
     ("RP", ""): REPLACE, ("RP", "SC"): REPLACE, ("RP", "IP"): REPLACE,
     ("RO", ""): REPLACEMENT, ("RO", "SC"): REPLACEMENT, ("RO", "IP"): REPLACEMENT,
     ("SC", "SC"): NOTE, ("SC", "IP"): NOTE, ("SC", "CM"): NOTE, ("SC", "A"): NOTE,
@@ -41,7 +46,7 @@ ORDER_ACTIONS: dict[tuple[str, str], str] = {
 #: what is done -> ORC-1 of the answer when it was, when it was too late
 REPLIES: dict[str, tuple[str, str]] = {
     NEW: ("OK", "UA"), CANCEL: ("CR", "UC"), DISCONTINUE: ("DR", "UD"), CHANGE: ("XR", "UX"),
-    REPLACE: ("RQ", "UM"),
+    REPLACE: ("RQ", "UM"), HOLD: ("HR", "UH"), RELEASE: ("OR", "UR"),
 }  # fmt: skip
 
 # --- fields

@@ -16,6 +16,8 @@ ORDER_CONTROL = {
     "SC": _("Status changed"), "OK": _("Accepted"), "UA": _("Not accepted"), "CR": _("Cancelled as asked"),
     "UC": _("Could not be cancelled"), "DR": _("Discontinued as asked"), "UD": _("Could not be discontinued"),
     "XR": _("Changed as asked"), "UX": _("Could not be changed"), "RE": _("Results follow"), "OH": _("On hold"),
+    "HD": _("Put on hold"), "HR": _("Put on hold as asked"), "UH": _("Could not be put on hold"),
+    "RL": _("Release"), "OR": _("Released as asked"), "UR": _("Could not be released"),
     "RU": _("Replaced by us"), "RP": _("Replace"), "RO": _("Replacement"),
 }  # fmt: skip
 ORDER_STATUS = {

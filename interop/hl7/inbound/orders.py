@@ -24,7 +24,7 @@ from interop.hl7.processor import Context, Outcome, handles
 from interop.models import MessageStatus
 from orders import services as orders
 from orders.models import Order, Patient, RequestedProcedure
-from orders.models.orders import CLOSED_WITHOUT_EXAM, OPEN_BEFORE_EXAM
+from orders.models.orders import CLOSED_WITHOUT_EXAM, OPEN_BEFORE_EXAM, ProcedureStatus
 from worklist.models import ExceptionKind
 from worklist.services.support import raise_exception
 
@@ -149,13 +149,17 @@ def _later(action: str, message: Message, data: OrderData, order: Order, context
         return _outcome(order, "Noted; the state of an exam comes from the modality.")
     statuses = list(order.procedures.values_list("status", flat=True))
     done, too_late = maps.REPLIES[action]
-    if any(status not in OPEN_BEFORE_EXAM and status not in CLOSED_WITHOUT_EXAM for status in statuses):
+    has_begun = any(status not in OPEN_BEFORE_EXAM and status not in CLOSED_WITHOUT_EXAM for status in statuses)
+    if has_begun or (action == maps.HOLD and ProcedureStatus.ARRIVED in statuses):
         reply(message, order, too_late, actor=context.actor)
         _tell_too_late(order, data.control, context)
         return _outcome(order, TOO_LATE)
     if all(status in CLOSED_WITHOUT_EXAM for status in statuses):
         return _outcome(order, NOTHING_CHANGED)
-    if action == maps.CHANGE:
+    if action in (maps.HOLD, maps.RELEASE):
+        if not _held(action, data, order, context):
+            return _outcome(order, NOTHING_CHANGED)
+    elif action == maps.CHANGE:
         _change(data, order, context)
     elif action == maps.REPLACE:
         _replace_by_own(message, data, order, context)
@@ -164,6 +168,18 @@ def _later(action: str, message: Message, data: OrderData, order: Order, context
     order.refresh_from_db()
     reply(message, order, done, actor=context.actor)
     return _outcome(order)
+
+
+def _held(action: str, data: OrderData, order: Order, context: Context) -> bool:
+    """HD and RL: whether there was something to hold or to release."""
+    rows = [row for row in _open(order) if (row.status == ProcedureStatus.ON_HOLD) == (action == maps.RELEASE)]
+    for row in rows:
+        reason = line(data.reason, 150)
+        if action == maps.RELEASE:
+            orders.release_procedure(row, reason_text=reason, actor=context.actor)
+        else:
+            orders.hold_procedure(row, reason_text=reason or str(_("Asked by the sender")), actor=context.actor)
+    return bool(rows)
 
 
 def _tell_too_late(order: Order, control: str, context: Context) -> None:

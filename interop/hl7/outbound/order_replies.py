@@ -11,7 +11,7 @@ from ris.core.actor import Actor
 
 KINDS = {"ORM": ("ORR", "O02", "ORR_O02"), "OMG": ("ORG", "O20", "ORG_O20"), "OMI": ("ORI", "O24", "ORI_O24")}
 #: ORC-1 of the answer -> ORC-5 (table 0038)
-STATUSES = {"OK": "SC", "CR": "CA", "DR": "DC", "XR": "SC"}
+STATUSES = {"OK": "SC", "CR": "CA", "DR": "DC", "XR": "SC", "HR": "HD", "OR": "SC"}
 
 
 def reply(message: Message, order: Order, control: str, *, actor: Actor) -> int:
@@ -23,7 +23,7 @@ def reply(message: Message, order: Order, control: str, *, actor: Actor) -> int:
 
         def write(control_id: str, destination: Hl7Destination = destination) -> Segments:
             msa = ("MSA", ["AA", message.header.control_id])
-            status = STATUSES.get(control, "IP" if control in ("UC", "UD", "UX") else "")
+            status = STATUSES.get(control, "IP" if control in ("UC", "UD", "UX", "UH", "UR") else "")
             return [msh(destination, kind, control_id), msa, pid(order.patient), orc(order, control, status)]
 
         sender = message.header

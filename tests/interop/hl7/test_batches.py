@@ -58,6 +58,9 @@ def test_a_batch_is_answered_by_a_batch_and_its_repeat_by_the_same(mllp, facilit
     client.send(frame(batch(message("ADT^A04", pid("P11")), count=2, control_id="B5")))
     refused = client.answer()
     assert codes(refused) == ["AR"] and b"BTS^1^1" in refused and Patient.objects.count() == 3
+    said = parse(batches.split(refused).messages[0])
+    assert said.header.version == "2.5.1" and said.header.text(9) == "ACK", "a BHS has no version"
+    assert said.required("MSA").text(2) == "F-B5"
 
 
 ONE = message("ADT^A04", pid())

@@ -10,7 +10,7 @@ from interop.hl7.messages import parse
 from interop.hl7.mllp import frame
 from interop.models import InboundMessage, MessageStatus, OutboundMessage
 from orders.models import Order, Patient, PatientIdentifier, RequestedProcedure
-from orders.services import mark_started
+from orders.services import accept_procedure, mark_arrived, mark_started
 from ris.accounts.models import Practitioner
 from ris.core.actor import SYSTEM
 from ris.core.permissions import CLERK, TECHNOLOGIST
@@ -144,6 +144,25 @@ def test_a_cancelled_order_is_cancelled_once(client, control, status):
     assert client.ask(order("A1", control=control, status=status)).code == "AA"
     procedure.refresh_from_db()
     assert procedure.version == version
+
+
+def test_an_order_is_held_and_released_as_asked_and_not_once_the_patient_is_there(client):
+    services.add_destination(name="his", host="127.0.0.1", port=9, messages=["ORR"], actor=SYSTEM)
+
+    def asks(control, status=""):
+        assert client.ask(order("A1", control=control, status=status)).code == "AA"
+        return RequestedProcedure.objects.get().status
+
+    asks("NW")
+    accept_procedure(RequestedProcedure.objects.get(), actor=SYSTEM)
+    assert asks("RL") == "accepted", "nothing is held"
+    assert asks("HD") == asks("HD", "HD") == "on_hold"
+    assert RequestedProcedure.objects.get().held_until is not None
+    assert asks("RL", "SC") == "accepted"
+    mark_arrived(RequestedProcedure.objects.get(), actor=SYSTEM)
+    assert asks("HD") == "arrived"
+    sent = [parse(bytes(row.body)).required("ORC") for row in OutboundMessage.objects.order_by("pk")]
+    assert [(row.text(1), row.text(5)) for row in sent] == [("OK", "SC"), ("HR", "HD"), ("OR", "SC"), ("UH", "IP")]
 
 
 def test_too_late_is_accepted_and_declined_to_who_listens(client):
