@@ -36,7 +36,7 @@ class Hl7DestinationAdmin(FacilityModelAdmin):
         (_("Messages"), {"fields": ["messages", "filters", "hl7_version", "character_set", "includes_pdf",
                                     "one_message_per_exam"]}),
         (_("Addressed to"), {"fields": ["receiving_application", "receiving_facility", "acknowledgement_mode",
-                                        "ack_timeout_seconds", "keeps_connection"]}),
+                                        "test_message", "ack_timeout_seconds", "keeps_connection"]}),
         (_("How it is written"), {"fields": ["field_map", "order_states"]}),
         (_("When it waits"), {"fields": ["holds_behind_parked", "alert_after_minutes", "paused_at", "paused_by",
                                          "paused_reason"]}),

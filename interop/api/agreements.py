@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -117,8 +118,8 @@ class SenderViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facility
         found = selectors.destinations(actor=self.actor).filter(uuid=data["answers_to"], fhir_server__isnull=True)
         destination: Hl7Destination | None = found.first()
         if destination is None:
-            words = "There is no such destination."
-            raise InvalidData("The agreement was not saved.", errors={"answers_to": [words]})
+            words = _("There is no such destination.")
+            raise InvalidData(_("The agreement was not saved."), errors={"answers_to": [words]})
         return {**data, "answers_to": destination}
 
     def service_create(self, data: dict[str, Any]) -> Hl7Sender:
@@ -192,8 +193,8 @@ class AliasViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         data = self.validated()
         exam: CatalogueProcedure | None = selectors_in.exams().filter(code=data["exam"]).first()
         if exam is None:
-            words = "The catalogue does not know this code."
-            raise InvalidData("The code was not mapped.", errors={"exam": [words]}, todo="Name an exam in use.")
+            words = _("The catalogue does not know this code.")
+            raise InvalidData(_("The code was not mapped."), errors={"exam": [words]}, todo=_("Name an exam in use."))
         alias, went_on, still = agreements.map_code(**{**data, "exam": exam}, actor=self.actor)
         done = MappedSerializer({"alias": alias, "went_on": went_on, "still_waiting": still}).data
         return Response(done, status=status.HTTP_201_CREATED)

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from interop.hl7.charsets import CODECS
 from interop.hl7.outbound.envelope import VERSIONS
 from interop.models import AcknowledgementMode, Hl7Destination, InboundMessage, OutboundMessage
+from interop.models.messages import TestMessage
 
 
 class MessageSerializer(serializers.Serializer):
@@ -83,7 +84,8 @@ class DestinationSerializer(serializers.ModelSerializer):
             "id", "name", "host", "port", "uses_tls", "messages", "receiving_application", "receiving_facility",
             "hl7_version", "character_set", "includes_pdf", "one_message_per_exam", "acknowledgement_mode",
             "ack_timeout_seconds", "keeps_connection", "field_map", "filters", "order_states", "holds_behind_parked",
-            "alert_after_minutes", "is_paused", "paused_at", "paused_by", "paused_reason", "is_active", "version",
+            "alert_after_minutes", "test_message", "is_paused", "paused_at", "paused_by", "paused_reason",
+            "is_active", "version",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -119,6 +121,10 @@ class DestinationInputSerializer(serializers.Serializer):
     )
     holds_behind_parked = serializers.BooleanField(required=False)
     alert_after_minutes = serializers.IntegerField(min_value=0, max_value=10080, required=False, help_text="0: nobody")
+    test_message = serializers.ChoiceField(
+        choices=[value for value in TestMessage.values if value], required=False, allow_blank=True,
+        help_text="What the test sends; empty: only the connection is tried.",
+    )  # fmt: skip
     is_active = serializers.BooleanField(required=False)
 
 

@@ -89,7 +89,7 @@ class DestinationViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Fac
     @extend_schema(request=None, responses=ReachedSerializer)
     @action(detail=True, methods=["post"])
     def test(self, request: Request, uuid: str | None = None) -> Response:
-        """Whether somebody listens there; nothing is said to them."""
+        """Send its `test_message` and tell what came back; without one only the connection (and TLS) is tried."""
         try:
             return Response({"is_reached": True, "words": reach.probe(self.get_object().name)})
         except OutsideFailed as failure:

@@ -36,6 +36,7 @@ DESTINATION_FIELDS = frozenset(
         "host", "port", "uses_tls", "messages", "receiving_application", "receiving_facility", "hl7_version",
         "character_set", "includes_pdf", "ack_timeout_seconds", "is_active", "acknowledgement_mode", "keeps_connection",
         "one_message_per_exam", "field_map", "filters", "order_states", "holds_behind_parked", "alert_after_minutes",
+        "test_message",
     }
 )  # fmt: skip
 LONGEST_TIMEOUT = 300

@@ -45,6 +45,14 @@ class AcknowledgementMode(models.TextChoices):
     BOTH = "both", _("Receipt, then the application's answer (enhanced mode)")
 
 
+class TestMessage(models.TextChoices):
+    """What the test of a destination says; neither changes anything at the receiver."""
+
+    NOTHING = "", _("Nothing: only the connection is tried")
+    CLOCK = "NMD^N02", _("NMD^N02: what time it is here")
+    QUERY = "QRY^A19", _("QRY^A19: asks for a patient that does not exist")
+
+
 class Hl7Destination(Recorded):
     """Where HL7 v2 messages go over MLLP."""
 
@@ -95,6 +103,9 @@ class Hl7Destination(Recorded):
     )
     alert_after_minutes = models.PositiveSmallIntegerField(
         _("somebody is told after (minutes)"), default=15, help_text=_("When a message waits so long; 0: nobody.")
+    )
+    test_message = models.CharField(
+        _("the test says"), max_length=8, choices=TestMessage.choices, blank=True, default=TestMessage.NOTHING
     )
     is_paused = models.BooleanField(_("paused"), default=False)
     paused_at = models.DateTimeField(_("paused at"), null=True, blank=True, editable=False)

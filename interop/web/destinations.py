@@ -18,12 +18,14 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from interop import permissions as perms
+from interop.fhir import servers
 from interop.hl7 import selectors, services
 from interop.hl7.charsets import CODECS
 from interop.hl7.outbound import reach
 from interop.hl7.outbound import services as outbound
 from interop.hl7.outbound.envelope import VERSIONS
 from interop.models import AcknowledgementMode, Hl7Destination
+from interop.models.messages import TestMessage
 from ris.accounts.outbound import OutsideFailed
 from ris.accounts.web import ActorRequest, page
 from ris.core.errors import Conflict, InvalidData, NotKnown
@@ -53,6 +55,7 @@ class DestinationForm(forms.Form):
         label=gettext_lazy("Character set (MSH-18)"), choices=[(name, name) for name in CODECS]
     )
     acknowledgement_mode = forms.ChoiceField(label=gettext_lazy("Asks for"), choices=AcknowledgementMode.choices)
+    test_message = forms.ChoiceField(label=gettext_lazy("The test says"), choices=TestMessage.choices, required=False)
     ack_timeout_seconds = forms.IntegerField(
         label=gettext_lazy("Waits for the answer (seconds)"), min_value=1, max_value=services.LONGEST_TIMEOUT
     )
@@ -166,9 +169,10 @@ def destination_action(request: ActorRequest, uuid: UUID, verb: str) -> HttpResp
 
 
 def _test(request: ActorRequest, row: Hl7Destination) -> None:
-    """Whether somebody listens there; nothing is said to them."""
+    """Whether somebody answers there, or at least listens."""
     try:
-        messages.success(request, reach.probe(row.name))
+        asks = servers.probe if hasattr(row, "fhir_server") else reach.probe
+        messages.success(request, asks(row.name))
     except OutsideFailed as failure:
         messages.error(request, failure.detail)
 

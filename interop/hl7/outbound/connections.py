@@ -63,7 +63,7 @@ def take(key: Key, timeout: float) -> Connection:
         with _lock:
             connection = _kept[key].pop() if _kept[key] else None
         if connection is None:
-            return _connect(key, timeout)
+            return connect(key, timeout)
         if connection.is_usable():
             connection.is_kept = True
             return connection
@@ -95,7 +95,8 @@ def close_all() -> None:
         connection.close()
 
 
-def _connect(key: Key, timeout: float) -> Connection:
+def connect(key: Key, timeout: float) -> Connection:
+    """A new one, with TLS where a host is named. Raises OSError."""
     _schema, address, port, host = key
     plain = socket.create_connection((address, port), timeout=min(CONNECT_SECONDS, timeout))
     try:

@@ -6,6 +6,7 @@ from interop.hl7 import services
 from interop.hl7.charsets import CODECS
 from interop.hl7.outbound.envelope import VERSIONS
 from interop.models import AcknowledgementMode, Hl7Destination
+from interop.models.messages import TestMessage
 from ris.accounts.commands import FacilityCommand
 
 
@@ -37,6 +38,9 @@ class Command(FacilityCommand):
         parser.add_argument(
             "--hold-behind-parked", action="store_true", help="A parked message holds its patient's later ones."
         )
+        parser.add_argument(
+            "--test-message", default="", choices=[value for value in TestMessage.values if value], help="Of its test."
+        )
         parser.add_argument("--alert-after", type=int, default=15, metavar="MINUTES", help="0: nobody is told.")
 
     def run(self, **options):
@@ -61,6 +65,7 @@ class Command(FacilityCommand):
             order_states=options["order_states"],
             holds_behind_parked=options["hold_behind_parked"],
             alert_after_minutes=options["alert_after"],
+            test_message=options["test_message"],
             actor=self.actor,
         )
         allowed = services.allow_host(destination.host, actor=self.actor)
