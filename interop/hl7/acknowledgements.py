@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import secrets
+import os
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +13,7 @@ from interop.hl7.messages import (
     CONDITIONS,
     CONTROL,
     DEFAULT,
+    Delimiters,
     Header,
     Hl7Error,
     Location,
@@ -27,6 +28,8 @@ COMMIT_ACCEPT, COMMIT_ERROR, COMMIT_REJECT = "CA", "CE", "CR"
 ERR_SINCE = (2, 5)  # from here on ERR-2, ERR-3, ERR-4, ERR-8; before it ERR-1 alone
 MSA_TEXT_LENGTH = 80
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_PLACES = range(90, -1, -10)
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,8 @@ class Answer:
 
 def new_control_id() -> str:
     """20 characters: milliseconds, then chance; later ones sort later."""
-    number = (time.time_ns() // 1_000_000) << 50 | secrets.randbits(50)
-    digits = []
-    for _place in range(20):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
+    number = (time.time_ns() // 1_000_000) << 50 | int.from_bytes(os.urandom(7), "big") >> 6
+    return "".join([_PAIRS[number >> place & 1023] for place in _PLACES])
 
 
 def version_of(header: Header) -> tuple[int, ...]:
@@ -106,20 +105,27 @@ def stamp() -> str:
 
 def commit_accept(header: Header) -> bytes:
     """CA and nothing else, as ``acknowledge`` writes it: every field is the sender's own, or needs no escape."""
-    field = header.delimiters.field
-    codec_of(header.charset)
-    application, facility, own_application, own_facility = (header.raw(number) for number in (5, 6, 3, 4))
-    event = header.text(9, 2)
-    kind = header.delimiters.component.join(("ACK", event, "ACK") if version_of(header) >= (2, 4) else ("ACK", event))
-    msh = [
-        "MSH" + field + header.delimiters.encoding_characters, application, facility, own_application, own_facility,
-        _second(int(time.time())), "", kind if event else "ACK", new_control_id(), header.raw(11) or "P",
-        header.raw(12) or "2.5.1",
-    ]  # fmt: skip
-    if header.charset:
-        msh += ["", "", "", "", "", header.charset]
-    text = f"{field.join(msh)}\rMSA{field}{COMMIT_ACCEPT}{field}{header.raw(10)}\r"
-    return text.encode(codec_of(header.charset))
+    first, second, third, codec = _commit_accept(header.delimiters, header.charset, *map(header.raw, _KEPT))
+    text = f"{first}{_second(int(time.time()))}{second}{new_control_id()}{third}{header.raw(10)}\r"
+    return text.encode(codec)
+
+
+#: What of MSH an answer repeats beside its control id: the parties, the type, processing and version
+_KEPT = (3, 4, 5, 6, 9, 11, 12)
+
+
+@lru_cache(maxsize=500)
+def _commit_accept(delimiters: Delimiters, charset: str, *fields: str) -> tuple[str, str, str, str]:
+    """What stands before the time, between it and the control ids, and the codec. A sender's messages have it alike."""
+    application, facility, own_application, own_facility, kind, processing, version = fields
+    header = Header(delimiters, ("", "", "", *fields[:4], "", "", kind, "", processing, version))
+    event, field = header.text(9, 2), delimiters.field
+    names = ("ACK", event, "ACK") if version_of(header) >= (2, 4) else ("ACK", event)
+    msh = ["MSH" + field + delimiters.encoding_characters, own_application, own_facility, application, facility, ""]
+    type_ = delimiters.component.join(names) if event else "ACK"
+    end = ["", processing or "P", version or "2.5.1", *(["", "", "", "", "", charset] if charset else [])]
+    third = f"{field.join(end)}\rMSA{field}{COMMIT_ACCEPT}{field}"
+    return field.join(msh), f"{field}{field}{type_}{field}", third, codec_of(charset)
 
 
 @lru_cache(maxsize=4)

@@ -19,14 +19,12 @@ from typing import TypeVar
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
 
-from interop.hl7 import acknowledgements as ack
 from interop.hl7 import intake, storing
-from interop.hl7.messages import INTERNAL_ERROR, Location, peek
+from interop.hl7.line import READ_SIZE, Line, cannot_now
 from interop.hl7.mllp import DEFAULT_LIMIT, Deframer, FrameTooLarge, NotMllp, frame
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-READ_SIZE = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -86,14 +84,15 @@ class Listener:
     def __init__(self, *, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.threads = DatabaseThreads(self.limits.workers)
-        self.storer = storing.Storer()
+        self.storer = storing.Storer(self.limits.storing)
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: Counter[str] = Counter()
 
     async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> int:
         """Listen; answers the port (the system's choice for 0)."""
-        server = await asyncio.start_server(self._accepted, host, port, ssl=tls, backlog=256, limit=READ_SIZE)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Line(self.storer, self._accepted), host, port, ssl=tls, backlog=256)
         self._servers.append(server)
         bound = int(server.sockets[0].getsockname()[1])
         log.info("mllp_listening", port=bound, tls=tls is not None)
@@ -109,7 +108,7 @@ class Listener:
         await asyncio.to_thread(self.threads.close)
         self.storer.close()
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accepted(self, line: Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -120,7 +119,7 @@ class Listener:
             if crowded or self._open.total() > self.limits.connections:
                 log.warning("mllp_too_many_connections", address=address)
                 return
-            await Conversation(self, reader, writer, address).hold()
+            await Conversation(self, line, reader, writer, address).hold()
         except (ConnectionError, TimeoutError, ssl.SSLError, asyncio.IncompleteReadError) as ended:
             log.info("mllp_connection_ended", address=address, reason=type(ended).__name__)
         except asyncio.CancelledError as ended:  # the listener closes; this task ends here in any case
@@ -137,9 +136,9 @@ class Conversation:
     """One connection, from its first byte to its last."""
 
     def __init__(
-        self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
+        self, listener: Listener, line: Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
     ) -> None:
-        self.limits, self.threads, self.storer = listener.limits, listener.threads, listener.storer
+        self.line, self.limits, self.threads, self.storer = line, listener.limits, listener.threads, listener.storer
         self.reader, self.writer = reader, writer
         secured = writer.get_extra_info("ssl_object")
         certificate = secured.getpeercert(binary_form=True) if secured is not None else None
@@ -155,8 +154,17 @@ class Conversation:
         patience, frame_began = self.limits.first_byte, 0.0
         clock = asyncio.get_running_loop().time
         while True:
-            async with asyncio.timeout(patience):
-                data = await self.reader.read(READ_SIZE)
+            self.line.idle_at = None if deframer.is_inside else self.door
+            try:
+                async with asyncio.timeout(patience):
+                    data = await self.reader.read(READ_SIZE)
+            except TimeoutError:
+                # what came whole and quick woke nobody here
+                patience = self.line.spoke_at + self.limits.between_frames - clock()
+                if deframer.is_inside or not self.line.spoke_at or patience <= 0:
+                    raise
+                continue
+            self.line.idle_at = None
             if not data:
                 return
             was_inside = deframer.is_inside
@@ -197,14 +205,10 @@ class Conversation:
             return True
         replies: list[bytes] = []
         try:
-            async with asyncio.timeout(self.limits.storing):
-                answers = await self.storer.ask(quicks)
+            answers = await self.storer.ask(quicks)
         except (DatabaseError, InterfaceError):
-            await self._write(_cannot_now(quicks[0].raw))
+            await self._write(cannot_now(quicks[0].raw))
             return False
-        except TimeoutError:
-            self.storer.give_up()
-            raise
         for one, is_new in zip(quicks, answers, strict=True):
             if is_new:
                 replies += one.reply()
@@ -225,7 +229,7 @@ class Conversation:
                 await self._write(await self.threads.run(intake.finish, reception))
         except (DatabaseError, InterfaceError) as failure:
             log.error("mllp_database_does_not_answer", error=type(failure).__name__)
-            await self._write(_cannot_now(raw))
+            await self._write(cannot_now(raw))
             return False
         return not reception.closes
 
@@ -242,12 +246,3 @@ class Conversation:
             self.writer.write(b"".join(frame(reply) for reply in replies))
             async with asyncio.timeout(self.limits.writing):
                 await self.writer.drain()
-
-
-def _cannot_now(raw: bytes) -> list[bytes]:
-    """Enhanced mode has a word for it, CE; in original mode silence makes the sender repeat."""
-    header = peek(raw)
-    if header is None or not header.is_enhanced or not ack.wants(header.accept_acknowledgement, success=False):
-        return []
-    problem = ack.Problem(INTERNAL_ERROR, Location("MSH"), "It cannot be stored now; send it again.")
-    return [ack.acknowledge(header, ack.COMMIT_ERROR, problems=(problem,))]

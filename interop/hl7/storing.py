@@ -9,7 +9,7 @@ interop.hl7.intake.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,15 +18,16 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection
 from psycopg import Error, sql
 from psycopg import OperationalError as NoServer
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
 from interop.hl7 import acknowledgements as ack
 from interop.hl7 import batches
+from interop.hl7.charsets import UnknownCharset
 from interop.hl7.door import Door
 from interop.hl7.doors import remembered_facility
 from interop.hl7.intake import checked_header, is_deferred
-from interop.hl7.messages import CONTROL, Header, Hl7Error, parse, peek
+from interop.hl7.messages import CONTROL, Header, Hl7Error, is_plain, parse, peek
 from interop.models import InboundMessage
 from ris.core.ids import uuid7
 
@@ -38,6 +39,7 @@ VARYING = {
     "uuid": "uuid", "sending_application": "text", "sending_facility": "text", "control_id": "text",
     "message_type": "text", "raw": "bytea", "encoding": "text", "address": "text",
 }  # fmt: skip
+FORMATS = [Format.BINARY if kind == "bytea" else Format.TEXT for kind in VARYING.values()]
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ def quick(raw: bytes, door: Door) -> Quick | None:
         return None
     try:
         checked_header(header)
-        parse(raw, header)
-    except Hl7Error:
+        if not is_plain(raw, header):
+            parse(raw, header)
+    except (Hl7Error, UnknownCharset):
         return None
     names = (header.sending_application, header.sending_facility, header.control_id, header.message_type)
     if any(CONTROL.search(name) for name in names):
@@ -82,40 +85,48 @@ def quick(raw: bytes, door: Door) -> Quick | None:
 
 @dataclass(frozen=True)
 class Statement:
-    """One insert of any number of rows. ``constant``: what needs a value and never differs, as the model has it."""
+    """An insert, prepared once for each connection."""
 
     name: bytes
     text: bytes
-    constant: tuple[bytes, ...]
 
 
 @cache
-def _statement(schema: str) -> Statement:
+def _statements(schema: str) -> tuple[Statement, Statement]:
+    """Of one row, which its tag counts, and of any number of rows, which answers the new ones' uuid."""
     blank = InboundMessage(acknowledgement_code=ack.COMMIT_ACCEPT)
-    fields = [
+    others = [
         field
         for field in InboundMessage._meta.concrete_fields
-        if not field.primary_key and not field.null and field.column not in VARYING
+        if not field.primary_key and not field.null and field.column not in (*VARYING, "received_at")
     ]
-    casts = [sql.SQL("${}::" + kind + "[]").format(number) for number, kind in enumerate(VARYING.values(), 1)]
-    others = [field for field in fields if field.column != "received_at"]
-    fixed = [
-        sql.SQL("${}::" + str(field.db_type(connection))).format(number)
-        for number, field in enumerate(others, len(VARYING) + 1)
-    ]
-    names = [*VARYING, "received_at", *(field.column for field in others)]
-    made = sql.SQL("insert into {} ({}) select t.*, {} from unnest({}) t on conflict do nothing returning uuid").format(
+    begun = sql.SQL("insert into {} ({})").format(
         sql.Identifier(schema, InboundMessage._meta.db_table),
-        sql.SQL(", ").join(sql.Identifier(name) for name in names),
-        sql.SQL(", ").join([sql.SQL("statement_timestamp()"), *fixed]),
-        sql.SQL(", ").join(casts),
+        sql.SQL(", ").join(
+            sql.Identifier(name) for name in (*VARYING, "received_at", *(field.column for field in others))
+        ),
     )
-    constant = tuple(_plain(getattr(blank, field.attname)) for field in others)
-    return Statement(f"hl7_{schema}".encode()[:63], made.as_string(None).encode(), constant)
-
-
-def _plain(value: Any) -> bytes:
-    return (b"t" if value else b"f") if isinstance(value, bool) else str(value).encode()
+    #: what needs a value and never differs, as the model has it
+    fixed = sql.SQL(", ").join(
+        [
+            sql.SQL("statement_timestamp()"),
+            *(
+                sql.SQL("{}::" + str(field.db_type(connection))).format(sql.Literal(getattr(blank, field.attname)))
+                for field in others
+            ),
+        ]
+    )
+    numbered = list(enumerate(VARYING.values(), 1))
+    single = sql.SQL(", ").join(sql.SQL("${}::" + kind).format(number) for number, kind in numbered)
+    arrays = sql.SQL(", ").join(sql.SQL("${}::" + kind + "[]").format(number) for number, kind in numbered)
+    one = sql.SQL("{} values ({}, {}) on conflict do nothing").format(begun, single, fixed)
+    many = sql.SQL("{} select t.*, {} from unnest({}) t on conflict do nothing returning uuid").format(
+        begun, fixed, arrays
+    )
+    return (
+        Statement(f"one_{schema}".encode()[:63], one.as_string(None).encode()),
+        Statement(f"many_{schema}".encode()[:63], many.as_string(None).encode()),
+    )
 
 
 def _array(values: Iterable[Any]) -> bytes:
@@ -127,40 +138,68 @@ def _array(values: Iterable[Any]) -> bytes:
     return ("{" + ",".join(parts) + "}").encode()
 
 
+#: Told of each message whether it was new, or why nothing is known
+Told = Callable[[list[bool], Exception | None], None]
+
+
 @dataclass(frozen=True)
 class _Wish:
     """What one connection has in hand, all for one facility."""
 
     quicks: list[Quick]
-    future: asyncio.Future[list[bool]]
+    told: Told
 
 
 class Storer:
     """One connection to the database that belongs to the event loop: while a statement is on its way, what comes
-    meanwhile is gathered for the next. A wish answers of each message whether it was new; DatabaseError when away."""
+    meanwhile is gathered for the next. DatabaseError when the database is away, TimeoutError when it keeps silent."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 30.0) -> None:
+        self.patience = patience
         self._waiting: list[_Wish] = []
         self._busy: list[_Wish] = []
         self._results: list[PGresult] = []
         self._wrapper: Any = None
         #: kept here, as libpq has closed it and forgotten its number by the time that we hear of a broken line
         self._socket = -1
-        self._prepared: set[str] = set()
+        self._prepared: set[bytes] = set()
         self._is_connecting = False
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def tell(self, quicks: list[Quick], told: Told) -> None:
+        """Store them; ``told`` is called in the loop, once."""
+        self._waiting.append(_Wish(quicks, told))
+        if self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(self.patience, self._give_up)
+        self._go_on()
 
     def ask(self, quicks: list[Quick]) -> asyncio.Future[list[bool]]:
-        wish = _Wish(quicks, asyncio.get_running_loop().create_future())
-        self._waiting.append(wish)
-        self._go_on()
-        return wish.future
+        """The same for who can wait."""
+        future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
+
+        def told(answers: list[bool], failure: Exception | None) -> None:
+            if future.done():
+                return
+            if failure is not None:
+                future.set_exception(failure)
+            else:
+                future.set_result(answers)
+
+        self.tell(quicks, told)
+        return future
 
     def close(self) -> None:
         self._end(InterfaceError("closing"))
 
-    def give_up(self) -> None:
+    def _give_up(self) -> None:
         """The database has kept silent for too long: this line is left, and the next wish gets another."""
+        self._alarm = None
         self._leave(TimeoutError())
+
+    def _rest(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     @property
     def _line(self) -> PGconn:
@@ -195,14 +234,19 @@ class Storer:
         self._go_on()
 
     def _send(self, schema: str) -> None:
-        statement = _statement(schema)
-        if schema not in self._prepared:
+        rows = [one.values for wish in self._busy for one in wish.quicks]
+        one, many = _statements(schema)
+        if len(rows) == 1:
+            statement, formats = one, FORMATS
+            values = [value if isinstance(value, bytes) else str(value).encode() for value in rows[0]]
+        else:
+            statement, formats = many, None
+            values = [_array(column) for column in zip(*rows, strict=True)]
+        if statement.name not in self._prepared:
             if (made := self._line.prepare(statement.name, statement.text)).status != ExecStatus.COMMAND_OK:
                 raise NoServer(made.error_message.decode(errors="replace"))
-            self._prepared.add(schema)
-        rows = [one.values for wish in self._busy for one in wish.quicks]
-        arrays = [_array(values) for values in zip(*rows, strict=True)]
-        self._line.send_query_prepared(statement.name, [*arrays, *statement.constant])
+            self._prepared.add(statement.name)
+        self._line.send_query_prepared(statement.name, values, formats)
 
     def _readable(self) -> None:
         try:
@@ -217,26 +261,27 @@ class Storer:
             self._leave(failure)
 
     def _done(self) -> None:
-        results, wishes = self._results, self._busy
-        self._results, self._busy = [], []
+        results, self._results = self._results, []
         if not results:
             return
+        self._rest()
+        wishes = self._busy  # busy until all are told: who is told may wish again
         result = results[0]
-        if result.status != ExecStatus.TUPLES_OK:
+        if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
             words = result.error_message.decode(errors="replace")
-            self._tell(wishes, OperationalError(words.splitlines()[0] if words else "refused"))
+            self._fail(wishes, OperationalError(words.splitlines()[0] if words else "refused"))
         else:
             count = sum(len(wish.quicks) for wish in wishes)
-            new = None
-            if result.ntuples != count:
-                new = {(result.get_value(n, 0) or b"").decode() for n in range(result.ntuples)}
+            stored = result.command_tuples
+            new = {(result.get_value(n, 0) or b"").decode() for n in range(result.ntuples)} if stored != count else None
             for wish in wishes:
-                answers = [new is None or str(one.values[0]) in new for one in wish.quicks]
-                if not wish.future.done():
-                    wish.future.set_result(answers)
+                wish.told([new is None or str(one.values[0]) in new for one in wish.quicks], None)
+        self._busy = []
         if self._line.status != ConnStatus.OK:
             self._leave(NoServer("the line is broken"))
             return
+        if self._waiting and self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(self.patience, self._give_up)
         self._go_on()
 
     def _leave(self, failure: BaseException) -> None:
@@ -246,17 +291,18 @@ class Storer:
 
     def _end(self, failure: BaseException) -> None:
         wishes, self._busy, self._waiting, self._results = [*self._busy, *self._waiting], [], [], []
+        self._rest()
         if self._wrapper is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             wrapper, self._wrapper, self._socket = self._wrapper, None, -1
             wrapper.connection.close()
-        self._tell(wishes, OperationalError(type(failure).__name__))
+        is_silence = isinstance(failure, TimeoutError)
+        self._fail(wishes, TimeoutError("storing") if is_silence else OperationalError(type(failure).__name__))
 
     @staticmethod
-    def _tell(wishes: list[_Wish], failure: Exception) -> None:
+    def _fail(wishes: list[_Wish], failure: Exception) -> None:
         for wish in wishes:
-            if not wish.future.done():
-                wish.future.set_exception(failure)
+            wish.told([], failure)
 
 
 def _connected() -> Any:

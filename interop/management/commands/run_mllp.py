@@ -12,6 +12,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from interop.hl7.listener import Limits, Listener
 from interop.hl7.tls import server_context
 
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop
+
 
 class Command(BaseCommand):
     help = "Receive HL7 v2 messages over MLLP."
@@ -26,7 +31,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            asyncio.run(self._serve(options))
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(self._serve(options))
         except OSError as refusal:
             raise CommandError(
                 f"Cannot listen: {refusal}. RIS_MLLP_PORT, RIS_MLLP_TLS_PORT and RIS_BIND say where."

@@ -13,7 +13,7 @@ from tests.interop.hl7.conftest import frame, message, pid, text_of
 
 BREAK = (
     "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() "
-    "and pid <> pg_backend_pid() and query like 'insert into%%interop_inboundmessage%%unnest%%'"
+    "and pid <> pg_backend_pid() and query like 'insert into%%interop_inboundmessage%%on conflict%%'"
 )
 LOCK = "lock table interop_inboundmessage in access exclusive mode"
 
