@@ -1,5 +1,6 @@
 """Messages a second over MLLP, each committed before it is acknowledged: ours beside a listener that is built on the
-``hl7`` library and commits a row per message just so. One at a time, and 20 in flight, in turns on the same database.
+``hl7`` library and commits the same row per message into a copy of the same table. One at a time, and 20 in flight, in
+turns on the same database. Beside them the floor: psycopg alone, which commits that row and does nothing else.
 
     make bench-hl7
 
@@ -17,12 +18,14 @@ import statistics
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.bench import plain_hl7
 from tests.bench.dicom import harness
 
 HERE = Path(__file__).resolve().parent
@@ -105,6 +108,18 @@ def measure(found: dict[str, Any], flight: int) -> tuple[float, float]:
     return statistics.median(one / other for one, other in pairs), cost
 
 
+def floor(seconds: float = SECONDS) -> float:
+    """Rows a second that psycopg commits, one after the other: no socket of a sender, nothing parsed, no answer."""
+    raw = order(next(numbers), "AL|NE")[1:-2]
+    connection, done, begun = plain_hl7.connected(), 0, time.perf_counter()
+    with connection:
+        while (elapsed := time.perf_counter() - begun) < seconds:
+            names = ("HIS", "HOSP", f"F{next(numbers):08}", "ORM^O01")
+            connection.execute(plain_hl7.INSERT, (uuid.uuid4(), *names, raw, "utf-8", "127.0.0.1"))
+            done += 1
+    return done / elapsed
+
+
 def test_messages_a_second(transactional_db: None, tmp_path: Path, capsys: Any) -> None:
     with servers(tmp_path) as found, capsys.disabled():
         sys.stdout.write("\n")
@@ -113,6 +128,9 @@ def test_messages_a_second(transactional_db: None, tmp_path: Path, capsys: Any) 
             speed, cost = measure(found, flight)
             held.append(harness.told(f"ours / hl7 library, {flight} in flight", speed, least, least=True))
             sys.stdout.write(f"     on the processor alone: {cost:.2f}\n")
+        sys.stdout.write(
+            f"     a bare commit of the row with psycopg: {statistics.median(floor() for _n in range(3)):.0f}/s\n"
+        )
         line = Line(found["ours"][0])
         line.exchange([order(next(numbers), "|")])
         whole, _done = rate(line, 1, "|", 3.0)
