@@ -14,6 +14,7 @@ from interop.dicom.outgoing_queue import peers_that
 from interop.dicom.peers import SERVED
 from interop.models import DicomPeer, OutgoingDicom, OutgoingStatus
 from interop.permissions import REPLAY_MESSAGE, VIEW_INTERFACES
+from ris.accounts.memory import remembered
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
@@ -103,7 +104,11 @@ class PeerQueue:
 
 
 def peer_queues() -> list[PeerQueue]:
-    """Peers with a flag or with work, in a fixed number of queries."""
+    """Peers with a flag or with work, in a fixed number of queries; asked once for a page."""
+    return remembered("dicom.peer_queues", _peer_queues)
+
+
+def _peer_queues() -> list[PeerQueue]:
     pending = Q(status=OutgoingStatus.PENDING)
     figures: dict[int, dict[str, Any]] = {
         row["peer"]: row

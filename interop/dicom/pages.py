@@ -12,14 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from interop.dicom import preview_pages
-from interop.dicom.peers import echo_peer, peer_lines, refused_connections
+from interop.dicom.peers import doors_of_the_house, echo_peer, peer_lines, refused_connections
 from interop.models import DicomPeer
 from interop.permissions import MANAGE_INTERFACES, VIEW_INTERFACES
 from ris.accounts.actors import actor_of
 from ris.accounts.web import ActorRequest, page
 from ris.core.errors import NotKnown
 from ris.core.panels import Panel, register_panel
-from ris.tenants.context import require_facility
 
 
 def dicom_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def dicom_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any]:
         "peer_lines": lines,
         "known_titles": {line.peer.ae_title for line in lines},
         "refused_connections": refused_connections(),
-        "called_ae_titles": [door.ae_title for door in require_facility().called_ae_titles.all()],
+        "called_ae_titles": [door.ae_title for door in doors_of_the_house()],
         "may_manage_peers": actor_of(request).may(MANAGE_INTERFACES),
     }
 

@@ -14,12 +14,13 @@ from interop.dicom import scu
 from interop.dicom.admission import fits, specificity
 from interop.models import AssociationLog, DicomPeer
 from interop.permissions import MANAGE_INTERFACES
+from ris.accounts.memory import remembered
 from ris.audit.models import Action, Outcome
 from ris.audit.service import record, service
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData
 from ris.tenants.context import require_facility
-from ris.tenants.models import RefusedConnection, validate_networks
+from ris.tenants.models import CalledAETitle, RefusedConnection, validate_networks
 from ris.tenants.routing import DICOM, address_is_in
 
 #: What ``--may`` and the pages call the rights.
@@ -160,16 +161,25 @@ class PeerLine:
 
 
 def peer_lines() -> list[PeerLine]:
-    """All peers with their last association, in two queries."""
+    """All peers with their last association, in two queries; asked once for a page."""
+    return remembered("dicom.peer_lines", _peer_lines)
+
+
+def _peer_lines() -> list[PeerLine]:
     peers = list(DicomPeer.objects.order_by("ae_title"))
     newest = AssociationLog.objects.order_by("calling_ae_title", "-pk").distinct("calling_ae_title")
     last = {row.calling_ae_title: row for row in newest.filter(calling_ae_title__in=[peer.ae_title for peer in peers])}
     return [PeerLine(peer, last.get(peer.ae_title)) for peer in peers]
 
 
+def doors_of_the_house() -> list[CalledAETitle]:
+    """The titles by which the facility is called."""
+    return remembered("dicom.doors", lambda: list(require_facility().called_ae_titles.all()))
+
+
 def refused_connections() -> list[RefusedConnection]:
     """Who was turned away: under our titles, or under none from an address that is registered here."""
-    doors = list(require_facility().called_ae_titles.all())
+    doors = doors_of_the_house()
     titles = [door.ae_title for door in doors]
     networks = [network for door in doors for network in door.allowed_addresses]
     condition = Q(called__in=titles) | Q(reason="called_ae_unknown")

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from interop import permissions as perms
 from interop.models import Hl7Destination, InboundMessage, MessageStatus, OutboundMessage, OutboundStatus
 from orders.models import PatientIdentifier
+from ris.accounts.memory import remembered
 from ris.core import text
 from ris.core.actor import Actor
 from ris.core.errors import NotKnown
@@ -199,9 +200,13 @@ class InboundState:
     per_minute: float = 0.0
 
 
+def _receivers(actor: Actor) -> list[MLLPReceiver]:
+    return remembered(f"hl7.receivers:{_may_look(actor)}", lambda: list(receivers(actor=actor)))
+
+
 def receiver_cards(*, actor: Actor) -> list[ReceiverCard]:
     cards = []
-    for row in receivers(actor=actor):
+    for row in _receivers(actor):
         name = (
             _("Port %(port)d") % {"port": row.port}
             if row.port
@@ -216,6 +221,10 @@ def receiver_cards(*, actor: Actor) -> list[ReceiverCard]:
 
 
 def inbound_state(*, actor: Actor) -> InboundState:
+    return remembered(f"hl7.inbound:{_may_look(actor)}", lambda: _inbound_state(actor))
+
+
+def _inbound_state(actor: Actor) -> InboundState:
     start = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     found = inbound(actor=actor)
     figures = found.order_by().aggregate(
@@ -234,7 +243,7 @@ def inbound_state(*, actor: Actor) -> InboundState:
         .values("sending_application", "sending_facility")
         .annotate(count=Count("pk"), last=Max("received_at"), rejected=Count("pk", filter=Q(status="rejected")))
     )
-    names = {f"{row.receiving_application}|{row.receiving_facility}" for row in receivers(actor=actor)}
+    names = {f"{row.receiving_application}|{row.receiving_facility}" for row in _receivers(actor)}
     refused = RefusedConnection.objects.filter(kind="mllp", called__in=names, last_at__gte=start - timedelta(days=7))
     return InboundState(**figures, senders=list(senders[:20]), refused=list(refused[:10]))
 

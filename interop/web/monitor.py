@@ -129,6 +129,15 @@ def frame(request: ActorRequest, cards: list[Card], tab: str = "", chosen: str =
 # --- the lists
 
 
+class Counted(Paginator):
+    """Told how many there are, where that has been counted already."""
+
+    def __init__(self, rows: QuerySet[Any], per_page: int, known: int | None) -> None:
+        super().__init__(rows, per_page)
+        if known is not None:
+            self.__dict__["count"] = known
+
+
 def _listed(request: ActorRequest) -> dict[str, Any]:
     """What the address asks for, before any row is read."""
     direction = "in" if request.GET.get("direction") == "in" else "out"
@@ -142,9 +151,10 @@ def _listed(request: ActorRequest) -> dict[str, Any]:
         counted = selectors.outbound(actor=request.actor, destination=destination)
         found = listing.outgoing(actor=request.actor, status=status, destination=destination, kind=kind)
     counts = selectors.status_counts(counted)
+    is_all = not status and not kind
     filters, kinds = (IN_FILTERS, IN_KINDS) if direction == "in" else (OUT_FILTERS, OUT_KINDS)
     return {
-        "page": Paginator(found, ROWS).get_page(request.GET.get("page")),
+        "page": Counted(found, ROWS, sum(counts.values()) if is_all else None).get_page(request.GET.get("page")),
         "direction": direction,
         "status": status,
         "kind": kind,

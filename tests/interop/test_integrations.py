@@ -28,6 +28,8 @@ from tests.factories.reporting import make_patient, make_procedure, signed
 from tests.interop.hl7.conftest import Client, message, order, pid
 
 NAME = "Mwendwa"
+#: of a page of the monitor, with its cards, panels and menus
+MOST_QUERIES = 40
 
 
 @pytest.fixture
@@ -68,7 +70,9 @@ def test_the_page_shows_state_and_masks_patients(tclient, rows):
 def test_a_list_costs_a_fixed_number_of_queries(tclient, rows, django_assert_max_num_queries):
     sign_in(tclient, IT_ADMIN)
     tclient.get("/integrations/")
-    with django_assert_max_num_queries(75) as few:
+    with django_assert_max_num_queries(MOST_QUERIES):
+        tclient.get("/integrations/")
+    with django_assert_max_num_queries(MOST_QUERIES) as few:
         tclient.get("/integrations/?direction=in")
     for number in range(15):
         receive(message("ADT^A04", pid(f"Q{number}")), Door(2575, "127.0.0.1"))

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from interop.demo.seed import seed_house, seed_work
+from interop.demo.traffic import wait_from_now
 from interop.demo.week import seed_week
 from ris.tenants.context import active_schemas, use_facility
 
@@ -35,4 +36,5 @@ class Command(BaseCommand):
         for schema in wanted:
             with use_facility(schema), transaction.atomic():
                 answer[schema] = seed_work(stages[schema], **WORK[schema]) | seed_week()
+                wait_from_now()
         self.stdout.write(json.dumps(answer))
