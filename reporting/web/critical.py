@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +28,7 @@ from ris.audit.models import Action
 from ris.audit.service import record, record_read
 from ris.core.clock import database_now
 from ris.core.errors import InvalidData, NotKnown
+from ris.core.spreadsheet import CSV, as_csv
 
 CHART = {"left": 34, "right": 930, "top": 14, "bottom": 100}
 MOST_ROWS = 100
@@ -273,26 +273,23 @@ def critical_csv(request: ActorRequest) -> HttpResponse:
     by, months = _asked(request)
     months = months if "months" in request.GET else 12
     record(request.actor, perms.VIEW_CRITICAL, Action.READ, detail={"page": "csv", "by": by})
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="critical-results-by-{by}.csv"'
-    writer = csv.writer(response)
-    writer.writerow(
-        [
-            by,
-            "findings",
-            "in_time",
-            "late",
-            "percent_in_time",
-            "median_minutes",
-            "median_minutes_category_1",
-            "median_minutes_to_acknowledgement",
-            "percent_read_back",
-        ]
+    heads = (
+        by,
+        "findings",
+        "in_time",
+        "late",
+        "percent_in_time",
+        "median_minutes",
+        "median_minutes_category_1",
+        "median_minutes_to_acknowledgement",
+        "percent_read_back",
     )
+    lines = []
     for row in compliance(actor=request.actor, by=by, months=months):
-        label = row.label.lstrip("=+-@\t\r ") if by != "month" else row.label  # no formula for a spreadsheet
         share = "" if row.share is None else row.share
         medians = [_round(row.median_minutes), _round(row.median_first), _round(row.median_acknowledged)]
         read_back = "" if row.read_back is None else row.read_back
-        writer.writerow([label, row.findings, row.in_time, row.late, share, *medians, read_back])
+        lines.append([row.label, row.findings, row.in_time, row.late, share, *medians, read_back])
+    response = HttpResponse(as_csv(heads, lines), content_type=CSV)
+    response["Content-Disposition"] = f'attachment; filename="critical-results-by-{by}.csv"'
     return response

@@ -363,7 +363,7 @@ def test_the_board_takes_calls_and_answers(people: Any, reader: Client) -> None:
     assert critical.status == "acknowledged"
     reader.post(base + "close/")
     assert "OTIENO" in reader.get("/critical/?box=closed").content.decode()
-    assert reader.get("/critical/compliance.csv").content.decode().startswith("month,findings")
+    assert reader.get("/critical/compliance.csv").content.decode("utf-8-sig").startswith("month,findings")
 
 
 def test_the_board_polls_for_nothing_until_it_changes(people: Any, reader: Client) -> None:
