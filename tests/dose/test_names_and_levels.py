@@ -288,7 +288,7 @@ def test_medians_of_enough_patients_of_the_levels_own_band(rooms, django_assert_
     assert stroke not in compliance.levels_in_force()
     DoseReport.objects.filter(pk=ct1.pk).update(patient_age_years=None)
     assert verdicts(rooms, level)[room][0] == 20
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         compliance.compare(actor=rooms)
 
 
