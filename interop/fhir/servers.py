@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from interop import permissions as perms
 from interop.models import FhirServer, Hl7Destination
 from ris.accounts.encryption import decrypt, encrypt
-from ris.accounts.outbound import OutsideFailed, client
+from ris.accounts.outbound import OutsideFailed, client, keeps_secret
 from ris.audit.models import Action
 from ris.audit.service import service
 from ris.core.actor import Actor
@@ -69,6 +69,7 @@ def save_fhir_server(
     server = FhirServer.objects.filter(queue=queue).first() if queue.pk is not None else FhirServer()
     if server is None:
         raise AlreadyExists(_("An HL7 destination has this name."), errors={"name": _("Taken.")})
+    _check_secrets(server, str(url), token_url.strip(), token.strip(), client_secret.strip())
     queue.host, queue.port = url.host, url.port or (443 if url.scheme == "https" else 80)
     queue.uses_tls, queue.is_active = url.scheme == "https", is_active
     queue.messages = [one for one in TYPES if one in resources]
@@ -79,6 +80,18 @@ def save_fhir_server(
     server.client_secret = client_secret.strip() or server.client_secret
     server.save_as(actor, "FHIR server kept")
     return server
+
+
+def _check_secrets(server: FhirServer, base_url: str, token_url: str, token: str, secret: str) -> None:
+    """What was entered for one address is not sent to another unasked."""
+    words = _("The address has changed: enter it again for the new one.")
+    errors = {}
+    if server.token and not token and not keeps_secret(server.base_url, base_url):
+        errors["token"] = words
+    if server.client_secret and not secret and token_url and not keeps_secret(server.token_url, token_url):
+        errors["client_secret"] = words
+    if errors:
+        raise InvalidData(_("The server cannot be kept."), errors=errors)
 
 
 def change_fhir_server(server: FhirServer, *, actor: Actor, **fields: Any) -> FhirServer:

@@ -20,7 +20,7 @@ from interop.sources.running import alone, ask_of, running_already, there_of
 from interop.sources.secrets import sealed, secrets_of
 from interop.sources.windows import next_opening
 from interop.sources.wire import Wire
-from ris.accounts.outbound import check_host
+from ris.accounts.outbound import check_host, keeps_secret
 from ris.audit.models import Action
 from ris.audit.service import record, service
 from ris.core.actor import Actor
@@ -53,13 +53,17 @@ def save_source(
     row = Source.locked(source.pk) if source is not None else Source(is_active=is_active is not False)
     plugin = plugin_of(row.kind if source is not None else kind or "")
     row.kind = plugin.code
+    address = address_of(row)
     if name is not None:
         row.name = name.strip()
     if Source.objects.filter(name=row.name).exclude(pk=row.pk).exists():
         raise AlreadyExists(_("Another source has this name."), errors={"name": _("Taken.")})
     if config is not None or source is None:
         row.config = checked_settings(plugin, config or {})
-    kept = checked_secrets(plugin, secrets or {}, secrets_of(row))
+    stored = secrets_of(row)
+    kept = checked_secrets(plugin, secrets or {}, stored)
+    if address and not keeps_secret(address, address_of(row)):
+        _check_entered_again(stored, secrets or {})
     row.secrets = sealed(kept)
     if mapping is not None or source is None:
         row.mapping = checked_mapping(mapping if mapping is not None else list(plugin.suggestion))
@@ -79,6 +83,14 @@ def save_source(
     row.save_as(actor, _("Source kept"))
     _look_again(row)
     return row
+
+
+def _check_entered_again(stored: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """Credentials for one address are not sent to another unasked."""
+    words = _("The address has changed: enter it again for the new one.")
+    errors = {f"secrets.{name}": words for name, value in stored.items() if value and not given.get(name, "").strip()}
+    if errors:
+        raise InvalidData(_("The source was not kept."), errors=errors)
 
 
 def _check(row: Source) -> None:
@@ -175,13 +187,16 @@ def test_source(source: Source, *, actor: Actor) -> list[str]:
         return plugin_of(source.kind).test(there_of(source, wire))
 
 
+def address_of(source: Source) -> str:
+    """Empty where it has none."""
+    name = next((field.name for field in plugin_of(source.kind).fields if field.kind == "url"), "")
+    return (source.config or {}).get(name) or ""
+
+
 def host_of(source: Source) -> str:
-    """Of its address; empty where it has none."""
     from httpx import URL
 
-    plugin = plugin_of(source.kind)
-    name = next((field.name for field in plugin.fields if field.kind == "url"), "")
-    return URL(source.config.get(name) or "").host
+    return URL(address_of(source)).host
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from django.utils.translation import gettext as _
 
-from ris.accounts.outbound import HostNotAllowed, OutsideFailed, pinned_address
+from ris.accounts.outbound import AnswerTooLarge, Deadline, HostNotAllowed, OutsideFailed, PinnedTransport
 from ris.core.errors import DomainError
 
 LARGEST_BODY = 64 * 1024 * 1024
@@ -33,32 +33,17 @@ class SourceFailed(DomainError):
         self.reason = reason
 
 
-class PinnedForTheRun(httpx.BaseTransport):
-    """Each host is looked up and checked once, by the thread that knows the facility; then any thread may ask it."""
-
-    def __init__(self) -> None:
-        self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_connections=8, max_keepalive_connections=8))
-        self._addresses: dict[tuple[str, int], str] = {}
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        host = request.url.host
-        port = request.url.port or (443 if request.url.scheme == "https" else 80)
-        if (host, port) not in self._addresses:
-            self._addresses[host, port] = pinned_address(host, port)
-        request.extensions = {**request.extensions, "sni_hostname": host}
-        request.url = request.url.copy_with(host=self._addresses[host, port])
-        return self._inner.handle_request(request)
-
-    def close(self) -> None:
-        self._inner.close()
-
-
 class Wire:
     """One run's connection. Every request ends by the deadline, a slow drip as well as silence."""
 
     def __init__(self, *, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
-        self._client = httpx.Client(transport=PinnedForTheRun(), follow_redirects=False, trust_env=False)
+        deadline = Deadline(until=self.deadline)
+        self._client = httpx.Client(
+            transport=PinnedTransport(deadline=deadline, largest=LARGEST_BODY, may_be_packed=True),
+            follow_redirects=False,
+            trust_env=False,
+        )
 
     def __enter__(self) -> Wire:
         return self
@@ -110,14 +95,14 @@ class Wire:
                 for part in response.iter_bytes():
                     size += len(part)
                     if size > LARGEST_BODY:
-                        raise SourceFailed(
-                            _("The answer of the source is too large."),
-                            reason="too_large",
-                            todo=_("Read fewer rows at once."),
-                        )
+                        raise AnswerTooLarge("The answer is too large.")
                     self.check_time()
                     parts.append(part)
                 return response.status_code, b"".join(parts)
+        except AnswerTooLarge:
+            raise SourceFailed(
+                _("The answer of the source is too large."), reason="too_large", todo=_("Read fewer rows at once.")
+            ) from None
         except httpx.TimeoutException:
             self.check_time()
             raise SourceFailed(_("The source does not answer in time."), reason="outage") from None

@@ -21,6 +21,7 @@ from ris.core.errors import InvalidData, InvalidTransition
 
 KINDS = ("audio/webm", "audio/ogg", "audio/mp4", "audio/wav", "audio/mpeg")
 LONGEST = 20_000
+LISTENS_FOR = 30.0  # seconds, from the first byte sent to the last one heard
 
 
 def is_offered() -> bool:
@@ -42,6 +43,6 @@ def words_of(report: Report, audio: bytes, *, content_type: str, language: str, 
         headers["Authorization"] = f"Bearer {settings.RIS_SPEECH_TOKEN}"
     url = httpx.URL(settings.RIS_SPEECH_URL).copy_merge_params({"language": language})
     record(actor, "reporting.dictate", Action.EXECUTE, entity=report, detail={"bytes": len(audio)})
-    answer = fetch_json("POST", str(url), content=audio, headers=headers)
+    answer = fetch_json("POST", str(url), seconds=LISTENS_FOR, content=audio, headers=headers)
     text = answer.get("text", "")
     return str(text).replace("\0", "").strip()[:LONGEST]

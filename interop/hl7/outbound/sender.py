@@ -26,13 +26,13 @@ from django.utils.translation import gettext as _
 from interop.hl7 import acknowledgements as ack
 from interop.hl7.messages import Hl7Error
 from interop.hl7.mllp import FrameTooLarge, NotMllp, frame
-from interop.hl7.network import HostNotAllowed, pinned_address
 from interop.hl7.outbound import connections
 from interop.hl7.outbound.connections import ANSWER_LIMIT
 from interop.hl7.outbound.reports import others_on_their_way
 from interop.models import AcknowledgementMode, OutboundAttempt, OutboundMessage, OutboundStatus
 from reporting import services as reporting
 from reporting.models import AttemptOutcome, ReportDelivery
+from ris.accounts.outbound import HostNotAllowed, OutsideFailed, pinned_address
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
 from ris.tenants.context import require_schema
@@ -108,7 +108,7 @@ def _try(shipment: Shipment) -> bool:
     try:
         address = pinned_address(shipment.host, shipment.port)
         answer, raw = exchange(shipment, address)
-    except HostNotAllowed as refusal:
+    except (HostNotAllowed, OutsideFailed) as refusal:
         _postpone(shipment, refusal.detail, rests=True)
         return False
     except (OSError, Hl7Error, FrameTooLarge, NotMllp) as failure:

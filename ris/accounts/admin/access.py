@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ris.accounts.admin_base import FacilityInline, FacilityModelAdmin, ReadOnlyAdmin, service_action
 from ris.accounts.models import AccessToken, ApiKey, BreakGlass, OidcProvider, OidcRoleMapping
+from ris.accounts.outbound import keeps_secret
 from ris.accounts.services import emergency, keys
 from ris.core.actor import Actor
 
@@ -91,6 +92,13 @@ class OidcProviderForm(forms.ModelForm):
             "creates_users",
             "is_active",
         )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        before, after = self.initial.get("issuer") or "", cleaned.get("issuer") or ""
+        if before and not keeps_secret(before, after) and self.instance.client_secret and not cleaned.get("secret"):
+            self.add_error("secret", _("The address has changed: enter it again for the new one."))
+        return cleaned
 
     def save(self, commit: bool = True) -> OidcProvider:
         if self.cleaned_data.get("secret"):

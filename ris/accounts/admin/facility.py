@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ris.accounts.admin_base import FacilityModelAdmin
 from ris.accounts.models import FacilitySettings
+from ris.accounts.outbound import keeps_secret
 from ris.accounts.selectors import facility_settings
 
 
@@ -41,6 +42,14 @@ class FacilitySettingsForm(forms.ModelForm):
         except re.error as exc:
             raise ValidationError(_("Not a regular expression: %(why)s"), params={"why": str(exc)}) from None
         return pattern
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        before, after = self.initial.get("sms_gateway_url") or "", cleaned.get("sms_gateway_url") or ""
+        is_elsewhere = before and after and not keeps_secret(before, after)
+        if is_elsewhere and self.instance.sms_gateway_token and not cleaned.get("gateway_token"):
+            self.add_error("gateway_token", _("The gateway has changed: enter its token again."))
+        return cleaned
 
     def save(self, commit: bool = True) -> FacilitySettings:
         if self.cleaned_data.get("gateway_token"):
