@@ -1,4 +1,4 @@
-"""How often one credential may ask, counted in windows of a minute.
+"""How often one credential may ask, or one address try, counted in windows of a minute.
 
 The count is kept in Redis, for all processes together. While Redis does not answer, each process counts for itself:
 the limit is then at most so many times what was meant as there are processes, and nobody is turned away because a
@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.cache import cache
 from prometheus_client import Counter
 
+from ris.accounts import tokens
 from ris.accounts.models import AccessToken, ApiKey
 from ris.accounts.selectors import facility_settings
 from ris.tenants.context import require_schema
@@ -67,48 +68,63 @@ def count(credential: Any) -> Allowance | None:
         limit = cache.get_or_set("rate:limit", _limit_of_the_facility, LIMIT_KNOWN_FOR)
     if limit == 0:
         return None
-    now = time.time()
-    window = int(now // WINDOW)
-    used = _used(f"rate:{type(credential).__name__}:{credential.pk}:{window}")
-    allowance = Allowance(limit, used, max(1, int((window + 1) * WINDOW - now)))
+    used = in_this_window(f"rate:{_who(credential)}")
+    allowance = Allowance(limit, used, resets_in())
     if allowance.is_exceeded:
         OVER_LIMIT.inc()
     return allowance
+
+
+def in_this_window(name: str, by: int = 1) -> int:
+    """How often that was in this minute, these ``by`` included; 0 only looks."""
+    return _used(f"{name}:{int(time.time() // WINDOW)}", by)
+
+
+def resets_in() -> int:
+    """Seconds to the end of the window."""
+    return max(1, int(WINDOW - time.time() % WINDOW))
+
+
+def _who(credential: ApiKey | AccessToken) -> str:
+    """A program by SMART asks for a new token every few minutes: all of them are counted together."""
+    if isinstance(credential, AccessToken) and tokens.is_for_fhir(credential.scopes):
+        return f"smart:{credential.user_id}"
+    return f"{type(credential).__name__}:{credential.pk}"
 
 
 def _limit_of_the_facility() -> int:
     return facility_settings().api_requests_per_minute
 
 
-def _used(key: str) -> int:
+def _used(key: str, by: int) -> int:
     global _rests_until
     if settings.REDIS_URL and time.monotonic() >= _rests_until:
         try:
-            return _used_by_all(f"{require_schema()}:{key}")
+            return _used_by_all(f"{require_schema()}:{key}", by)
         except redis.RedisError as exc:
             _rests_until = time.monotonic() + REDIS_RESTS
             log.warning("rate_limit_counts_alone", error=type(exc).__name__)
     if settings.REDIS_URL:
         COUNTED_ALONE.inc()
-    return _used_here(key)
+    return _used_here(key, by)
 
 
-def _used_by_all(key: str) -> int:
+def _used_by_all(key: str, by: int) -> int:
     global _client
     if _client is None:
         _client = redis.Redis.from_url(
             settings.REDIS_URL, socket_timeout=REDIS_WAITS, socket_connect_timeout=REDIS_WAITS
         )
     with _client.pipeline(transaction=False) as pipeline:
-        pipeline.incr(key)
+        pipeline.incrby(key, by)
         pipeline.expire(key, WINDOW * 2)
         return int(pipeline.execute()[0])
 
 
-def _used_here(key: str) -> int:
-    if cache.add(key, 1, WINDOW * 2):
-        return 1
+def _used_here(key: str, by: int) -> int:
+    if cache.add(key, by, WINDOW * 2):
+        return by
     try:
-        return cache.incr(key)
+        return cache.incr(key, by)
     except ValueError:  # it was forgotten between the two
-        return 1
+        return by

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, re_path, reverse
 from django.views.decorators.csrf import csrf_exempt
@@ -16,12 +15,12 @@ from interop.fhir.smart import tokens
 from interop.fhir.smart.keys import ALGORITHMS
 from interop.fhir.smart.tokens import OAuthError
 from interop.models import SmartClient
+from ris.accounts import limits
 from ris.accounts.actors import stranger
 from ris.audit.service import flush_refusals
 from ris.tenants.middleware import address_of
 
-WINDOW = 60  # seconds
-TRIES, FAILURES = 120, 20  # per window and address, in each process
+TRIES, FAILURES = 120, 20  # per minute and address, in all processes together
 NOT_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 Answer = Callable[[HttpRequest], dict[str, Any]]
 
@@ -56,13 +55,14 @@ def _oauth(view: Answer) -> Callable[[HttpRequest], HttpResponse]:
     @require_POST
     def wrapper(request: HttpRequest) -> HttpResponse:
         address = address_of(request)
-        if _count(f"smart:tries:{address}", 1) > TRIES or _count(f"smart:failures:{address}", 0) >= FAILURES:
+        tried, failed = f"smart:tries:{address}", f"smart:failures:{address}"
+        if limits.in_this_window(tried) > TRIES or limits.in_this_window(failed, 0) >= FAILURES:
             body = {"error": "temporarily_unavailable", "error_description": "Too many requests: wait a minute."}
-            return JsonResponse(body, status=429, headers={**NOT_KEPT, "Retry-After": str(WINDOW)})
+            return JsonResponse(body, status=429, headers={**NOT_KEPT, "Retry-After": str(limits.resets_in())})
         try:
             return JsonResponse(view(request), headers=NOT_KEPT)
         except OAuthError as refusal:
-            _count(f"smart:failures:{address}", 1)
+            limits.in_this_window(failed)
             tokens.note_failure(stranger(request, refusal.client_id), refusal)
             body = {"error": refusal.error, "error_description": refusal.description}
             return JsonResponse(body, status=refusal.status, headers=NOT_KEPT)
@@ -70,14 +70,6 @@ def _oauth(view: Answer) -> Callable[[HttpRequest], HttpResponse]:
             flush_refusals()
 
     return wrapper
-
-
-def _count(key: str, by: int) -> int:
-    cache.add(key, 0, WINDOW)
-    try:
-        return cache.incr(key, by)
-    except ValueError:  # it has ended in between
-        return by
 
 
 def _client(request: HttpRequest) -> SmartClient:

@@ -54,6 +54,8 @@ from ris.tenants.context import require_schema, use_facility
 
 READS = {"GET", "HEAD", "OPTIONS"}
 REST = "/api/"
+#: Doors at which keys and tokens are counted
+COUNTED = (REST, "/fhir/")
 API_VERSION = "1"
 
 
@@ -111,7 +113,7 @@ class FacilityViewMixin(APIView):
     def perform_authentication(self, request: Request) -> None:
         """Who has shown a key or a token is counted before anything is looked up for them."""
         super().perform_authentication(request)
-        if request.path.startswith(REST):
+        if request.path.startswith(COUNTED):
             self.allowance = limits.count(request.auth)
             if self.allowance is not None and self.allowance.is_exceeded:
                 raise exceptions.Throttled(self.allowance.resets_in)
@@ -120,12 +122,12 @@ class FacilityViewMixin(APIView):
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         response = super().finalize_response(request, response, *args, **kwargs)
-        if not request.path.startswith(REST):
-            return response
-        response["API-Version"] = API_VERSION
         if self.allowance is not None:
             for name, value in self.allowance.headers.items():
                 response[name] = value
+        if not request.path.startswith(REST):
+            return response
+        response["API-Version"] = API_VERSION
         notice = self.deprecated.get(getattr(self, "action", None) or "")
         if notice is not None:
             for name, value in notice.headers.items():

@@ -15,6 +15,7 @@ from interop.fhir.server.registry import types
 from interop.fhir.smart import scopes
 from interop.fhir.smart.clients import change_client, register_client
 from interop.fhir.smart.keys import clean_jwks
+from interop.fhir.smart.views import FAILURES
 from interop.hl7 import services as hl7
 from interop.models import SmartAssertion, SmartGrant
 from ris.accounts.actors import expand_scopes
@@ -194,10 +195,9 @@ def test_form_and_method(http, program):
     assert http.post(TOKEN, {"grant_type": "password"}).json()["error"] == "unsupported_grant_type"
     assert http.post(TOKEN, {"grant_type": "client_credentials"}).status_code == 401
     assert http.post(INTROSPECT, {"token": "x"}).status_code == 401
-    for _try in range(20):
-        ask(http, program.client_id, made="no.jwt.here")
-    slow = ask(http, program.client_id)
-    assert (slow.status_code, slow["Retry-After"]) == (429, "60"), "guessing is slow"
+    tries = (ask(http, program.client_id, made="no.jwt.here") for _try in range(2 * FAILURES + 1))
+    slow = next(answer for answer in tries if answer.status_code == 429)  # a minute may end meanwhile
+    assert 1 <= int(slow["Retry-After"]) <= 60, "guessing is slow"
 
 
 def test_a_token_is_looked_at_and_ended_by_its_own_client(http, program):
