@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from dose import permissions as perms
 from dose.levels import SECOND_HAND
-from dose.models import DoseInvestigation, DoseReport, DoseTrigger, DoseTriggerStatus, ReferenceLevel
+from dose.models import DoseInvestigation, DoseReport, DoseTrigger, DoseTriggerStatus, ReferenceLevel, StandardExam
 from dose.quantities import QUANTITIES, TABS, Shown
 from dose.statistics import Group
 from orders.models import CatalogueProcedure, Patient, ProcedureStatus, RequestedProcedure
@@ -21,6 +21,8 @@ from ris.core.actor import Actor
 from ris.core.errors import NotKnown
 
 ADULT_FROM = 16.0
+#: Before the code of a standard exam, where the catalogue's codes are taken too
+STANDARD = "std:"
 PERFORMED = (
     ProcedureStatus.PERFORMED, ProcedureStatus.READY_TO_READ, ProcedureStatus.READING, ProcedureStatus.PRELIMINARY,
     ProcedureStatus.FINAL, ProcedureStatus.AMENDED, ProcedureStatus.DISTRIBUTED,
@@ -78,13 +80,20 @@ def investigations(*, actor: Actor) -> QuerySet[DoseInvestigation]:
     return found if actor.may(perms.VIEW_DOSE) else found.none()
 
 
-def level_and_exam(level: Any, exam: str, *, actor: Actor) -> tuple[ReferenceLevel, CatalogueProcedure]:
+def level_and_exam(level: Any, exam: str, *, actor: Actor) -> tuple[ReferenceLevel, CatalogueProcedure | StandardExam]:
     """Raises NotKnown."""
     found = reference_levels(actor=actor).filter(uuid=level).first()
-    catalogue = CatalogueProcedure.objects.filter(code=exam).first()
-    if found is None or catalogue is None:
+    of = exam_of(exam)
+    if found is None or of is None:
         raise NotKnown(_("There is no such level or exam in this facility."))
-    return found, catalogue
+    return found, of
+
+
+def exam_of(code: str) -> CatalogueProcedure | StandardExam | None:
+    """By the code of the catalogue; by that of a standard exam after "std:"."""
+    if code.startswith(STANDARD):
+        return StandardExam.objects.filter(code=code.removeprefix(STANDARD)).first()
+    return CatalogueProcedure.objects.filter(code=code).first()
 
 
 def levels_for(*, actor: Actor, tab: str, quantity: str) -> list[ReferenceLevel]:
@@ -92,7 +101,7 @@ def levels_for(*, actor: Actor, tab: str, quantity: str) -> list[ReferenceLevel]
     return sorted(found.order_by("exam", "authority"), key=lambda level: level.certainty == SECOND_HAND)
 
 
-def suggested_level(levels: list[ReferenceLevel], exam: CatalogueProcedure | None) -> ReferenceLevel | None:
+def suggested_level(levels: list[ReferenceLevel], exam: Any) -> ReferenceLevel | None:
     """The first level whose exam begins like the body region; those that were read at second hand come last."""
     if exam is None or not exam.body_region:
         return None

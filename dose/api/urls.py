@@ -2,7 +2,9 @@ from django.urls import path
 from rest_framework.routers import BaseRouter
 
 from dose.api.dashboards import DoseChartView
+from dose.api.exports import DoseOriginalView, DoseRegistryView
 from dose.api.naming import ExamRuleViewSet, NotPatientRuleViewSet, StandardExamViewSet
+from dose.api.rejects import DoseRejectsView
 from dose.api.views import DoseInvestigationViewSet, DoseReportViewSet, DoseTriggerViewSet
 from dose.api.watching import DoseAlertRuleViewSet, LevelAlertViewSet, ReferenceLevelViewSet, SkinFollowUpViewSet
 
@@ -20,4 +22,9 @@ def register(router: BaseRouter) -> None:
     router.register("skin-follow-ups", SkinFollowUpViewSet, basename="skin-follow-up")
 
 
-urlpatterns = [path("dose-charts/<slug:kind>/", DoseChartView.as_view(), name="dose-chart")]
+urlpatterns = [
+    path("dose-charts/<slug:kind>/", DoseChartView.as_view(), name="dose-chart"),
+    path("dose-rejects/", DoseRejectsView.as_view(), name="dose-rejects"),
+    path("dose-registry/<slug:kind>/", DoseRegistryView.as_view(), name="dose-registry"),
+    path("dose-reports/<uuid:uuid>/original/", DoseOriginalView.as_view(), name="dose-report-original"),
+]

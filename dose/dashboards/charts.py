@@ -144,7 +144,7 @@ def _workload(question: Question, actor: Actor) -> Chart:
     return Chart(
         "workload",
         _("When exams are done"),
-        _("exams with a dose, all of this kind; the facility's clock"),
+        _("dose reports, all of this kind; the facility's clock"),
         [_("Day"), _("All"), *(f"{hour:02d}" for hour in range(24))],
         table,
         [link(weekday=weekday) if table[weekday - 1][1] else "" for weekday in range(1, 8)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -158,15 +159,16 @@ class Histogram:
 def histogram(question: Question, *, actor: Actor) -> Histogram:
     """Bins of a round width up to the 99th percentile: a single monster does not squeeze the others together."""
     rows = exam_rows(question, actor=actor)
-    found = _over(rows, "select percentile_cont(array[0.5, 0.99]) within group (order by value) from exams")
+    found = _over(
+        rows,
+        "select percentile_cont(array[0.5, 0.99]) within group (order by value), array_agg(value::float8) from exams",
+    )
     if not found or found[0][0] is None:
         return Histogram(1.0, [])
-    median, most = found[0][0]
+    (median, most), values = found[0]
     step = nice_step(most / BINS * 4)
     bins = max(1, int(most // step) + 1)
-    counted = dict(
-        _over(rows, "select least(floor(value / %s)::int, %s) as bin, count(*) from exams group by 1", step, bins)
-    )
+    counted = Counter(min(int(value // step), bins) for value in values)
     counts = [counted.get(place, 0) for place in range(bins + 1)]
     return Histogram(step, counts if counts[-1] else counts[:-1], median, step * bins)
 
@@ -252,14 +254,13 @@ def size_bands(found: Scatter) -> list[SizeBand]:
 
 
 def workload(question: Question, *, actor: Actor) -> dict[tuple[int, int], int]:
-    """(ISO weekday, hour by the facility's clock) -> exams with a dose, of every kind in the tab."""
-    rows = reports_of(question, actor=actor).values("procedure_id", "performed_at")
-    zone = _zone()
+    """(ISO weekday, hour by the facility's clock) -> dose reports, of every exam in the tab."""
+    rows = reports_of(question, actor=actor).values("performed_at")
     found = _over(
         rows,
-        "select extract(isodow from at)::int, extract(hour from at)::int, count(*) from"
-        " (select min(performed_at) at time zone %s as at from exams group by exams.procedure_id) firsts group by 1, 2",
-        zone,
+        "select extract(isodow from at)::int, extract(hour from at)::int, count(*)"
+        " from (select performed_at at time zone %s as at from exams) reports group by 1, 2",
+        _zone(),
     )
     return {(weekday, hour): count for weekday, hour, count in found}
 
@@ -294,7 +295,7 @@ def performed(question: Question, *, actor: Actor) -> QuerySet[RequestedProcedur
 
 
 def missing(question: Question, *, actor: Actor) -> list[Missing]:
-    """Per room of the exam's first step."""
+    """Per room of the exam; of several the first by name."""
     step, station, room, report = (
         model._meta.db_table for model in (ScheduledProcedureStep, Station, Room, DoseReport)
     )
@@ -306,9 +307,9 @@ def missing(question: Question, *, actor: Actor) -> list[Missing]:
             select procedure_id, bool_or(patient_weight_kg is not null) as has_size from {report}
             where procedure_id is not null and performed_at >= %s group by procedure_id
         ), places as (
-            select distinct on (step.procedure_id) step.procedure_id, room.name from {step} step
-            join {station} station on station.id = step.station_id left join {room} room on room.id = station.room_id
-            where step.procedure_id in (select id from exams) order by step.procedure_id, step.id
+            select step.procedure_id, min(room.name) as name from {step} step
+            join {station} station on station.id = step.station_id join {room} room on room.id = station.room_id
+            where step.procedure_id in (select id from exams) group by step.procedure_id
         )
         select coalesce(places.name, '–'), count(*), count(*) filter (where doses.procedure_id is null),
             count(*) filter (where not doses.has_size), count(*) filter (where exams.catalogue_id is null)
@@ -331,7 +332,8 @@ def missing_exams(question: Question, what: str, *, actor: Actor) -> QuerySet[Re
     else:
         exams = exams.filter(catalogue__isnull=True)
     if question.room:
-        steps = ScheduledProcedureStep.objects.filter(procedure=OuterRef("pk"), station__isnull=False).order_by("pk")
+        steps = ScheduledProcedureStep.objects.filter(procedure=OuterRef("pk"), station__isnull=False)
+        steps = steps.order_by("station__room__name")
         place = Coalesce(Subquery(steps.values("station__room__name")[:1]), Value("–"))
         exams = exams.annotate(place=place).filter(place=question.room)
     return exams.select_related("order__patient", "catalogue").order_by("-performed_at", "-pk")

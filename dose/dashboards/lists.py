@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 
-from django.db.models import Min, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import ExtractHour, ExtractIsoWeekDay
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -39,7 +39,7 @@ def _clock(rows: QuerySet, params: Mapping[str, str]) -> QuerySet:
         if text := params.get(name):
             if not (text.isdecimal() and len(text) < 3 and int(text) <= most):
                 raise _wrong(name)
-            rows = rows.annotate(**{name: extract("at")}).filter(**{name: int(text)})
+            rows = rows.annotate(**{name: extract("performed_at")}).filter(**{name: int(text)})
     return rows
 
 
@@ -47,10 +47,9 @@ def reports_behind(question: Question, params: Mapping[str, str], *, actor: Acto
     """``weekday`` (1 is Monday) and ``hour`` of all exams of the kind; ``month`` (2026-11), ``above`` (from) and
     ``below`` of the question's exam and quantity. Raises InvalidData."""
     if params.get("weekday") or params.get("hour"):
-        rows = reports_of(question, actor=actor).values("procedure").annotate(at=Min("performed_at"))
-        rows = _clock(rows, params)
-    else:
-        rows = exam_rows(question, actor=actor)
+        rows = _clock(reports_of(question, actor=actor), params)
+        return selectors.dose_reports(actor=actor).filter(pk__in=rows.values("pk")).order_by("-performed_at", "-pk")
+    rows = exam_rows(question, actor=actor)
     if text := params.get("month"):
         if re.fullmatch(r"(20|19)\d\d-(0[1-9]|1[0-2])", text) is None:
             raise _wrong("month")
@@ -63,7 +62,7 @@ def reports_behind(question: Question, params: Mapping[str, str], *, actor: Acto
         rows = rows.filter(value__lt=below)
     return (
         selectors.dose_reports(actor=actor)
-        .filter(procedure__in=rows.values("procedure"), modality__in=question.modalities, replaced_by__isnull=True)
+        .filter(procedure__in=rows.values("procedure"), modality__in=question.modalities)
         .order_by("-performed_at", "-pk")
     )
 

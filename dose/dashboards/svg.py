@@ -286,7 +286,7 @@ def workload_chart(found: dict[tuple[int, int], int], names: Sequence[str], link
             cell = rect(
                 left + wide * hour, TOP + tall * (weekday - 1), wide - 1.5, tall - 1.5, f"ds-cell shade-{shade}", 2
             )
-            words = _("%(day)s %(hour)s:00: %(count)s exams") % {
+            words = _("%(day)s %(hour)s:00: %(count)s dose reports") % {
                 "day": name, "hour": f"{hour:02d}", "count": words_of(count),
             }  # fmt: skip
             number = format_html(
@@ -295,4 +295,4 @@ def workload_chart(found: dict[tuple[int, int], int], names: Sequence[str], link
                 words_of(count) if 0 < count < 10_000 else "",
             )  # fmt: skip
             drawing.linked(link(weekday=weekday, hour=hour) if count else "", words, cell, number)
-    return drawing.done(_("Exams by weekday and hour; the sums are in the table below"))
+    return drawing.done(_("Dose reports by weekday and hour; the sums are in the table below"))

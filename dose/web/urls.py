@@ -1,10 +1,17 @@
 from django.urls import path
 
-from dose.web import alerts, dashboards, investigations, levels, names, views
+from dose.web import alerts, dashboards, exports, investigations, levels, names, rejects, views
 
 urlpatterns = [
     path("dose/", dashboards.dose_dashboard, name="dose_dashboard"),
     path("dose/charts/<slug:kind>.<slug:extension>", dashboards.dose_chart_file, name="dose_chart_file"),
+    path("dose/rejects/", rejects.dose_rejects, name="dose_rejects"),
+    path("dose/rejects/target/", rejects.dose_reject_target, name="dose_reject_target"),
+    path("dose/rejects.<slug:extension>", rejects.dose_rejects_file, name="dose_rejects_file"),
+    path("dose/registry/", exports.dose_registry, name="dose_registry"),
+    path("dose/registry/file/", exports.dose_registry_file, name="dose_registry_file"),
+    path("dose/reports/<uuid:uuid>/original/", exports.dose_original, name="dose_original"),
+    path("dose/reports/<uuid:uuid>/events.<slug:extension>", exports.dose_events_file, name="dose_events_file"),
     path("dose/exams/", dashboards.dose_exams, name="dose_exams"),
     path("dose/reports/<uuid:uuid>/", views.dose_report, name="dose_report"),
     path("dose/reports/<uuid:uuid>/link/", views.dose_report_link, name="dose_report_link"),
