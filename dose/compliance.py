@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -207,10 +208,12 @@ def _order(row: Comparison) -> tuple[Any, ...]:
 
 
 def one_median(
-    level: ReferenceLevel, room: str, *, actor: Actor, since: dt.datetime | None = None
+    level: ReferenceLevel, exam: StandardExam, room: str, *, actor: Actor, since: dt.datetime | None = None
 ) -> Comparison | None:
-    """The comparison of one room with one level."""
-    found = compare(actor=actor, since=since, exam=level.standard_exam, levels=[level])
+    """One room's median of one exam with one level, be it meant for that exam or chosen by a person."""
+    chosen = copy(level)
+    chosen.standard_exam = exam
+    found = compare(actor=actor, since=since, exam=exam, levels=[chosen])
     return next((row for row in found if row.room == room), None)
 
 

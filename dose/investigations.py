@@ -14,6 +14,7 @@ from dose.bands import ADULT
 from dose.events import DoseInvestigationOpened
 from dose.models import DoseInvestigation, DoseInvestigationStatus, LevelScope, ReferenceLevel, StandardExam
 from dose.quantities import QUANTITIES, TABS, Shown, rounded
+from dose.services import watching
 from dose.statistics import Group, quantile
 from orders.models import CatalogueProcedure
 from ris.audit.service import service
@@ -57,9 +58,11 @@ def _measured(
 
 @service(perms.MANAGE_LEVELS)
 def open_investigation(
-    level: ReferenceLevel, *, catalogue: CatalogueProcedure, room: str, actor: Actor
+    level: ReferenceLevel, *, catalogue: CatalogueProcedure | StandardExam, room: str, actor: Actor
 ) -> DoseInvestigation:
     """Refused without enough exams, or when their median is not above the level. One at a time for a room and exam."""
+    if isinstance(catalogue, StandardExam):
+        return _open_of_standard_exam(level, catalogue, room, actor)
     known = (
         DoseInvestigation.objects.filter(catalogue=catalogue, room=room, quantity=level.quantity)
         .exclude(status=DoseInvestigationStatus.CLOSED)
@@ -93,6 +96,19 @@ def open_investigation(
     return made
 
 
+def _open_of_standard_exam(level: ReferenceLevel, exam: StandardExam, room: str, actor: Actor) -> DoseInvestigation:
+    if level.quantity not in QUANTITIES or QUANTITIES[level.quantity].unit != level.unit:
+        raise InvalidData(_("No report says this quantity."), errors={"level": [_("Choose another level.")]})
+    row = compliance.one_median(level, exam, room, actor=actor)
+    if row is None or row.verdict != "above":
+        count, needed = (row.patients if row is not None else 0), compliance.needed_for(exam.modality)
+        words = _("The median is not above the level.")
+        if count < needed:
+            words = _("Not enough data (%(count)d/%(needed)d).") % {"count": count, "needed": needed}
+        raise InvalidData(_("There is nothing to investigate."), errors={"room": [words]})
+    return watching.open_from(row, actor)
+
+
 @service(perms.MANAGE_LEVELS)
 def record_action(
     investigation: DoseInvestigation, *, cause: str, action: str, measure_again_on: dt.date | None = None, actor: Actor
@@ -115,7 +131,7 @@ def _measured_again(investigation: DoseInvestigation, actor: Actor) -> tuple[flo
     """Median, exams (patients of a standard exam), whether they are enough: since the action."""
     level, since = investigation.level, investigation.acted_at
     if investigation.standard_exam is not None:
-        row = compliance.one_median(level, investigation.room, actor=actor, since=since)
+        row = compliance.one_median(level, investigation.standard_exam, investigation.room, actor=actor, since=since)
         return (row.median, row.patients, row.is_enough) if row is not None else (None, 0, False)
     group = _measured(level, investigation.catalogue, investigation.room, actor, since)
     return (group.median, group.count, group.is_enough) if group is not None else (None, 0, False)
@@ -140,10 +156,12 @@ def measure_again(investigation: DoseInvestigation, *, actor: Actor) -> DoseInve
 
 
 @service(perms.MANAGE_LEVELS)
-def compute_local_level(catalogue: CatalogueProcedure, *, quantity: str, actor: Actor) -> ReferenceLevel:
+def compute_local_level(catalogue: CatalogueProcedure | StandardExam, *, quantity: str, actor: Actor) -> ReferenceLevel:
     """From the medians of this facility's rooms with enough adult exams of a year: their third quartile, of fewer than
     ten rooms their median ("typical value"). When the same year's is another now, it becomes a new edition.
     """
+    if isinstance(catalogue, StandardExam):
+        return compute_local_level_of(catalogue, quantity=quantity, actor=actor)
     shown = QUANTITIES.get(quantity)
     tab = _tab_of(catalogue.modality)
     if shown is None or quantity not in TABS[tab][1]:

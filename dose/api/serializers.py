@@ -94,7 +94,9 @@ class DoseInvestigationSerializer(serializers.ModelSerializer):
 
 class OpenInvestigationSerializer(serializers.Serializer):
     level = serializers.UUIDField(help_text="The reference level's id.")
-    exam = serializers.CharField(max_length=64, help_text="Code of the catalogue's exam.")
+    exam = serializers.CharField(
+        max_length=64, help_text='Code of the catalogue\'s exam; "std:" and the code of a standard exam.'
+    )
     room = serializers.CharField(max_length=100)
 
 

@@ -14,7 +14,6 @@ from django.views.decorators.http import require_POST
 from dose import investigations, selectors
 from dose import permissions as perms
 from dose.models import DoseInvestigation, DoseInvestigationStatus
-from orders.models import CatalogueProcedure
 from ris.accounts.web import ActorRequest, page
 from ris.core.errors import InvalidData, NotKnown
 
@@ -82,7 +81,7 @@ def investigation_measure(request: ActorRequest, uuid: UUID) -> HttpResponse:
 @page(perms.MANAGE_LEVELS)
 def local_level(request: ActorRequest) -> HttpResponse:
     """The exam's local level, from this facility's own rooms."""
-    exam = CatalogueProcedure.objects.filter(code=request.POST.get("exam", "")).first()
+    exam = selectors.exam_of(request.POST.get("exam", ""))
     if exam is None:
         raise NotKnown(_("There is no such exam in this facility."))
     level = investigations.compute_local_level(exam, quantity=request.POST.get("quantity", ""), actor=request.actor)

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from dose import compliance, investigations, names, services
+from dose import compliance, investigations, names, selectors, services
 from dose.bands import age_band, weight_band
 from dose.events import DRLExceeded
 from dose.models import (
@@ -319,6 +319,20 @@ def test_a_median_above_alerts_once_per_cause_and_opens_an_investigation(rooms, 
     LevelCheck.objects.update(day=timezone.localdate() - timedelta(days=1))
     (day,) = watching.claim_day()
     assert watching.check_day(day) and not watching.check_day(day)
+
+
+def test_a_person_opens_one_for_a_standard_exam_and_any_level(rooms):
+    exam = StandardExam.objects.get(code="ct-head")
+    room = DoseReport.objects.filter(station_name="CT1").first().station.room.name
+    level = services.add_level(**level_values(standard_exam="", authority="Elsewhere"), actor=rooms)
+    row = investigations.open_investigation(level, catalogue=exam, room=room, actor=rooms)
+    assert (row.standard_exam, row.median, row.limit) == (exam, 1000, 800)
+    assert investigations.open_investigation(level, catalogue=exam, room=room, actor=rooms) == row
+    few = DoseReport.objects.filter(station_name="CT2").first().station.room.name
+    with pytest.raises(InvalidData) as refused:
+        investigations.open_investigation(level, catalogue=exam, room=few, actor=rooms)
+    assert "13/20" in str(refused.value.errors)
+    assert selectors.exam_of("std:ct-head") == exam and selectors.exam_of("std:no") is None
 
 
 def test_a_local_level_becomes_a_new_edition_when_it_is_another(rooms):
