@@ -64,10 +64,10 @@ def tell_lead(event: DiscrepancyAnswered) -> None:
 
 @subscribe(LearningCaseSubmitted, name="peerreview.tell_coordinators")
 def tell_coordinators(event: LearningCaseSubmitted) -> None:
-    """That something waits; neither who submitted it nor whose report it is."""
+    """That something waits; neither who submitted it (were it one of them, leaving them out would say so) nor whose."""
     case = LearningCase.objects.get(uuid=event.subject)
     notify_all(
-        users_with_role(QA_LEAD).exclude(pk__in=(case.author_id, case.submitted_by_id)),
+        users_with_role(QA_LEAD).exclude(pk=case.author_id),
         template="peerreview.learning_submitted",
         subject=str(case.uuid),
         url=reverse("learning_case", kwargs={"uuid": case.uuid}),

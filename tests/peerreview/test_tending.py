@@ -52,7 +52,8 @@ def test_another_due_date_reminds_anew_by_page_rest_and_clock(lead, readers, tcl
     assert tclient.post(address + "due/", {"due_on": "soon"}).status_code == 400
     assert tclient.post(address + "due/", {"due_on": today + timedelta(days=2)}).status_code == 302
     assert clock.claim_due() == [case.pk]
-    assert clock.remind(case.pk)
+    dispatch()
+    assert clock.claim_due() == [], "the dispatcher has reminded"
     reminders = Notification.objects.filter(template="peerreview.case_due", recipient=readers[1].user)
     assert reminders.count() == 2
     api.force_authenticate(lead.user)
