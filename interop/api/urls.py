@@ -10,6 +10,7 @@ from interop.api.outgoing import OutgoingViewSet
 from interop.api.peers import PeerViewSet
 from interop.api.report_versions import ReportVersionViewSet
 from interop.api.sources import SourceRowViewSet, SourceViewSet
+from interop.api.teaching_export import TeachingExportViewSet
 from interop.api.views import DestinationViewSet, ReceiverViewSet
 from interop.api.webhooks import WebhookDeliveryViewSet, WebhookViewSet
 
@@ -21,6 +22,7 @@ def register(router: BaseRouter) -> None:
     router.register("worklist-preview", WorklistPreviewViewSet, basename="worklist-preview")
     router.register("dicom-readiness", ReadinessViewSet, basename="dicom-readiness")
     router.register("reports", ReportVersionViewSet, basename="report-version")
+    router.register("teaching-cases", TeachingExportViewSet, basename="teaching-case-export")
     router.register("messages", MessageViewSet, basename="message")
     router.register("hl7-destinations", DestinationViewSet, basename="hl7-destination")
     router.register("hl7-receivers", ReceiverViewSet, basename="hl7-receiver")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from interop.imaging import blinded, teaching, views
+from interop.imaging import blinded, teaching, teaching_export, views
 
 urlpatterns = [
     path("teaching/images/<uuid:image>/<int:frame>.jpg", teaching.teaching_image, name="teaching_image"),
+    path("teaching/<uuid:case>/images.zip", teaching_export.teaching_export, name="teaching_export"),
     path(
         "peer-review/cases/<uuid:case>/pictures/<int:series>/<int:number>.png",
         blinded.case_picture,

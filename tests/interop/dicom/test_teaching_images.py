@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from interop.imaging.deidentify import NotCopied, copied, may_be_burned_in, rene
 from interop.imaging.teaching import make_copies
 from reporting.models import TeachingImage
 from reporting.services.teaching import change_case, choose_image, confirm_image, keep_case, remove_image, share_case
+from ris.audit.models import AuditEvent
 from ris.core.errors import InvalidData
 from tests.factories.accounts import actor_with_roles
 from tests.factories.reporting import make_procedure, signed
@@ -180,3 +182,42 @@ def test_a_picture_with_words_is_copied_when_somebody_has_looked(alpha, tmp_path
     make_copies(str(case.uuid))
     image.refresh_from_db()
     assert (image.state, image.looked_by) == ("copied", reader.user)
+
+
+def test_a_shared_case_is_taken_along_with_a_selection_of_its_copies(exam, api):
+    report, reader, rows = exam
+    case = keep_case(report, diagnosis="Nodule", actor=reader)
+    choose_image(case, sop_instance_uid=rows[0].sop_instance_uid, actor=reader)
+    make_copies(str(case.uuid))
+    page, rest = f"/teaching/{case.uuid}/images.zip", f"/api/v1/teaching-cases/{case.uuid}/export/"
+    technologist = actor_with_roles("technologist")
+    assert browser(reader).get(page).status_code == 409  # nobody has read it
+    assert browser(technologist).get(page).status_code == 404
+    change_case(case, is_read=True, actor=reader)
+    share_case(case, actor=reader)
+    assert page.encode() in browser(technologist).get(f"/teaching/{case.uuid}/").content
+    answer = browser(technologist).get(page)
+    data = b"".join(answer.streaming_content)
+    assert AuditEvent.objects.filter(entity=case.uuid, user=technologist.user.uuid, detail__images=2).exists()
+    with ZipFile(BytesIO(data)) as archive:
+        files = {name: dcmread(BytesIO(archive.read(name))) for name in archive.namelist()}
+        whole = b"".join(archive.read(name) for name in archive.namelist())
+    assert sorted(files) == ["IM0001.dcm", "IM0002.dcm", "KO0001.dcm"]
+    selection = files.pop("KO0001.dcm")
+    assert selection.ConceptNameCodeSequence[0].CodeValue == "113004"
+    assert selection.ContentSequence[0].TextValue.endswith("Nodule")
+    named = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in selection.ContentSequence[1:]]
+    (study,) = selection.CurrentRequestedProcedureEvidenceSequence
+    told = [row.ReferencedSOPInstanceUID for series in study.ReferencedSeriesSequence
+            for row in series.ReferencedSOPSequence]  # fmt: skip
+    assert named == [files[name].SOPInstanceUID for name in sorted(files)]
+    assert (sorted(told), study.StudyInstanceUID) == (sorted(named), files["IM0001.dcm"].StudyInstanceUID)
+    secrets = [b"Achieng", b"MRN-1", *(row.sop_instance_uid.encode() for row in rows), report.accession_number.encode()]
+    assert [words for words in secrets if words in whole] == []
+    api.force_authenticate(technologist.user)
+    assert b"".join(api.get(rest).streaming_content)[:2] == b"PK"
+    for image in TeachingImage.objects.all():
+        remove_image(image, actor=reader)
+    assert api.get(rest).status_code == 404
+    api.force_authenticate(actor_with_roles("clerk").user)
+    assert api.get(rest).status_code == 403
