@@ -190,7 +190,7 @@ def exam_schedule(procedure: RequestedProcedure, *, request: HttpRequest) -> dic
 
 def technologist_note(procedure: RequestedProcedure, *, request: HttpRequest) -> dict[str, Any] | None:
     """For who reads: what the technologist told."""
-    note = procedure.technologist_notes.select_related("written_by").first()
+    note = next(iter(procedure.technologist_notes.all()), None)  # loaded already where a report is written
     if note is None:
         return None
     return {"note": note, "chips": [NOTE_CHIPS.get(key, key) for key in note.chips]}

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from orders.models import RequestedProcedure
@@ -180,12 +180,13 @@ class TechnologistNotes:
 def technologist_notes(procedures: list[RequestedProcedure]) -> TechnologistNotes:
     """What the room wrote down: protocol and comments, contrast and its lots, answers, rejected exposures."""
     comments, consumables, screenings, rejects = [], [], [], []
+    prefetch_related_objects(procedures, "technologist_notes__written_by")
     for procedure in procedures:
         if procedure.protocol:
             comments.append((_("Protocol"), procedure.protocol))
         if procedure.comments_to_technologist:
             comments.append((_("To the technologist"), procedure.comments_to_technologist))
-        note = procedure.technologist_notes.select_related("written_by").first()
+        note = next(iter(procedure.technologist_notes.all()), None)
         if note is not None:
             comments.append((note.written_by.display_name if note.written_by else "", _words_of(note)))
         consumables += procedure.consumables.filter(withdrawn_at__isnull=True).select_related("recorded_by")

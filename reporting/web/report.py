@@ -75,7 +75,7 @@ def time_left(procedure: RequestedProcedure) -> dict[str, Any]:
         row: Any = procedure
         row.due_at = place.due_at
     else:
-        row = unread(SYSTEM).filter(pk=procedure.pk).select_related("order").order_by().first()
+        row = unread(SYSTEM).filter(pk=procedure.pk).select_related("order", "reading_item").order_by().first()
     if row is None:
         return {"minutes_left": None, "minutes_total": None}
     left, total = minutes_left(row)
