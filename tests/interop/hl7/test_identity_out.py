@@ -9,6 +9,7 @@ from interop.hl7.receiver import Receiver
 from interop.models import Hl7Destination, OutboundMessage
 from orders import services as orders
 from orders.models import PatientMerge
+from reporting import services as reporting
 from reporting.models import ReportDelivery
 from ris.core.actor import SYSTEM
 from ris.core.permissions import RADIOLOGIST
@@ -93,3 +94,23 @@ def test_reports_of_exams_that_stay_are_not_sent_again(alpha, reader, receiver, 
     dispatch()
     assert names(receiver, 1) == ["ACHIENG"] and OutboundMessage.objects.count() == 1
     assert PatientMerge.objects.get().moved.get("orders.order") is None
+
+
+def test_a_version_that_waits_does_not_leave_beside_the_newer_one(alpha, reader, receiver, dispatch):
+    """Corrected, then added to, while the destination rests: it gets the last version, once."""
+    listen_at(receiver)
+    Hl7Destination.objects.update(is_paused=True)
+    report = signed(make_procedure(), actor=reader)
+    dispatch()
+    reporting.correct_report(report, sections={"impression": "Right nodule."}, reason="Wrong side", actor=reader)
+    dispatch()
+    reporting.add_addendum(report, text="Seen again.", actor=reader)
+    dispatch()
+    statuses = OutboundMessage.objects.order_by("pk").values_list("status", flat=True)
+    assert list(statuses) == ["cancelled", "cancelled", "pending"]
+    Hl7Destination.objects.update(is_paused=False)
+    dispatch()
+    (told,) = receiver.wait_for(1)
+    words = " ".join(segment.text(5) for segment in told.message.all("OBX"))
+    assert "Right nodule." in words and "Seen again." in words
+    assert statuses.all()[2] == "acknowledged"
