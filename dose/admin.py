@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 import dose.admin_names  # noqa: F401  names, levels and alerts
 from dose import investigations, selectors, services
 from dose import permissions as perms
-from dose.models import DoseInvestigation, DoseReport, DoseTrigger, IrradiationEvent, TriggerLevel
+from dose.models import DoseInvestigation, DoseReport, DoseTrigger, IrradiationEvent, RejectTarget, TriggerLevel
 from orders.models import RequestedProcedure
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import FacilityInline, FacilityModelAdmin, ReadOnlyAdmin, ReasonForm, service_action
@@ -107,4 +107,17 @@ class TriggerLevelAdmin(FacilityModelAdmin):
         if db_field.name == "unit":
             units = sorted({row.unit for row in QUANTITIES.values()})
             return forms.ChoiceField(label=_("Unit"), choices=[(unit, unit) for unit in units])
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+
+@admin.register(RejectTarget)
+class RejectTargetAdmin(FacilityModelAdmin):
+    view_code, add_code, change_code = perms.VIEW_DOSE, perms.MANAGE_LEVELS, perms.MANAGE_LEVELS
+    list_display = ["tab", "low", "high"]
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        from dose.quantities import TAB_LABELS
+
+        if db_field.name == "tab":
+            return forms.ChoiceField(label=_("Kind of exams"), choices=list(TAB_LABELS.items()))
         return super().formfield_for_dbfield(db_field, request, **kwargs)

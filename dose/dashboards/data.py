@@ -295,7 +295,7 @@ def performed(question: Question, *, actor: Actor) -> QuerySet[RequestedProcedur
 
 
 def missing(question: Question, *, actor: Actor) -> list[Missing]:
-    """Per room of the exam; of several the first by name."""
+    """Per room of the exam; of several the one that was made first."""
     step, station, room, report = (
         model._meta.db_table for model in (ScheduledProcedureStep, Station, Room, DoseReport)
     )
@@ -305,18 +305,17 @@ def missing(question: Question, *, actor: Actor) -> list[Missing]:
         f"""
         , doses as (
             select procedure_id, bool_or(patient_weight_kg is not null) as has_size from {report}
-            where procedure_id is not null and performed_at >= %s group by procedure_id
+            where procedure_id in (select id from exams) group by procedure_id
         ), places as (
-            select step.procedure_id, min(room.name) as name from {step} step
-            join {station} station on station.id = step.station_id join {room} room on room.id = station.room_id
+            select step.procedure_id, min(station.room_id) as room_id from {step} step
+            join {station} station on station.id = step.station_id
             where step.procedure_id in (select id from exams) group by step.procedure_id
         )
-        select coalesce(places.name, '–'), count(*), count(*) filter (where doses.procedure_id is null),
+        select coalesce(room.name, '–'), count(*), count(*) filter (where doses.procedure_id is null),
             count(*) filter (where not doses.has_size), count(*) filter (where exams.catalogue_id is null)
         from exams left join doses on doses.procedure_id = exams.id
-        left join places on places.procedure_id = exams.id group by 1
+        left join places on places.procedure_id = exams.id left join {room} room on room.id = places.room_id group by 1
         """,
-        question.since - dt.timedelta(days=1),
     )
     return sorted((Missing(*row) for row in found), key=lambda row: (-row.without_dose, row.room))
 
@@ -333,7 +332,7 @@ def missing_exams(question: Question, what: str, *, actor: Actor) -> QuerySet[Re
         exams = exams.filter(catalogue__isnull=True)
     if question.room:
         steps = ScheduledProcedureStep.objects.filter(procedure=OuterRef("pk"), station__isnull=False)
-        steps = steps.order_by("station__room__name")
+        steps = steps.order_by("station__room_id")
         place = Coalesce(Subquery(steps.values("station__room__name")[:1]), Value("–"))
         exams = exams.annotate(place=place).filter(place=question.room)
     return exams.select_related("order__patient", "catalogue").order_by("-performed_at", "-pk")
