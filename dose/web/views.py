@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from dose import permissions as perms
 from dose import selectors, services
+from dose.effective import estimate_of
 from dose.models import DoseReport
 from dose.quantities import lines_of
 from orders.models import RequestedProcedure
@@ -37,6 +38,7 @@ def dose_report(request: ActorRequest, uuid: UUID) -> HttpResponse:
         "nav": "dose",
         "report": report,
         "lines": lines_of(report),
+        "estimate": estimate_of(report),
         "events": list(report.events.order_by("position")),
         "triggers": list(report.triggers.order_by("pk")),
         "patient": report.procedure.order.patient if report.procedure is not None else None,
