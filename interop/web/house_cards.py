@@ -34,10 +34,9 @@ def _look(waiting: int, parked: int, is_retrying: bool) -> tuple[str, str, str]:
 def dicom_cards(*, actor: Actor) -> Iterable[Card]:
     """Peers that are sent something; all others stand in the table of peers."""
     lines = {line.peer.pk: line for line in peer_lines()}
-    open_rows = (OutgoingStatus.PENDING, OutgoingStatus.PARKED)
-    newest = OutgoingDicom.objects.filter(status__in=open_rows).exclude(last_error="").order_by("peer", "-pk")
-    errors = dict(newest.distinct("peer").values_list("peer", "last_error"))
-    for queue in peer_queues():
+    queues = peer_queues()
+    errors = _newest_errors() if any(queue.waiting or queue.parked for queue in queues) else {}
+    for queue in queues:
         peer, line = queue.peer, lines.get(queue.peer.pk)
         look = _look(queue.waiting, queue.parked, queue.attempts > 0)
         if not peer.is_active:
@@ -66,6 +65,12 @@ def dicom_cards(*, actor: Actor) -> Iterable[Card]:
         )
 
 
+def _newest_errors() -> dict[int, str]:
+    open_rows = (OutgoingStatus.PENDING, OutgoingStatus.PARKED)
+    newest = OutgoingDicom.objects.filter(status__in=open_rows).exclude(last_error="").order_by("peer", "-pk")
+    return dict(newest.distinct("peer").values_list("peer", "last_error"))
+
+
 def outbox_cards(*, actor: Actor) -> Iterable[Card]:
     """Deliveries of events inside the house: what hangs here was told to nobody outside either."""
     pending, parked = Q(status=DeliveryStatus.PENDING), Q(status=DeliveryStatus.PARKED)
@@ -77,7 +82,9 @@ def outbox_cards(*, actor: Actor) -> Iterable[Card]:
         oldest=Min("event__occurred_at", filter=pending),
         parked_since=Min("event__occurred_at", filter=parked),
     )
-    worst = rows.exclude(last_error="").order_by("-pk").values_list("subscriber", "last_error").first()
+    worst = None
+    if figures["waiting"] or figures["parked"]:
+        worst = rows.exclude(last_error="").order_by("-pk").values_list("subscriber", "last_error").first()
     look = _look(figures["waiting"], figures["parked"], figures["retrying"] > 0)
     yield Card(
         key="outbox",
@@ -108,7 +115,10 @@ def mail_cards(*, actor: Actor) -> Iterable[Card]:
         oldest=Min("created_at", filter=pending),
         last=Max("sent_at"),
     )
-    errors = rows.filter(pending | Q(status=NotificationStatus.FAILED, created_at__gte=day)).exclude(last_error="")
+    error = ""
+    if figures["waiting"] or figures["failed"]:
+        found = rows.filter(pending | Q(status=NotificationStatus.FAILED, created_at__gte=day)).exclude(last_error="")
+        error = found.order_by("-pk").values_list("last_error", flat=True).first() or ""
     look = _look(figures["waiting"], 0, figures["retrying"] > 0)
     if figures["failed"]:
         look = ("amber", "alert-triangle", _("%(count)d failed today") % {"count": figures["failed"]})
@@ -123,7 +133,7 @@ def mail_cards(*, actor: Actor) -> Iterable[Card]:
         waiting=figures["waiting"],
         oldest=figures["oldest"],
         last_success=figures["last"],
-        error=errors.order_by("-pk").values_list("last_error", flat=True).first() or "",
+        error=error,
         url=url_or_none("admin:notifications_notification_changelist") or "",
     )
 

@@ -20,6 +20,7 @@ from ris.audit.models import Action
 from ris.audit.service import record, service
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData
+from ris.core.spreadsheet import meant, safe
 
 STARTER = Path(__file__).resolve().parent.parent / "data" / "catalogue.csv"
 LANGUAGES = ("en", "sw")
@@ -155,7 +156,7 @@ def _rows(source: Iterable[str]) -> list[dict[str, str]]:
             errors={"file": [_("Columns: %(columns)s.") % {"columns": ", ".join(COLUMNS)}]},
         )
     try:
-        rows = list(reader)
+        rows = [{name: meant(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in reader]
     except csv.Error:
         raise InvalidData(
             _("This is not a table of comma-separated values."), errors={"file": [_("Not CSV.")]}
@@ -300,5 +301,5 @@ def export_catalogue(*, actor: Actor) -> str:
         line.update({column: codes.get(scheme, "") for column, scheme in SCHEMES.items()})
         line.update({f"preparation_{language}": texts.get(language, "") for language in LANGUAGES})
         line["charge_codes"] = " ".join(sorted(price.code for price in row.prices.all()))
-        writer.writerow(line)
+        writer.writerow({name: safe(value) for name, value in line.items()})
     return text.getvalue()

@@ -33,6 +33,11 @@ def safe(value: Any) -> Any:
     return value
 
 
+def meant(cell: str) -> str:
+    """What a cell was before ``safe``: for tables that go out, are filled in and come back."""
+    return cell[1:] if cell.startswith("'") and safe(cell[1:]) == cell else cell
+
+
 def as_csv(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """UTF-8 with a byte order mark, by which Excel knows it."""
     out = io.StringIO()
