@@ -197,10 +197,10 @@ def save_standard_exam(exam: StandardExam | None = None, *, actor: Actor, **valu
             value = values[name]
             setattr(row, name, value.strip() if isinstance(value, str) else value)
     errors: dict[str, list[str]] = {}
-    for name in ("code", "name"):
+    for name, longest in (("code", 40), ("name", 64)):
         if not getattr(row, name):
             errors[name] = [_("This is needed.")]
-        elif len(getattr(row, name)) > row._meta.get_field(name).max_length:
+        elif len(getattr(row, name)) > longest:
             errors[name] = [_("That is too long.")]
     if row.modality not in Modality.values:
         errors["modality"] = [_("Choose one of the list.")]

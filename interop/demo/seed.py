@@ -13,6 +13,7 @@ from interop.demo import (
     clock,
     conferences,
     criticals,
+    doses,
     furniture,
     house,
     learning,
@@ -315,6 +316,7 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     by_modality: dict[str, list[str]] = {}
     for title, station in stage.stations.items():
         by_modality.setdefault(station.modality, []).append(title)
+    doses.seed_doses(stage.people)
     plans = list(planned_exams(timezone.localtime(), patients=patients, stations=by_modality, limit=exams))
     for plan in plans:
         seed_exam(plan, stage)
