@@ -303,18 +303,16 @@ def missing(question: Question, *, actor: Actor) -> list[Missing]:
     found = _over(
         rows,
         f"""
-        , doses as (
-            select procedure_id, bool_or(patient_weight_kg is not null) as has_size from {report}
-            where procedure_id in (select id from exams) group by procedure_id
-        ), places as (
-            select step.procedure_id, min(station.room_id) as room_id from {step} step
-            join {station} station on station.id = step.station_id
-            where step.procedure_id in (select id from exams) group by step.procedure_id
-        )
-        select coalesce(room.name, '–'), count(*), count(*) filter (where doses.procedure_id is null),
-            count(*) filter (where not doses.has_size), count(*) filter (where exams.catalogue_id is null)
-        from exams left join doses on doses.procedure_id = exams.id
-        left join places on places.procedure_id = exams.id left join {room} room on room.id = places.room_id group by 1
+        select coalesce(room.name, '–'), count(*), count(*) filter (where not has_dose),
+            count(*) filter (where has_dose and not has_size), count(*) filter (where catalogue_id is null)
+        from (
+            select exams.id, exams.catalogue_id, min(station.room_id) as room_id,
+                bool_or(report.id is not null) as has_dose, bool_or(report.patient_weight_kg is not null) as has_size
+            from exams left join {report} report on report.procedure_id = exams.id
+            left join {step} step on step.procedure_id = exams.id
+            left join {station} station on station.id = step.station_id
+            group by exams.id, exams.catalogue_id
+        ) each left join {room} room on room.id = each.room_id group by 1
         """,
     )
     return sorted((Missing(*row) for row in found), key=lambda row: (-row.without_dose, row.room))
