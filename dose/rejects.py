@@ -173,6 +173,8 @@ def analyse(question: Question, *, actor: Actor) -> Analysis:
             rate.rejects += row.count
             if rates is rooms and row.exam not in with_dose:
                 rate.exposures += row.count
+    if UNSAID in views:
+        views[UNSAID].low = views[UNSAID].high = None
     whole = [sum(getattr(rate, name) for rate in rooms.values()) for name in ("exposures", "rejects", "repeats")]
     total = Rate(_("All"), *whole, **band)
     reasons, repeats = _reasons(rejects), _repeats(question, actor)

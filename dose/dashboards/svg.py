@@ -133,7 +133,7 @@ def box_chart(rows: Sequence[RoomBox], unit: str, limit: float | None, link: Lin
     bottom = TOP + ROW * len(rows) + 4
     drawing = Drawing(bottom + FOOT)
     largest = max([limit or 0.0, *(max([row.high, *row.outside]) for row in rows)])
-    x = scale(largest, ROOM_LEFT, WIDTH - RIGHT)
+    x = scale(largest, ROOM_LEFT, WIDTH - 2 * RIGHT)
     for value in x.ticks:
         drawing.line(x(value), 8, x(value), bottom)
         drawing.text(x(value), bottom + 14, words_of(value), "middle")
