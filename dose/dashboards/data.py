@@ -87,13 +87,12 @@ def boxes(question: Question, *, actor: Actor) -> list[RoomBox]:
         f" (array_agg(value order by value desc))[1:{MOST_OUTSIDE}]"
         " from exams group by exam_room order by count(*) desc, exam_room",
     )
-    return [
-        RoomBox(
-            room, count, *quantiles, tuple(value for value in top if value > quantiles[4]), question.needed,
-            question.limit,
-        )
-        for room, count, quantiles, top in rows
-    ]  # fmt: skip
+    found = []
+    for room, count, (low, lower, median, upper, high), top in rows:
+        outside = tuple(value for value in top if value > high)
+        box = RoomBox(room, count, low, lower, median, upper, high, outside, question.needed, question.limit)
+        found.append(box)
+    return found
 
 
 # --- medians by month
