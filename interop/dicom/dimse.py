@@ -240,12 +240,15 @@ class Question:
 class StoreSink(Protocol):
     """Takes a C-STORE's data set. ``finish`` answers the row when the object is safe; ``discard`` leaves nothing.
 
-    Pieces may be reused after ``write``.
+    Pieces may be reused after ``write``. ``look`` is shown pieces that are there; they come again by ``write`` or
+    ``finish``, unless it answers True: then it has taken them.
     """
+
+    def look(self, *pieces: memoryview) -> bool: ...
 
     def write(self, *pieces: memoryview) -> None: ...
 
-    def finish(self) -> Any: ...
+    def finish(self, *rest: memoryview) -> Any: ...
 
     def discard(self) -> None: ...
 

@@ -25,6 +25,7 @@ from interop.dicom.elements import (
     walk,
 )
 from interop.dicom.pdu import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from interop.dicom.shapes import Shapes
 from interop.dicom.sop_classes import encoding_of, is_deflated
 from interop.dicom.values import integer_of
 from ris.core.ids import is_valid_uid
@@ -134,6 +135,8 @@ CORE = frozenset(
 _explicit, _implicit, _long = struct.Struct("<HH2sH"), struct.Struct("<HHL"), struct.Struct("<L")
 #: Sequences that were found to be well formed: images of a series carry the same ones.
 _sequences: dict[bytes, bytes] = {}
+#: By whether the VR is explicit.
+_shapes = {True: Shapes(), False: Shapes()}
 SEQUENCES_KEPT, KEY_BYTES = 512, 48
 
 
@@ -171,9 +174,21 @@ _is_uid = lru_cache(4096)(is_valid_uid)
 
 def _core_values(data: bytes, encoding: Encoding) -> dict[int, bytes]:
     """The values of CORE. Raises Malformed, struct.error."""
-    values: dict[int, bytes] = {}
+    shapes = _shapes[encoding.explicit]
+    values = shapes.values(data)
+    if values is None:
+        marks, places = _walk_core(data, encoding)
+        shapes.seen(data, marks, places)
+        values = {tag: data[start:end] for tag, (start, end) in places.items()}
+    return values
+
+
+def _walk_core(data: bytes, encoding: Encoding) -> tuple[list[tuple[int, int]], dict[int, tuple[int, int]]]:
+    """(where all stands that is no value, where the values of CORE stand)"""
+    marks, places = [], {}
     at, end, explicit = 0, len(data), encoding.explicit
     while True:
+        first = at
         if explicit:
             group, element, vr, length = _explicit.unpack_from(data, at)
             at += 8
@@ -186,14 +201,17 @@ def _core_values(data: bytes, encoding: Encoding) -> dict[int, bytes]:
             vr = b""
         tag = group << 16 | element
         if tag >= AFTER_HEADER:
-            return values
+            marks.append((first, at))
+            return marks, places
         if explicit and vr not in KNOWN_VRS:
             raise Malformed("There is no value representation.")
         if length == UNDEFINED or (vr or vr_of(tag)) == b"SQ":
             at = _behind(data, at, tag, vr or vr_of(tag), length, encoding)
+            marks.append((first, at))
             continue
+        marks.append((first, at))
         if tag in CORE:
-            values[tag] = data[at : at + length]
+            places[tag] = at, at + length
         at += length
         if at > end:
             raise Malformed("The header is longer.")

@@ -9,7 +9,7 @@ from interop.dicom.dimse import Answer, Handler, Request, Status
 from interop.dicom.messages import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from interop.dicom.receiving import Receiver
 
@@ -97,6 +97,15 @@ class Storing:
         except Exception as error:
             self._fail(error)
 
+    def look(self, pieces: list[memoryview]) -> bool:
+        """At what has come and may stay where it is. True: it need not come again."""
+        try:
+            sink = self._sink or self._opened()
+            return sink is None or sink.look(*pieces)
+        except Exception as error:
+            self._fail(error)
+            return True
+
     def _fail(self, error: Exception) -> None:
         self.drop()
         self._failure = dimse.answer_to(error, Field.C_STORE, self.request)
@@ -108,14 +117,14 @@ class Storing:
             self._sink = self.handler.function(self.request, actor)
         return self._sink
 
-    def finish(self) -> tuple[Answer, Any]:
+    def finish(self, rest: Iterable[memoryview] = ()) -> tuple[Answer, Any]:
         """The answer, and what was stored."""
         self.take([])
         sink, self._sink = self._sink, None
         if self._failure is not None or sink is None:
             return self._failure or Answer(Status.CANNOT_UNDERSTAND), None
         try:
-            stored = sink.finish()
+            stored = sink.finish(*rest)
         except Exception as error:
             return dimse.answer_to(error, Field.C_STORE, self.request), None
         return Answer(Status.SUCCESS, sop_instance_uid=self.request.sop_instance_uid), stored
@@ -143,13 +152,15 @@ class StoreIntake:
     def __init__(self, taker: Taker, storing: Storing) -> None:
         self._taker, self.storing = taker, storing
         self._pieces: list[bytes] = []
-        self._here: list[memoryview] = []
         self._size = 0
+        #: Where it is read: what still lies in the buffer; so many were looked at.
+        self.here: list[memoryview] = []
+        self._looked = 0
 
     def write(self, chunk: memoryview) -> None:
         if self._taker.receiver is not None:
-            self._here.append(chunk)
-            if len(self._here) == MOST_TOGETHER:
+            self.here.append(chunk)
+            if len(self.here) == MOST_TOGETHER:
                 self.flush()
             return
         self._pieces.append(bytes(chunk))
@@ -161,11 +172,22 @@ class StoreIntake:
             storing = self.storing
             self._taker.hand_over(lambda: storing.take(pieces), size)
 
+    def look(self) -> None:
+        """While the next bytes are on their way."""
+        if len(self.here) > self._looked:
+            if self.storing.look(self.here[self._looked :]):
+                self.here.clear()
+            self._looked = len(self.here)
+
     def flush(self) -> None:
-        """Where it is read: write what still lies in the buffer, before that is used again."""
-        if self._here:
-            pieces, self._here = self._here, []
+        """Write what lies in the buffer, before that is used again."""
+        if self.here:
+            pieces, self.here, self._looked = self.here, [], 0
             self.storing.write(pieces)
+
+    def finish(self) -> tuple[Answer, Any]:
+        pieces, self.here, self._looked = self.here, [], 0
+        return self.storing.finish(pieces)
 
     def taken(self) -> tuple[list[bytes], int]:
         """What has not been handed over, and how much it is."""

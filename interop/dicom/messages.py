@@ -11,6 +11,7 @@ from typing import Protocol
 
 from interop.dicom import pdu
 from interop.dicom.elements import IMPLICIT, Malformed, encode
+from interop.dicom.shapes import Shapes
 
 NO_DATA_SET = 0x0101
 _ELEMENT = struct.Struct("<HHL")
@@ -107,16 +108,32 @@ def _parse_command(data: bytes) -> Command:
     )
 
 
+_shapes = Shapes(are_whole=True)
+
+
 def _values(data: bytes) -> dict[int, bytes]:
     """Command sets are flat and in implicit VR little endian (PS3.7 6.3.1). Raises Malformed, struct.error."""
-    values, at, end = {}, 0, len(data)
+    values = _shapes.values(data)
+    if values is None:
+        marks, places = _walk(data)
+        _shapes.seen(data, marks, places)
+        values = {tag: data[start:end] for tag, (start, end) in places.items()}
+    return values
+
+
+def _walk(data: bytes) -> tuple[list[tuple[int, int]], dict[int, tuple[int, int]]]:
+    """(where all stands that is no value, where the values stand)"""
+    marks, places = [], {}
+    at, end = 0, len(data)
     while at < end:
         group, element, length = _ELEMENT.unpack_from(data, at)
+        marks.append((at, at + 8))
         at += 8 + length
         if at > end:
             raise Malformed("An element is longer than its command set.")
-        values[group << 16 | element] = data[at - length : at]
-    return values
+        places[group << 16 | element] = at - length, at
+    marks.append((end, end))
+    return marks, places
 
 
 def _unsigned(value: bytes) -> int:
@@ -221,6 +238,17 @@ class MessageReader:
     def waiting_sink(self) -> Sink | None:
         """The sink whose data set has not ended."""
         return self._waiting[2] if self._waiting else None
+
+    @property
+    def waiting_context(self) -> int:
+        """Where its fragments come."""
+        return self._waiting[0] if self._waiting else 0
+
+    def ended(self) -> Message:
+        """The data set that waits has gone to its sink, past this reader."""
+        assert self._waiting is not None
+        message, self._waiting = Message(*self._waiting), None
+        return message
 
     def take(self, context_id: int, control: int, content: memoryview) -> Message | None:
         is_last = bool(control & 2)

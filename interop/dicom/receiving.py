@@ -23,7 +23,7 @@ import structlog
 
 from interop.dicom import pdu
 from interop.dicom.doorkeeper import REMEMBERED_SECONDS
-from interop.dicom.intake import DiscardSink, StoreIntake
+from interop.dicom.intake import MOST_TOGETHER, DiscardSink, StoreIntake
 from interop.dicom.logbook import settle
 from interop.dicom.messages import Field, Message
 from interop.dicom.requests import stored_answer
@@ -87,6 +87,9 @@ class Receiver:
             log.exception("receiving_failed")
             then = partial(association.abort, "failed")
         finally:
+            waiting = self._reader.waiting_sink
+            if isinstance(waiting, StoreIntake):
+                waiting.flush()
             self._layer.use(None)
             self._socket.close()
             association.loop.call_soon_threadsafe(association.came_back, then)
@@ -97,6 +100,10 @@ class Receiver:
         if message is not None:
             self._answer(message)
         while True:
+            waiting = self._reader.waiting_sink
+            intake = waiting if isinstance(waiting, StoreIntake) else None
+            if intake is not None and self._fragments(intake):
+                continue
             event = layer.next_event()
             if isinstance(event, Data):
                 association.since = time.monotonic()
@@ -109,12 +116,25 @@ class Receiver:
                 return association.settled
             elif event is not None:
                 return partial(association.heard, event)
-            else:
-                waiting = self._reader.waiting_sink
-                if isinstance(waiting, StoreIntake):
-                    waiting.flush()
-                if not self._receive():
-                    return _nothing
+            elif not self._receive(intake):
+                return _nothing
+
+    def _fragments(self, intake: StoreIntake) -> bool:
+        """A data set, past the reader; False when what comes next is for that, or has not come."""
+        before = len(intake.here)
+        if self._layer.fragments(self._reader.waiting_context, intake.here, MOST_TOGETHER):
+            self._store(self._reader.ended())
+            return True
+        if len(intake.here) > before:
+            self._association.since = time.monotonic()
+        if len(intake.here) < MOST_TOGETHER:
+            return False
+        intake.flush()
+        return True
+
+    def _store(self, message: Message) -> None:
+        self._association.tally.counts[Field.C_STORE.name] += 1
+        self._answer(message)
 
     def _take(self, units: Iterator[tuple[int, int, memoryview]]) -> Then | None:
         """The values of one P-DATA-TF; the rest of them is the loop's where one is no C-STORE's."""
@@ -127,15 +147,24 @@ class Receiver:
                 if waiting is None or isinstance(waiting, StoreIntake | DiscardSink):
                     continue
             elif isinstance(message.sink, StoreIntake | DiscardSink):
-                association.tally.counts[Field.C_STORE.name] += 1
-                self._answer(message)
+                self._store(message)
                 continue
             return partial(association.go_on, message, units)
         return None
 
-    def _receive(self) -> bool:
+    def _space(self, intake: StoreIntake | None) -> memoryview:
+        """Where more bytes go. Pieces stay in the buffer while there is room behind them."""
+        if intake is not None and intake.here:
+            intake.look()
+            space = self._layer.space_behind() if intake.here else None
+            if space is not None:
+                return space
+            intake.flush()
+        return self._layer.free_space()
+
+    def _receive(self, intake: StoreIntake | None) -> bool:
         """More bytes; False when there are none and the loop shall see why, or wait for them."""
-        association, space = self._association, self._layer.free_space()
+        association, space = self._association, self._space(intake)
         while True:
             try:
                 count = self._socket.recv_into(space)
@@ -152,8 +181,7 @@ class Receiver:
     def _answer(self, message: Message) -> None:
         association, sink = self._association, message.sink
         if isinstance(sink, StoreIntake):
-            sink.flush()
-            answer, stored = sink.storing.finish()
+            answer, stored = sink.finish()
             if stored is not None:
                 association.tally.stored[stored.series_id] += 1
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -80,11 +82,39 @@ def association(
         is_there = established.rejected_contexts and not established.is_rejected
         words = _("The other side does not take this service.")
         raise NotTaken(words) if is_there else CallFailed(_why_not(established))
+    established._reactor_checkpoint = _Checkpoint(established)
     try:
         yield established
     finally:
         if established.is_established:
             established.release()
+
+
+class _Checkpoint(threading.Event):
+    """Where an association's own thread stops while another speaks: ``clear`` returns when it has.
+
+    pynetdicom's thread calls itself paused a moment before it looks whether it has to, and then takes the answer that
+    the other waits for.
+    """
+
+    def __init__(self, association: Association) -> None:
+        super().__init__()
+        self._association = association
+        self._holds = False
+        self.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        while not self.is_set():
+            self._holds = True
+            super().wait(timeout)
+            self._holds = False
+        return True
+
+    def clear(self) -> None:
+        super().clear()
+        thread = self._association
+        while thread is not threading.current_thread() and thread.is_alive() and not (self._holds or self.is_set()):
+            time.sleep(0.0001)
 
 
 def _without_delay(event: Any) -> None:

@@ -13,12 +13,12 @@ from interop.dicom.dimse import Caller, DimseError, Request, Status, association
 from interop.dicom.elements import Malformed
 from interop.dicom.headers import Core, Header
 from interop.dicom.sop_classes import STORAGE_CLASSES, STORAGE_SYNTAXES
-from interop.dicom.store import IncomingFile, Stored, sync_files
+from interop.dicom.store import IncomingFile, Stored, is_local, sync_files
 from ris.core.actor import Actor
 from ris.core.errors import DomainError
 from ris.core.ids import is_valid_uid
 from worklist.data import StoredInstance
-from worklist.services import Indexed, index_further_instance, index_instance, recount_waiting
+from worklist.services import Beginning, Indexed, begin_further_instance, index_instance, recount_waiting
 
 #: RIS_DICOM_FSYNC=association: the files of each association that are not on the disk yet.
 _unsynced: dict[int, list[str]] = {}
@@ -61,21 +61,25 @@ class ObjectSink:
         self._is_further, self._unsynced = is_further, unsynced
         self.write = incoming.write
 
-    def finish(self) -> Indexed:
+    def look(self, *pieces: memoryview) -> bool:
+        self._incoming.look(*pieces)
+        return False
+
+    def finish(self, *rest: memoryview) -> Indexed:
         """Raises Malformed, DimseError, OSError, or what the index refuses."""
         incoming = self._incoming
         try:
-            told = (incoming.core() if self._is_further else None) or incoming.header()
+            told = self._told(rest)
             if told.sop_instance_uid != incoming.sop_instance_uid:
                 raise DimseError(Status.DOES_NOT_MATCH, "The SOP Instance UID differs from the command's.")
             if told.sop_class_uid != incoming.sop_class_uid:
                 raise DimseError(Status.DOES_NOT_MATCH, "The SOP Class UID differs from the command's.")
-            stored = incoming.keep(str(told.study_instance_uid))
+            stored, begun = self._kept(told, rest)
         except BaseException:
             incoming.discard()
             raise
         try:
-            row = self._index(told, stored)
+            row = (begun.commit() if begun is not None else None) or self._index(told, stored)
         except (DomainError, Malformed):
             incoming.withdraw()
             raise
@@ -87,23 +91,49 @@ class ObjectSink:
             self._unsynced.append(incoming.kept_path)
         return row
 
+    def _told(self, rest: tuple[memoryview, ...]) -> Core | Header:
+        """What the object says of itself; to look closer takes its file."""
+        self._incoming.look_on(*rest)
+        core = self._incoming.core() if self._is_further else None
+        if core is not None:
+            return core
+        self._incoming.write(*rest)
+        return self._incoming.header()
+
+    def _kept(self, told: Core | Header, rest: tuple[memoryview, ...]) -> tuple[Stored, Beginning | None]:
+        """Its file, safe, and its row, which PostgreSQL adds meanwhile."""
+        incoming, begun = self._incoming, None
+        stored = incoming.named(str(told.study_instance_uid))
+        if not isinstance(told, Core):
+            return incoming.keep_as(stored), None
+        if is_local():
+            begun = self._begin(told, stored)
+        try:
+            incoming.write(*rest)
+            stored = incoming.keep_as(stored)
+        except BaseException:
+            if begun is not None:
+                begun.cancel()
+            raise
+        return stored, begun or self._begin(told, stored, may_be_ahead=False)
+
+    def _begin(self, told: Core, stored: Stored, *, may_be_ahead: bool = True) -> Beginning | None:
+        return begin_further_instance(
+            **told._asdict(),
+            transfer_syntax_uid=self._incoming.transfer_syntax_uid,
+            path=stored.path,
+            size=stored.size,
+            fingerprint=stored.fingerprint,
+            received_from=self._incoming.source[:16],
+            actor=self._actor,
+            may_be_ahead=may_be_ahead,
+        )
+
     def _index(self, told: Core | Header, stored: Stored) -> Indexed:
         incoming = self._incoming
-        if isinstance(told, Core):
-            row = index_further_instance(
-                **told._asdict(),
-                transfer_syntax_uid=incoming.transfer_syntax_uid,
-                path=stored.path,
-                size=stored.size,
-                fingerprint=stored.fingerprint,
-                received_from=incoming.source[:16],
-                actor=self._actor,
-            )
-            if row is not None:
-                return row
-            told = incoming.header()
+        header = incoming.header() if isinstance(told, Core) else told
         instance = StoredInstance(
-            **told.fields,
+            **header.fields,
             transfer_syntax_uid=incoming.transfer_syntax_uid,
             path=stored.path,
             size=stored.size,

@@ -21,6 +21,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -111,10 +112,16 @@ def local_path(name: str) -> Iterator[Path]:
 
 
 def instance_name(study_instance_uid: str, sop_instance_uid: str, file_hash: str) -> str:
-    if not (is_valid_uid(study_instance_uid) and is_valid_uid(sop_instance_uid)):
+    if not is_valid_uid(sop_instance_uid):
         raise Malformed("A UID cannot name a file.")
-    first = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:2]
-    return f"{first}/{study_instance_uid}/{sop_instance_uid}.{file_hash[:12]}.dcm"
+    return f"{_folder_of(study_instance_uid)}/{sop_instance_uid}.{file_hash[:12]}.dcm"
+
+
+@lru_cache(1024)
+def _folder_of(study_instance_uid: str) -> str:
+    if not is_valid_uid(study_instance_uid):
+        raise Malformed("A UID cannot name a file.")
+    return f"{hashlib.sha256(study_instance_uid.encode()).hexdigest()[:2]}/{study_instance_uid}"
 
 
 class IncomingFile:
@@ -124,7 +131,7 @@ class IncomingFile:
     """
 
     __slots__ = (
-        "_fd", "_fingerprint", "_head", "_kept", "_meta", "_path", "_root", "_size", "kept_path",
+        "_fd", "_fingerprint", "_head", "_kept", "_looked", "_meta", "_path", "_root", "_size", "kept_path",
         "sop_class_uid", "sop_instance_uid", "source", "transfer_syntax_uid",
     )  # fmt: skip
 
@@ -140,6 +147,36 @@ class IncomingFile:
         self._size = 0
         self._kept = self.kept_path = ""
         self._root = f"{settings.RIS_INSTANCE_FOLDER}/{schema or require_schema()}"
+        self._path = ""
+        self._fd = -1
+        self._looked = 0
+
+    def look(self, *pieces: bytes | memoryview) -> None:
+        """At pieces before they come by ``write``, in the same order."""
+        for piece in pieces:
+            self._fingerprint.update(piece)
+            if self._size < HEAD_KEPT:
+                self._head += bytes(piece[: HEAD_KEPT - len(self._head)])
+            self._size += len(piece)
+        self._looked += len(pieces)
+
+    def look_on(self, *pieces: bytes | memoryview) -> None:
+        """At those of the next pieces that were not looked at yet."""
+        if self._looked < len(pieces):
+            self.look(*pieces[self._looked :])
+
+    def write(self, *pieces: bytes | memoryview) -> None:
+        """The next pieces; they may be reused afterwards."""
+        self.look_on(*pieces)
+        self._looked -= len(pieces)
+        if self._fd >= 0:
+            self._write_all(pieces)
+        else:
+            self._open()
+            self._write_all((self._meta, *pieces))
+
+    def _open(self) -> None:
+        """Under a name and with a lock that tell others that it still comes."""
         folder = f"{self._root}/{INCOMING}"
         self._path = f"{folder}/{os.urandom(16).hex()}{SUFFIX}"
         try:
@@ -153,18 +190,6 @@ class IncomingFile:
             self.discard()
             raise
 
-    def write(self, *pieces: bytes | memoryview) -> None:
-        """The next pieces; they may be reused afterwards."""
-        if self._size:
-            self._write_all(pieces)
-        else:
-            self._write_all((self._meta, *pieces))
-        for piece in pieces:
-            self._fingerprint.update(piece)
-            if len(self._head) < HEAD_KEPT:
-                self._head += bytes(piece[: HEAD_KEPT - len(self._head)])
-            self._size += len(piece)
-
     def _write_all(self, parts: tuple[bytes | memoryview, ...]) -> None:
         written, whole = os.writev(self._fd, parts), sum(map(len, parts))
         if written < whole:
@@ -177,7 +202,7 @@ class IncomingFile:
         return read_core(self._head, self.transfer_syntax_uid)
 
     def header(self) -> Header:
-        """What the object says of itself. Raises Malformed."""
+        """What the object says of itself, when all that was looked at is written. Raises Malformed."""
         if not self._size:
             raise Malformed("The data set is empty.")
         for length in HEADER_BYTES:
@@ -188,16 +213,23 @@ class IncomingFile:
                     raise
         raise Malformed("The header is too long.")
 
-    def keep(self, study_instance_uid: str) -> Stored:
-        """Make the file as safe as RIS_DICOM_FSYNC says and give it its name; it can be read until ``close``."""
+    def named(self, study_instance_uid: str) -> Stored:
+        """How it will lie in a local store. To be called once, when all was looked at."""
         fingerprint = self._fingerprint.hexdigest()
         file_hash = hashlib.sha256(self._meta + fingerprint.encode()).hexdigest()
         name = instance_name(study_instance_uid, self.sop_instance_uid, file_hash)
-        if is_local():
-            self._rename(f"{self._root}/{name}")
-        else:
-            name = self._upload(name)
         return Stored(name, len(self._meta) + self._size, fingerprint)
+
+    def keep(self, study_instance_uid: str) -> Stored:
+        """``keep_as`` under the name that it has by its content."""
+        return self.keep_as(self.named(study_instance_uid))
+
+    def keep_as(self, named: Stored) -> Stored:
+        """Make the file as safe as RIS_DICOM_FSYNC says and give it its name; it can be read until ``close``."""
+        if is_local():
+            self._rename(f"{self._root}/{named.path}")
+            return named
+        return named._replace(path=self._upload(named.path))
 
     def _rename(self, target: str) -> None:
         is_durable = settings.RIS_DICOM_FSYNC == "instance"
@@ -229,8 +261,9 @@ class IncomingFile:
 
     def discard(self) -> None:
         """Leave nothing of what is not kept. May be repeated."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._path)
+        if self._path:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
         self.close()
 
     def withdraw(self) -> None:

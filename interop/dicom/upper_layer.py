@@ -10,6 +10,7 @@ A PDU's length is judged when its six header bytes are there, before room is mad
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -19,6 +20,9 @@ from interop.dicom.pdu import Abort, Kind, ProtocolError
 FIRST_ROOM = 16 * 1024
 HEAD, unpack_head = pdu.HEADER.size, pdu.HEADER.unpack_from
 P_DATA = int(Kind.P_DATA)
+#: A P-DATA-TF with one presentation data value, up to its content.
+_FRAGMENT = struct.Struct(">BxLLBB")
+FRAGMENT, unpack_fragment = _FRAGMENT.size, _FRAGMENT.unpack_from
 KINDS = frozenset(int(kind) for kind in Kind)
 EXPECTED = frozenset({Kind.ASSOCIATE_RQ, Kind.P_DATA, Kind.RELEASE_RQ, Kind.ABORT})
 #: Some peers count the header of a PDU among its bytes.
@@ -83,6 +87,12 @@ class UpperLayer:
             self._buffer = self._buffer + bytearray(max(self._needed * 2, FIRST_ROOM) - len(self._buffer))
         return memoryview(self._buffer)[self._end :]
 
+    def space_behind(self) -> memoryview | None:
+        """Where the next bytes go when those that were taken must stay; None where there is no room for them."""
+        if self._start + self._needed > len(self._buffer) or self._end == len(self._buffer):
+            return None
+        return memoryview(self._buffer)[self._end :]
+
     def received(self, count: int) -> None:
         self._end += count
 
@@ -112,6 +122,25 @@ class UpperLayer:
         self._needed = HEAD
         body = memoryview(self._buffer)[first : first + length]
         return Data(body) if is_data else self._event(kind, body)
+
+    def fragments(self, context_id: int, into: list[memoryview], most: int) -> bool:
+        """Take PDUs that are no more than a fragment of a data set; True when its last has come.
+
+        All others are left to ``next_event``, which knows what is wrong with them.
+        """
+        buffer, at, end, longest = self._buffer, self._start, self._end, self._longest
+        whole = memoryview(buffer)
+        is_last = False
+        while end - at >= FRAGMENT and len(into) < most and not is_last:
+            kind, length, size, context, control = unpack_fragment(buffer, at)
+            behind = at + HEAD + length
+            is_plain = kind == P_DATA and context == context_id and not control & 1 and length == size + 4 <= longest
+            if not is_plain or size < 2 or behind > end:
+                break
+            into.append(whole[at + FRAGMENT : behind])
+            at, is_last = behind, bool(control & 2)
+        self._start, self._needed = at, HEAD
+        return is_last
 
     def _judge(self, kind: int, length: int) -> None:
         if kind not in KINDS:

@@ -39,7 +39,13 @@ from worklist.services.documents import keep_document
 from worklist.services.exams import complete_exam, discontinue_exam, start_exam
 from worklist.services.exception_orders import order_from_exception
 from worklist.services.exceptions import link_exception, read_limited_study, resolve_exception
-from worklist.services.further import Indexed, index_further_instance, recount_waiting
+from worklist.services.further import (
+    Beginning,
+    Indexed,
+    begin_further_instance,
+    index_further_instance,
+    recount_waiting,
+)
 from worklist.services.images import OtherContent, index_instance
 from worklist.services.loading import load_worklist_item
 from worklist.services.performed import StepIsFinal, start_performed_step, update_performed_step
@@ -88,6 +94,7 @@ from worklist.services.waiting import (
 )
 
 __all__ = [
+    "Beginning",
     "Indexed",
     "OtherContent",
     "PlannedStep",
@@ -103,6 +110,7 @@ __all__ = [
     "add_to_waiting_list",
     "allow_screening",
     "arrive_patient",
+    "begin_further_instance",
     "block_room",
     "book_appointment",
     "book_chain",

@@ -6,7 +6,8 @@ that was complete again, under a shared lock on the study, so that whoever calls
 or is undone by it.
 
 Where several associations store at once, what comes while a statement runs goes into the next one together, in one
-commit. Nobody waits for company: who finds no statement running runs one.
+commit. Nobody waits for company: who finds no statement running runs one. One more may be ahead: PostgreSQL adds its
+row while its file is being written, and commits when that is safe.
 
 Counts are not touched: several associations into one study would queue for its row. They are counted anew when an
 association ends, and every half second before that, by a thread of this process. A process that dies in between leaves
@@ -17,11 +18,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -29,6 +32,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, Operation
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_tenants.utils import get_public_schema_name
 from psycopg import Connection
+from psycopg import Error as PsycopgError
 from psycopg import OperationalError as NoServer
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
@@ -123,7 +127,39 @@ class FurtherInstance:
 Indexed = ImagingInstance | FurtherInstance
 
 
-def index_further_instance(
+class Beginning:
+    """An instance on its way into the index. ``commit`` when its file is safe, else ``cancel``; one of the two.
+
+    Where ``may_be_ahead`` and nobody of this process and facility is, PostgreSQL has been given the statement by now
+    and works on it while the file is being written; nothing of it counts before ``commit``, and a line that is closed
+    leaves nothing.
+    """
+
+    __slots__ = ("_actor", "_is_ahead", "_line", "_mine", "_queue", "_row")
+
+    def __init__(
+        self, line: BaseDatabaseWrapper, mine: Waiting, row: FurtherInstance, actor: Actor, *, may_be_ahead: bool
+    ) -> None:
+        self._line, self._mine, self._row, self._actor = line, mine, row, actor
+        self._queue = queue_of(line.schema_name)
+        self._is_ahead = may_be_ahead and self._queue.begin(line, mine)
+
+    def commit(self) -> FurtherInstance | None:
+        """The new row, committed; None when the series is not known, or the instance is. Raises DatabaseError."""
+        found = self._queue.finish(self._line) if self._is_ahead else None
+        found = found or self._queue.add(self._line, self._mine)
+        if found is None:
+            return None
+        self._row.series_id, self._row.pk = found
+        counter.note(self._line.schema_name, self._row.series_id, self._actor)
+        return self._row
+
+    def cancel(self) -> None:
+        if self._is_ahead:
+            self._queue.give_up(self._line)
+
+
+def begin_further_instance(
     *,
     study_instance_uid: str,
     series_instance_uid: str,
@@ -139,15 +175,15 @@ def index_further_instance(
     fingerprint: str,
     received_from: str,
     actor: Actor,
-) -> FurtherInstance | None:
-    """The new row, committed; None when the series is not known, or the instance is: ``index_instance`` knows then.
+    may_be_ahead: bool = True,
+) -> Beginning | None:
+    """For images of a study and series that stand in the index as the object says; UIDs are the caller's to check.
 
-    For images of a study and series that stand in the index as the object says; UIDs are the caller's to check.
+    None where a transaction is open. Raises DatabaseError, with nothing begun.
     """
     actor.require(perms.STORE_STUDY)
     line = connections[DEFAULT_DB_ALIAS]  # once: each look through the proxy costs as much as all fields
-    schema = line.schema_name
-    if line.in_atomic_block or schema == get_public_schema_name():
+    if line.in_atomic_block or line.schema_name == get_public_schema_name():
         return None
     values = [
         series_instance_uid.encode(), study_instance_uid.encode(), now().isoformat().encode(),
@@ -155,12 +191,14 @@ def index_further_instance(
         None if instance_number is None else b"%d" % instance_number, b"%d" % rows, b"%d" % columns, b"%d" % frames,
         path.encode(), b"%d" % size, fingerprint.encode(), received_from.encode(),
     ]  # fmt: skip
-    found = queue_of(schema).add(line, Waiting(sop_instance_uid, values))
-    if found is None:
-        return None
-    series_id, pk = found
-    counter.note(schema, series_id, actor)
-    return FurtherInstance(pk, series_id, sop_instance_uid, sop_class_uid, path)
+    row = FurtherInstance(0, 0, sop_instance_uid, sop_class_uid, path)
+    return Beginning(line, Waiting(sop_instance_uid, values), row, actor, may_be_ahead=may_be_ahead)
+
+
+def index_further_instance(*, actor: Actor, **fields: Any) -> FurtherInstance | None:
+    """``begin_further_instance`` and its ``commit``; on None ``index_instance`` knows what to do."""
+    begun = begin_further_instance(**fields, actor=actor, may_be_ahead=False)
+    return begun.commit() if begun is not None else None
 
 
 # --- what comes at once goes together
@@ -191,6 +229,46 @@ class Queue:
         self._lock = threading.Lock()
         self._waiting: list[Waiting] = []
         self._is_running = False
+        self._ahead = threading.Lock()
+
+    def begin(self, line: BaseDatabaseWrapper, mine: Waiting) -> bool:
+        """Give PostgreSQL the statement of one instance; False where that has to wait for ``add``.
+
+        Others need not wait for it: a group of them may be added meanwhile.
+        """
+        line.ensure_connection()
+        if not self._ahead.acquire(blocking=False):
+            return False
+        try:
+            _send(line.connection, self._schema, mine)
+        except NoServer:  # the line was cut since; ``add`` opens it anew
+            self.give_up(line)
+            return False
+        except BaseException:
+            self.give_up(line)
+            raise
+        return True
+
+    def finish(self, line: BaseDatabaseWrapper) -> Keys | None:
+        """Commit what has begun. None: nothing was added, or nobody knows, and ``add`` finds out."""
+        try:
+            found = _receive(line.connection)
+        except BaseException as error:
+            self.give_up(line)
+            if not isinstance(error, PsycopgError):
+                raise
+            return None
+        self._ahead.release()
+        return next(iter(found.values()), None)
+
+    def give_up(self, line: BaseDatabaseWrapper) -> None:
+        """PostgreSQL forgets what has begun on a line that ends before it was told to commit."""
+        try:
+            if line.connection is not None:
+                line.connection.pgconn.finish()
+            line.close()
+        finally:
+            self._ahead.release()
 
     def add(self, line: BaseDatabaseWrapper, mine: Waiting) -> Keys | None:
         """In the thread of ``line``. None: the instance is known, or its series is not. Raises DatabaseError."""
@@ -281,22 +359,61 @@ def _add(line: BaseDatabaseWrapper, schema: str, together: list[Waiting]) -> Fou
 
 def _round_trip(line: Connection, schema: str, template: str, together: list[Waiting]) -> Found:
     """By libpq itself: a cursor costs more than the server's own work."""
+    name = _statement(line, schema, template, len(together))
+    result = line.pgconn.exec_prepared(name, [value for one in together for value in one.values])
+    return _found(line, result)
+
+
+def _send(line: Connection, schema: str, mine: Waiting) -> None:
+    """Without the Sync that would commit it: until then PostgreSQL works in a transaction that nobody else sees."""
+    name = _statement(line, schema, INSERT, 1)
+    line.pgconn.enter_pipeline_mode()
+    line.pgconn.send_query_prepared(name, mine.values)
+    line.pgconn.flush()
+
+
+def _receive(line: Connection) -> Found:
+    """Let PostgreSQL commit what was sent, and wait for it."""
+    server = line.pgconn
+    server.pipeline_sync()
+    answers = select.poll()
+    answers.register(server.socket, select.POLLIN)
+    found: Found | None = None
+    while True:
+        while server.flush() or server.is_busy():
+            answers.poll()
+            server.consume_input()
+        result = server.get_result()
+        if result is None:
+            continue
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            break
+        found = _found(line, result)
+    server.exit_pipeline_mode()
+    return found or {}
+
+
+def _statement(line: Connection, schema: str, template: str, number: int) -> bytes:
+    """The name under which a line knows the statement for so many instances."""
     prepared = _prepared.get(line)
     if prepared is None:
         prepared = _prepared[line] = {}
-    key = (schema, template is INSERT, len(together))
+    key = (schema, template is INSERT, number)
     name = prepared.get(key)
     if name is None:
         name = b"further_%d" % next(_numbers)
-        statement = with_tables(insert_of(template, len(together)), schema).encode()
+        statement = with_tables(insert_of(template, number), schema).encode()
         if (result := line.pgconn.prepare(name, statement)).status != ExecStatus.COMMAND_OK:
             raise _error(line, result)
         prepared[key] = name
-    result = line.pgconn.exec_prepared(name, [value for one in together for value in one.values])
+    return name
+
+
+def _found(line: Connection, result: PGresult) -> Found:
     if result.status != ExecStatus.TUPLES_OK:
         error = _error(line, result)
         if isinstance(error, InvalidSqlStatementName):
-            prepared.clear()
+            _prepared.pop(line, None)
         raise error
     return {
         (result.get_value(row, 0) or b"").decode(): (

@@ -28,7 +28,13 @@ class PlainSink:
         else:
             os.writev(self.fd, pieces)
 
-    def finish(self) -> None:
+    def look(self, *pieces: memoryview) -> bool:
+        self.write(*pieces)
+        return True
+
+    def finish(self, *rest: memoryview) -> None:
+        if rest:
+            self.write(*rest)
         os.close(self.fd)
 
     def discard(self) -> None:

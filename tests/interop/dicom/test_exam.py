@@ -393,6 +393,7 @@ def test_what_a_killed_process_left_is_swept(scp):
     from interop.dicom.store import INCOMING, IncomingFile, sweep_incoming
 
     coming = IncomingFile("1.2.840.10008.5.1.4.1.1.2", "1.2.3", "1.2.840.10008.1.2.1")
+    coming.write(b"the first piece")
     orphan = instance_path(f"{INCOMING}/dead.part")
     orphan.write_bytes(b"half of it")
     assert sweep_incoming() == 1

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -189,15 +190,68 @@ def test_a_full_disk_is_told_and_leaves_nothing(scp, monkeypatch, call):
     assert ImagingInstance.objects.count() == len(stored_files()) == 1
 
 
-def test_a_database_that_cuts_its_lines_costs_nothing_in_the_middle_of_a_series(scp):
+def cut_lines() -> None:
     from tests.conftest import superuser
 
+    with superuser() as server:
+        database = connection.settings_dict["NAME"]
+        server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [database])
+
+
+@pytest.mark.parametrize("call", ["writev", "fsync", "rename"])
+def test_a_disk_that_is_full_while_the_row_is_being_added_leaves_neither(scp, monkeypatch, call):
+    made = image()
+    with line_to(scp, scu.contexts_for([CT])) as line:
+        assert send(line, image()) == 0
+        monkeypatch.setattr(store, "os", Failing(call))
+        assert [send(line, made), send(line, image())] == [0xA700, 0xA700]
+        monkeypatch.undo()
+        assert ImagingInstance.objects.count() == len(stored_files()) == 1
+        assert [send(line, made), send(line, made)] == [0, 0]
+    assert ImagingInstance.objects.count() == len(stored_files()) == 2
+    assert ImagingStudy.objects.get().instance_count == 2
+
+
+@pytest.mark.parametrize("moment", ["before the file", "behind the file"])
+def test_a_line_to_the_database_that_is_cut_while_the_row_is_being_added(scp, monkeypatch, moment):
+    """The row is lost with the line; on another it is added once more, and once."""
+    real = store.IncomingFile.keep_as
+
+    def keep_as(self: Any, named: Any) -> Any:
+        if moment == "before the file":
+            cut_lines()
+        kept = real(self, named)
+        if moment == "behind the file":
+            cut_lines()
+        return kept
+
+    with line_to(scp, scu.contexts_for([CT])) as line:
+        assert send(line, image()) == 0
+        monkeypatch.setattr(store.IncomingFile, "keep_as", keep_as)
+        assert [send(line, image()) for _number in range(2)] == [0, 0]
+        monkeypatch.undo()
+        connection.close()
+        assert send(line, image()) == 0
+    assert ImagingInstance.objects.count() == len(stored_files()) == 4
+    assert ImagingStudy.objects.get().instance_count == 4
+
+
+def test_known_objects_while_others_are_ahead(scp):
+    """Sent again in the short way: identical ones are answered once more, others refused, and no file is left over."""
+    made, other = image(), image()
+    with line_to(scp, scu.contexts_for([CT])) as line:
+        assert [send(line, image()), send(line, made), send(line, made)] == [0, 0, 0]
+        assert send(line, image(SOPInstanceUID=made.SOPInstanceUID, InstanceNumber=7)) == 0xC111
+        assert send(line, other) == 0
+    assert ImagingInstance.objects.count() == len(stored_files()) == 3
+    assert ExceptionItem.objects.filter(kind="duplicate_instance").count() == 1
+
+
+def test_a_database_that_cuts_its_lines_costs_nothing_in_the_middle_of_a_series(scp):
     with line_to(scp, scu.contexts_for([CT])) as line:
         for _number in range(3):
             assert send(line, image()) == 0
-            with superuser() as server:
-                database = connection.settings_dict["NAME"]
-                server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [database])
+            cut_lines()
             connection.close()
         assert send(line, image()) == 0
     assert ImagingInstance.objects.count() == len(stored_files()) == 4
@@ -279,6 +333,48 @@ def test_the_short_way_is_for_known_series_of_their_study_only(transactional_db,
     assert further(stored(**same)) is None
     recount_waiting()
     assert ImagingInstance.objects.count() == 2
+
+
+def test_what_has_begun_counts_when_it_is_committed_and_not_before(transactional_db, alpha):
+    """As after a kill in between: nobody sees it, and nothing of it stays; others are not held up."""
+    from worklist.services import begin_further_instance
+
+    first = stored()
+    index_instance(first, actor=STORE)
+    same = {"study_instance_uid": first.study_instance_uid, "series_instance_uid": first.series_instance_uid}
+
+    def begun(data: Any) -> Any:
+        values = {name: getattr(data, name) for name in FURTHER}
+        return begin_further_instance(**values, sop_instance_uid=data.sop_instance_uid, actor=STORE)
+
+    def seen_by_others() -> int:
+        from tests.conftest import superuser
+
+        with superuser(connection.settings_dict["NAME"]) as server:
+            return server.execute("select count(*) from alpha.worklist_imaginginstance").fetchone()[0]
+
+    killed, kept, bad = stored(**same), stored(**same), stored(**same, path="x" * 300)
+    beginning = begun(killed)
+    assert beginning._is_ahead and seen_by_others() == 1
+    with ThreadPoolExecutor(1) as other:  # which is not ahead, and does not wait for the one that is
+
+        def work() -> Any:
+            with use_facility(alpha):
+                try:
+                    return further(kept)
+                finally:
+                    connection.close()
+
+        assert other.submit(work).result(20) is not None
+    beginning._line.connection.pgconn.finish()  # as the system does for a process that is no more
+    beginning.cancel()
+    assert seen_by_others() == 2
+    assert {killed.sop_instance_uid} & set(ImagingInstance.objects.values_list("sop_instance_uid", flat=True)) == set()
+    with pytest.raises(DatabaseError):
+        begun(bad).commit()
+    assert begun(killed).commit() is not None
+    assert begun(killed).commit() is None
+    assert seen_by_others() == 3
 
 
 def test_what_comes_while_a_statement_runs_goes_together_and_a_bad_one_alone(transactional_db, alpha, monkeypatch):
