@@ -62,7 +62,7 @@ def exported(case: TeachingCase, *, actor: Actor) -> IO[bytes]:
 
 
 def _pack(target: IO[bytes], case: TeachingCase, images: list[TeachingImage]) -> list[Dataset]:
-    headers = []
+    headers: list[Dataset] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for image in images:
             try:
