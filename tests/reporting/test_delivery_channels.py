@@ -324,9 +324,12 @@ def test_fhir_servers_are_kept_in_the_administration(alpha: Any, client: Client)
     page = client.get(f"/admin/interop/fhirserver/{server.pk}/change/").content.decode()
     assert "fhir.example.org" in page and "s3cret" not in page
     changed = {"base_url": "http://fhir.example.org:8080/r4", "token": "", "is_active": "on"}
-    assert client.post(f"/admin/interop/fhirserver/{server.pk}/change/", changed).status_code == 302
+    address = f"/admin/interop/fhirserver/{server.pk}/change/"
+    assert client.post(address, changed).status_code == 400  # a secret does not go along to another address
+    assert FhirServer.objects.get().queue.port == 443
+    assert client.post(address, {**changed, "token": "n3w"}).status_code == 302
     server = FhirServer.objects.get()
-    assert (server.queue.port, server.token) == (8080, "s3cret")
+    assert (server.queue.port, server.token) == (8080, "n3w")
 
 
 # --- paper
