@@ -208,6 +208,7 @@ def _day_of_exam(plan: PlannedExam, procedure: RequestedProcedure, stage: Stage)
             pictures.store_study(procedure, plan)
     with clock.at(plan.at + timedelta(minutes=18)):
         money.use_contrast(procedure, actor=technologist)
+        doses.throw_an_image_away(procedure, plan.number, actor=technologist)
         worklist.complete_exam(procedure, actor=technologist)
     procedure.refresh_from_db()
     if plan.stage not in ("performed", "ready_to_read"):
