@@ -250,6 +250,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'check of the medians',
+                'verbose_name_plural': 'checks of the medians',
                 'ordering': ['-day'],
             },
         ),

@@ -86,7 +86,7 @@ class LevelCheck(PublicModel):
     checked_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        verbose_name = _("check of the medians")
+        verbose_name, verbose_name_plural = _("check of the medians"), _("checks of the medians")
         ordering = ["-day"]
 
     def __str__(self) -> str:
