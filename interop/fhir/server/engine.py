@@ -161,6 +161,7 @@ def found(kind: ResourceType, key: str, call: Call) -> tuple[Source, Any]:
 
 def read(kind: ResourceType, source: Source, row: Any, call: Call) -> Answer:
     part = Part(call)
+    part.load(kind, [row])
     resource = whole(kind, source, row, call.version)
     if resource is None:
         raise Refused(404, f"There is no such {kind.name} in this facility, or none that you may see.")

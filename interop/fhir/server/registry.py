@@ -4,7 +4,7 @@ name here, the server does not claim and does not do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -106,6 +106,8 @@ class ResourceType:
     is_searched: bool = True
     #: the releases that have this type
     releases: tuple[str, ...] = ("r4", "r5")
+    #: what is told only when ``_elements`` names it, by its path: ``load(rows)`` brings it along
+    on_request: dict[str, Callable[[Sequence[Any]], None]] = field(default_factory=dict)
     #: rights that a change needs, for the CapabilityStatement's documentation
     write_permissions: dict[str, str] = field(default_factory=dict)
 

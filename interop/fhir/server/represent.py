@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,10 +81,16 @@ class Part:
         if self.summary not in SUMMARIES:
             raise Refused(400, f"_summary is one of {', '.join(SUMMARIES)}.", issue="value")
         asked = [name.strip() for name in call.param("_elements").split(",") if name.strip()]
-        #: ``Type.element`` names an element of one type only
+        #: ``Type.element`` names an element of one type only; ``element.part`` all of the element
         self.elements = asked
         if asked and self.summary != "false":
             raise Refused(400, "Ask for _summary or for _elements.", issue="value")
+
+    def load(self, kind: ResourceType, rows: Sequence[Any]) -> None:
+        """What is not told unless it is asked for by its path: ``series.instance``."""
+        paths = {path.removeprefix(f"{kind.name}.") for path in self.elements}
+        for path in paths & kind.on_request.keys():
+            kind.on_request[path](rows)
 
     @property
     def is_whole(self) -> bool:
@@ -101,7 +108,7 @@ class Part:
         elif self.summary == "true":
             kept = always | summary_of(version, name)
         else:
-            asked = {one.split(".")[1] if one.startswith(f"{name}.") else one for one in self.elements}
+            asked = {one.removeprefix(f"{name}.").split(".")[0] for one in self.elements}
             kept = always | asked | mandatory_of(version, name)
         meta = {**resource.get("meta", {}), "tag": [*resource.get("meta", {}).get("tag", ()), SUBSETTED]}
         return {key: value for key, value in {**resource, "meta": meta}.items() if key.lstrip("_") in kept}

@@ -27,6 +27,8 @@ PAGE, LARGEST_PAGE, COUNTED_UP_TO = 50, 500, 10_000
 #: Of what is included in one page
 MOST_INCLUDED = 2000
 MOST_PARAMS, LONGEST_CHAIN = 60, 3
+#: So many pages one can go back
+LONGEST_TRAIL = 20
 LINKS_WORK_FOR = 24 * 3600
 CONTROL = {
     "_count", "_sort", "_include", "_revinclude", "_summary", "_elements", "_total", "_format", "_pretty", "_page",
@@ -53,6 +55,8 @@ class Search:
     controls: list[tuple[str, str]]
     ignored: list[str] = field(default_factory=list)
     is_private: bool = False
+    #: after what the pages before this one began, oldest first; None is the first page
+    trail: list[Position | None] = field(default_factory=list)
 
     def control(self, name: str, default: str = "") -> str:
         return next((value for key, value in self.controls if key == name), default)
@@ -268,10 +272,13 @@ def searched(kind: ResourceType, call: Call) -> Answer:
         return Answer({**bundle, "link": links})
     positions, has_more = page_of(search, sets, size, after)
     pairs = loaded_page(kind, positions)
+    part.load(kind, [row for _source, row in pairs])
     if after is not None:
         links.append({"relation": "first", "url": _self(search, call, None)})
+    if search.trail:
+        links.append({"relation": "previous", "url": _link(search, call, search.trail[-1], search.trail[:-1])})
     if has_more:
-        links.append({"relation": "next", "url": _link(search, call, positions[-1])})
+        links.append({"relation": "next", "url": _link(search, call, positions[-1], [*search.trail, after])})
     made = [(source, row, whole(kind, source, row, call.version)) for source, row in pairs]
     entries = [_entry(call, resource, "match") for _s, _row, resource in made if resource is not None]
     rows = [row for _s, row, resource in made if resource is not None]
@@ -407,12 +414,12 @@ def _revincluded_by(text: str, kind: ResourceType, call: Call, pairs: Sequence[t
 
 def _self(search: Search, call: Call, after: Position | None) -> str:
     if search.is_private or after is not None:
-        return _link(search, call, after)
+        return _link(search, call, after, search.trail if after is not None else [])
     query = urlencode([*search.filters, *(pair for pair in search.controls if pair[0] != "_page")])
     return call.url(search.kind.name) + (f"?{query}" if query else "")
 
 
-def _link(search: Search, call: Call, after: Position | None) -> str:
+def _link(search: Search, call: Call, after: Position | None, trail: Sequence[Position | None]) -> str:
     """Opaque: the whole search, encrypted; it says nothing of a patient and works for a day, for its caller."""
     user = str(call.actor.user.uuid) if call.actor.user else ""
     content = {
@@ -425,7 +432,8 @@ def _link(search: Search, call: Call, after: Position | None) -> str:
         "e": int(time.time()) + LINKS_WORK_FOR,
     }
     if after is not None:
-        content["a"] = [[_packed(value) for value in after.values], after.source, after.pk]
+        content["a"] = _put(after)
+        content["b"] = [_put(one) for one in trail[-LONGEST_TRAIL:]]
     token = encrypt(json.dumps(content, separators=(",", ":"))).rstrip("=")
     return call.url(search.kind.name) + f"?_page={token}"
 
@@ -445,12 +453,23 @@ def _of_token(kind: ResourceType, call: Call, token: str) -> tuple[Search, Posit
     )
     if "a" not in content:
         return search, None
-    values, place, pk = content["a"]
-    return search, Position([_unpacked(value) for value in values], place, pk)
+    search.trail = [_taken(one) for one in content.get("b", [])]
+    return search, _taken(content["a"])
 
 
 def _gone() -> Refused:
     return Refused(410, "This link to a page works no more: search again.", issue="expired")
+
+
+def _put(position: Position | None) -> Any:
+    return position and [[_packed(value) for value in position.values], position.source, position.pk]
+
+
+def _taken(content: Any) -> Position | None:
+    if content is None:
+        return None
+    values, place, pk = content
+    return Position([_unpacked(value) for value in values], place, pk)
 
 
 def _packed(value: Any) -> Any:

@@ -321,6 +321,7 @@ def test_pages_follow_one_another_and_their_links_name_nobody(fhir: Fhir, facili
         ordered_exam(family_name="Wanjala" if number % 2 else "Wanja")
     seen: list[str] = []
     names: list[str] = []
+    pages: list[Any] = []
     bundle = fhir("Patient", family="wanj", _sort="family,-birthdate", _count="3")
     assert bundle["total"] == 7
     while True:
@@ -330,7 +331,13 @@ def test_pages_follow_one_another_and_their_links_name_nobody(fhir: Fhir, facili
         assert not any("wanj" in url.lower() for url in links.values())
         if "next" not in links:
             break
+        pages.append(bundle)
         bundle = fhir(links["next"])
+    while pages:  # and all the way back
+        bundle = fhir(links["previous"])
+        assert bundle["entry"] == pages.pop()["entry"]
+        links = {**links, "previous": ""} | {link["relation"]: link["url"] for link in bundle["link"]}
+    assert links["previous"] == "", "the first page has none before it"
     assert (len(seen), len(set(seen)), names) == (7, 7, sorted(names))
     assert json.loads(fhir.get(links["first"]).content)["entry"][0]["resource"]["id"] == seen[0]
     assert refusal(Fhir(user_with_roles("clerk")).get(links["first"])).status == 410  # whose search it was not
@@ -532,3 +539,20 @@ def test_a_hundred_results_cost_little(fhir: Fhir, facility: Any) -> None:
 
 def test_the_documentation_is_what_the_code_does() -> None:
     call_command("write_fhir_doc", check=True)
+
+
+def test_instances_are_listed_when_they_are_asked_for(fhir: Fhir, facility: Any, monkeypatch: Any) -> None:
+    plain = fhir.found("ImagingStudy")
+    assert all("instance" not in series for row in plain for series in row.get("series", ()))
+    for release in (fhir, fhir.r5):
+        rows = release.found("ImagingStudy", _elements="identifier,numberOfInstances,series.instance")
+        counted = [
+            (row["numberOfInstances"], sum(len(one.get("instance", ())) for one in row["series"])) for row in rows
+        ]
+        assert counted and all(told == listed for told, listed in counted)
+        first = rows[0]["series"][0]["instance"][0]
+        assert first["uid"] and first["sopClass"]["code"].startswith("urn:oid:1.2.840.10008.")
+        one = release(f"ImagingStudy/{rows[0]['id']}", _elements="ImagingStudy.series.instance")
+        assert one["series"] == rows[0]["series"]
+    monkeypatch.setattr("interop.fhir.server.resources.imaging.MOST_INSTANCES", 0)
+    assert refusal(fhir.get("ImagingStudy", {"_elements": "series.instance"})).code == "too-costly"

@@ -82,6 +82,33 @@ def test_what_cannot_be_is_said_with_its_place(fhir, change, code, place):
     assert not Patient.objects.exists()
 
 
+def test_validate_knows_its_parameters_modes_and_versions(fhir):
+    made = fhir.send("POST", "Patient", person())
+    key = body(made)["id"]
+    told = {**body(made), "telecom": []}
+    here = f"Patient/{key}/$validate"
+    assert body(fhir.send("POST", here, told, If_Match=made["ETag"]))["issue"][0]["severity"] == "information"
+    late = fhir.send("POST", here, told, If_Match='W/"999"')
+    assert (late.status_code, issues(late)[0][0]) == (200, "conflict"), "as the update would be refused"
+    base = "http://hl7.org/fhir/StructureDefinition/"
+
+    def parameters(**named):
+        rows = [{"name": name, "valueCode": value} for name, value in named.items()]
+        return {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": told}, *rows]}
+
+    alone = fhir.send("POST", "Patient/$validate", parameters(mode="profile", profile=f"{base}Patient"))
+    assert body(alone)["issue"][0]["severity"] == "information", "nothing but the resource is looked at"
+    gone = fhir.send("POST", here, parameters(mode="delete"))
+    assert (gone.status_code, issues(gone)[0][0]) == (200, "not-supported")
+    for refused in (
+        parameters(mode="profile"), parameters(mode="delete"), parameters(mode="update"), parameters(mode="other"),
+        parameters(profile=f"{base}vitalsigns"), parameters(strictness="high"),
+    ):  # fmt: skip
+        assert refusal(fhir.send("POST", "Patient/$validate", refused)).status == 400, refused["parameter"][1:]
+    assert refusal(fhir.send("POST", "Patient/$validate?mood=create", told)).status == 400
+    assert Patient.objects.count() == 1
+
+
 def test_validate_stores_nothing(fhir):
     good = fhir.send("POST", "Patient/$validate", person())
     assert (good.status_code, body(good)["issue"][0]["severity"]) == (200, "information")

@@ -1,14 +1,18 @@
-"""ImagingStudy: what was acquired, with its series; the instances are listed by DICOMweb, which ``endpoint`` names."""
+"""ImagingStudy: what was acquired, with its series. Instances are listed for who asks with
+``_elements=series.instance``; all that they say of themselves is for DICOMweb, which ``endpoint`` names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, time
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from interop.fhir.server.call import Resource, Version
+from interop.fhir.server.errors import Refused
 from interop.fhir.server.params import Date, Identifier, Reference, TextToken, To, Token
 from interop.fhir.server.registry import ResourceType, Source, register
 from interop.fhir.server.resources.common import (
@@ -28,6 +32,7 @@ from interop.fhir.server.resources.common import (
 from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
 from worklist.permissions import VIEW_STUDY
 
+MOST_INSTANCES = 20_000
 SIDES = {"L": ("7771000", "Left"), "R": ("24028007", "Right"), "B": ("51440002", "Right and left")}
 
 
@@ -78,12 +83,31 @@ def _series(row: ImagingSeries, version: Version) -> Resource:
         description=row.description,
         numberOfInstances=row.instance_count,
     )
+    if "instances" in getattr(row, "_prefetched_objects_cache", {}):
+        made |= kept(instance=[_instance(one) for one in row.instances.all()])
     if row.body_part:
         made["bodySite"] = {"concept": {"text": row.body_part}} if version.is_r5 else {"display": row.body_part}
     if row.laterality in SIDES:
         side = coding(SNOMED, *SIDES[row.laterality])
         made["laterality"] = {"coding": [side]} if version.is_r5 else side
     return made
+
+
+def _instance(row: ImagingInstance) -> Resource:
+    return kept(
+        uid=row.sop_instance_uid,
+        sopClass=coding("urn:ietf:rfc:3986", f"urn:oid:{row.sop_class_uid}"),
+        number=row.number if row.number is not None and row.number >= 0 else None,
+    )
+
+
+def with_instances(rows: Sequence[ImagingStudy]) -> None:
+    """Raises Refused (400) where it would be more than one answer holds."""
+    if sum(row.instance_count for row in rows) > MOST_INSTANCES:
+        words = f"More than {MOST_INSTANCES} instances: ask for fewer studies at once, or by DICOMweb."
+        raise Refused(400, words, issue="too-costly")
+    shown = ImagingInstance.objects.visible().order_by("number", "pk")
+    prefetch_related_objects(list(rows), Prefetch("series__instances", queryset=shown))
 
 
 def _started(row: ImagingStudy) -> str | None:
@@ -156,6 +180,7 @@ IMAGING_STUDY = register(
                 ),
             ),
         ),
-        doc="Studies as acquired. Instances are not listed: WADO-RS metadata does.",
+        doc="Studies as acquired. Instances are listed when _elements=series.instance asks for them.",
+        on_request={"series.instance": with_instances},
     )
 )
