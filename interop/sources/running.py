@@ -157,8 +157,10 @@ def _run(source: Source) -> SourceRun:
     tally = Tally()
     try:
         read_everything(source, until=began, tally=tally)
-    except (OperationalError, InterfaceError):
-        raise
+    except (OperationalError, InterfaceError) as problem:
+        if not connection.is_usable():  # it is away: nothing can be noted, the next run tells of this one
+            raise
+        return _failed(source, began, tally, problem)
     except Exception as problem:  # whatever it is, this source rests and tells, and the others go on
         return _failed(source, began, tally, problem)
     return _succeeded(source, began, tally)
@@ -260,6 +262,9 @@ def _failed(source: Source, began: datetime, tally: Tally, problem: Exception) -
     if isinstance(problem, DomainError):
         words = " ".join(part for part in (problem.detail, problem.todo) if part)
         code = problem.reason if isinstance(problem, SourceFailed) else problem.code
+    elif isinstance(problem, OperationalError):
+        words, code = _("The database stopped the run, as others worked on the same rows."), "busy"
+        log.warning("source_run_stopped", source=source.name, error=type(problem.__cause__ or problem).__name__)
     else:
         words, code = _("The run broke off (%(type)s).") % {"type": type(problem).__name__}, "defect"
         log.error("source_run_failed", source=source.name, error=type(problem).__name__)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from interop.models import RunState, Source, SourceRun
@@ -79,6 +80,24 @@ def test_a_defect_in_one_row_or_plug_in_stops_nothing_else(source, redcap, monke
     other = services.save_source(name="broken", kind="broken", actor=SYSTEM)
     failed = running.run_now(other)
     assert (failed.state, failed.error_code) == ("failed", "defect") and "KeyError" in failed.error
+
+
+def test_a_deadlock_counts_as_a_failure_and_a_database_that_is_away_does_not(source, redcap, monkeypatch):
+    redcap.put("1", visit())
+
+    def stopped(*_given):
+        raise OperationalError("deadlock detected")
+
+    monkeypatch.setitem(services.apply_rows.__globals__, "_carry_out", stopped)
+    Source.objects.filter(pk=source.pk).update(alert_after=2)
+    for count in (1, 2):
+        run = running.run_now(source)
+        source.refresh_from_db()
+        assert (run.state, run.error_code, source.failures) == ("failed", "busy", count)
+    assert source.alerted_at is not None and source.running_since is None
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
+    with pytest.raises(OperationalError):
+        running.run_now(source)
 
 
 def test_a_plug_in_of_another_package_is_found_and_read(alpha, monkeypatch):
