@@ -7,12 +7,16 @@ Files are compared with what was sent before anything is timed. All destinations
 so that it is programs that are compared and not the disk; the index is PostgreSQL's, its rows committed. Ratios are of
 medians of the rounds. "index" is what is shipped; "transport" only writes files; "in process" is sink and index without
 a socket.
+
+The last line is what two cores could do at the most for four associations: an image costs at least what the client and
+storescp spend on it, and one bare INSERT with its commit; whoever looks at the object before indexing it needs more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import statistics
 import struct
@@ -27,7 +31,7 @@ from typing import Any
 import pytest
 
 KIB = int(os.environ.get("BENCH_KIB", "512"))
-ROUNDS, COUNT = 5, 120
+ROUNDS, COUNT = 5, 480
 CT, EXPLICIT_VR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 ROOT_UID, DIGITS = "1.2.826.0.1.3680043.9.3811.66.1", "000000000000"
 PIECE = 131072 - 12
@@ -101,7 +105,9 @@ def servers(folder: Path, harness: Any) -> Iterator[dict[str, tuple[int, Path]]]
             if name in STORESCP:
                 options, environment = STORESCP[name]
                 words = ["storescp", "-q", *options, "-od", str(target), str(port)]
-                stack.enter_context(harness.running(words, port, log, **environment))
+                started = stack.enter_context(harness.running(words, port, log, **environment))
+                if name == "storescp best":
+                    best_of_peers.append(started)
             elif name == "transport":
                 words = [sys.executable, str(harness.HERE / "transport.py"), str(target), str(port)]
                 stack.enter_context(harness.running(words, port, log, **harness.environment_of(folder)))
@@ -118,6 +124,8 @@ def servers(folder: Path, harness: Any) -> Iterator[dict[str, tuple[int, Path]]]
         yield found
 
 
+#: The process of "storescp best", while it runs.
+best_of_peers: list[Any] = []
 #: "best" is what the gates speak of: as received, without Nagle, in long PDUs. "fork" is shown besides.
 STORESCP: dict[str, tuple[list[str], dict[str, str]]] = {
     "storescp": ([], {}),
@@ -170,6 +178,47 @@ def rate_in_process(data: bytes, number: int, threads: int) -> float:
     return COUNT / (time.perf_counter() - begun)
 
 
+def seconds_of(pid: int) -> float:
+    """CPU of a process."""
+    spent = [(task / "schedstat").read_text().split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(map(int, spent)) / 1e9
+
+
+def seconds_of_rows(count: int = 300) -> float:
+    """PostgreSQL's CPU for a bare INSERT of an image's row, committed."""
+    from django.db import connection
+
+    from worklist.models import ImagingInstance
+    from worklist.services.images import COLUMNS
+
+    table = ImagingInstance._meta.db_table
+    values = ", ".join("%s" if name == "sop_instance_uid" else name for name in COLUMNS)
+    statement = f"insert into {table} ({', '.join(COLUMNS)}) select {values} from {table} where id = %s"
+    template = ImagingInstance.objects.first()
+    assert template is not None
+    pid = connection.connection.info.backend_pid
+    begun = seconds_of(pid)
+    for number in range(count):
+        connection.connection.execute(statement, [f"9.9.{number}", template.pk], prepare=True)
+    return (seconds_of(pid) - begun) / count
+
+
+def bound(load: Any, port: int) -> tuple[float, str]:
+    """Images a second that two cores could store and index, and why."""
+    (peer,) = best_of_peers
+    clients = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begun, sent = seconds_of(peer.pid), clients.ru_utime + clients.ru_stime
+    load.run(port, count=COUNT, mode="keep", threads=4, warm=0)
+    clients = resource.getrusage(resource.RUSAGE_CHILDREN)
+    parts = {
+        "client": (clients.ru_utime + clients.ru_stime - sent) / COUNT,
+        "storescp": (seconds_of(peer.pid) - begun) / COUNT,
+        "row": seconds_of_rows(),
+    }
+    told = ", ".join(f"{name} {part * 1000:.3f}" for name, part in parts.items())
+    return 2 / sum(parts.values()), f"ms of CPU of an image: {told}"
+
+
 def test_storage(transactional_db, settings, tmp_path, capsys):
     from django.db import connection
 
@@ -219,7 +268,8 @@ def test_storage(transactional_db, settings, tmp_path, capsys):
                 shutil.rmtree(settings.RIS_INSTANCE_FOLDER)
         with use_facility("alpha"):
             check_counts(ImagingStudy.objects.get(), ImagingInstance.objects.count())
-    report({key: statistics.median(several) for key, several in rates.items()}, capsys)
+            most = bound(load, found["storescp best"][0]) if best_of_peers else (0.0, "")
+    report({key: statistics.median(several) for key, several in rates.items()}, most, capsys)
 
 
 def check_counts(study: Any, instances: int) -> None:
@@ -231,13 +281,18 @@ def check_counts(study: Any, instances: int) -> None:
     assert study.instance_count == instances
 
 
-def report(rates: dict[tuple[str, int], float], capsys: Any) -> None:
+def report(rates: dict[tuple[str, int], float], most: tuple[float, str], capsys: Any) -> None:
     best = {threads: rates.get(("storescp best", threads), 0.0) for threads in (1, 4)}
     with capsys.disabled():
         sys.stdout.write(f"\nC-STORE of {KIB} KiB, kept associations, nothing synced\n")
         for (name, threads), rate in rates.items():
             ratio = f"{rate / best[threads]:6.2f} x storescp's best" if best[threads] else ""
             sys.stdout.write(f"x{threads}  {name:14} {rate:8.1f}/s  {rate * MEBIBYTES:7.0f} MiB/s  {ratio}\n")
+        if best[4]:
+            ratio = f"{most[0] / best[4]:6.2f} x storescp's best"
+            sys.stdout.write(
+                f"x4  two cores      {most[0]:8.1f}/s  {most[0] * MEBIBYTES:7.0f} MiB/s  {ratio}; {most[1]}\n"
+            )
     if not best[1]:
         pytest.skip("storescp is not installed: apt-get install dcmtk")
     index = {threads: max(rates["index", threads], rates["index x2", threads]) for threads in (1, 4)}
