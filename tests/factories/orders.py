@@ -8,20 +8,22 @@ from typing import Any
 from orders import services
 from orders.models import CatalogueProcedure, Order, Patient, RequestedProcedure
 from orders.services import ProcedureRequest
-from ris.accounts.bootstrap import ensure_roles
-from ris.accounts.models import Practitioner, Role, User
+from ris.accounts.models import Practitioner, User
 from ris.core.actor import Actor
+from tests.factories.accounts import UserFactory
 
 SYSTEM = Actor("system")
 _number = itertools.count(1)
 
 
 def make_user(*roles: str, **fields: Any) -> User:
-    ensure_roles()
-    name = fields.pop("username", f"{roles[0] if roles else 'nobody'}{next(_number)}")
-    user = User.objects.create_user(name, "a-password-of-the-tests", **fields)
-    user.roles.set(Role.objects.filter(name__in=roles))
-    return user
+    values = {
+        "username": f"{roles[0] if roles else 'nobody'}{next(_number)}",
+        "password": "a-password-of-the-tests",
+        **dict.fromkeys(("given_name", "family_name", "email"), ""),
+        **fields,
+    }
+    return UserFactory(roles=roles, **values)
 
 
 def make_actor(*roles: str, source: str = "web", **fields: Any) -> Actor:

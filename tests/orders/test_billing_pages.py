@@ -50,37 +50,37 @@ def said(answer):
 VIEWS = ("invoice", "confirm", "unpriced", "due", "back", "invoices", "payments")
 
 
-@pytest.mark.parametrize(
-    ("role", "sees_bills", "sees_invoices", "sees_revenue"),
-    [
-        ("clerk", True, True, False),
-        ("technologist", True, False, False),
-        ("qa_lead", True, True, True),
-        ("radiologist", False, False, False),
-        ("referring_physician", False, False, False),
-        ("it_admin", False, False, True),
-    ],
-)
-def test_each_role_sees_what_it_may(browser, role, sees_bills, sees_invoices, sees_revenue):
+ROLES = [
+    ("clerk", True, True, False),
+    ("technologist", True, False, False),
+    ("qa_lead", True, True, True),
+    ("radiologist", False, False, False),
+    ("referring_physician", False, False, False),
+    ("it_admin", False, False, True),
+]
+
+
+def test_each_role_sees_what_it_may(browser):
     invoice = invoiced_exam()
     services.record_payment(allocations=[(invoice, 10)], method="cash", actor=SYSTEM)
-    client = browser(role)
-    invoices = [
-        *(at("billing") + f"?view={view}" for view in VIEWS),
+    lists = [at("billing") + f"?view={view}" for view in VIEWS]
+    papers = [
         at("invoice_detail", invoice.uuid),
         at("invoice_paper", invoice.uuid),
         at("receipt_paper", Payment.objects.get().uuid),
     ]
-    for address, sees in [
-        *((address, sees_invoices) for address in invoices),
-        (at("bill", invoice.order.uuid), sees_bills),
-        (at("revenue"), sees_revenue),
-        (at("revenue_export", "csv"), sees_revenue),
-    ]:
-        answer = client.get(address)
-        assert answer.status_code == (200 if sees else 403), address
-        assert invoice.order.patient.family_name not in address
-    assert client.get("/").status_code == 200
+    for role, sees_bills, sees_invoices, sees_revenue in ROLES:
+        client = browser(role)
+        for address, sees in [
+            *((address, sees_invoices) for address in (*lists, *papers)),
+            (at("bill", invoice.order.uuid), sees_bills),
+            (at("revenue"), sees_revenue),
+            (at("revenue_export", "csv"), sees_revenue),
+        ]:
+            answer = client.get(address)
+            assert answer.status_code == (200 if sees else 403), (role, address)
+            assert invoice.order.patient.family_name not in address
+        assert client.get("/").status_code == 200
 
 
 def test_the_lists_show_what_waits(browser):
@@ -147,7 +147,7 @@ def test_a_list_costs_a_fixed_number_of_queries(browser):
     work()
     queries(VIEWS[0])
     few = {view: queries(view) for view in VIEWS}
-    for _more in range(4):
+    for _more in range(2):
         work()
     assert {view: queries(view) for view in VIEWS} == few
 

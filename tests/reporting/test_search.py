@@ -57,24 +57,23 @@ def names(reports: dict[str, Report], keys: set[int]) -> set[str]:
     return {name for name, report in reports.items() if report.pk in keys}
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("nodule", {"nodule", "clear"}),
-        ("nodules", {"nodule", "clear"}),
-        ("nodule -no", {"nodule"}),
-        ('"no nodule"', {"clear"}),
-        ("nodule OR fracture", {"nodule", "clear", "fracture"}),
-        ("nodule fracture", set()),
-        ("deplacee", {"fracture"}),
-        ("fractured", {"fracture"}),
-        ("'; drop table --", set()),
-        ('"', set()),
-        ("-nodule", {"fracture"}),
-    ],
-)
-def test_words_are_found_in_any_form_and_no_is_a_word(people, reports, words, expected):
-    assert names(reports, found(people, words)) == expected
+WORDS = [
+    ("nodule", {"nodule", "clear"}),
+    ("nodules", {"nodule", "clear"}),
+    ("nodule -no", {"nodule"}),
+    ('"no nodule"', {"clear"}),
+    ("nodule OR fracture", {"nodule", "clear", "fracture"}),
+    ("nodule fracture", set()),
+    ("deplacee", {"fracture"}),
+    ("fractured", {"fracture"}),
+    ("'; drop table --", set()),
+    ('"', set()),
+    ("-nodule", {"fracture"}),
+]
+
+
+def test_words_are_found_in_any_form_and_no_is_a_word(people, reports):
+    assert [(words, names(reports, found(people, words))) for words, _expected in WORDS] == WORDS
 
 
 def test_filters_ask_exam_patient_and_time(people, reports):

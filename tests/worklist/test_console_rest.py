@@ -122,8 +122,8 @@ def test_scanning_over_rest(technologist):
     assert (pack.data["kind"], pack.data["lot"], pack.data["expires_on"]) == ("pack", "L9", "2027-08-31")
 
 
-@pytest.mark.parametrize("name", ["consumables", "exposures", "adverse-events", "rejects", "time-outs", "completions"])
-def test_lists_cost_a_fixed_number_of_queries(technologist, name):
+def test_lists_cost_a_fixed_number_of_queries(technologist):
+    names = ("consumables", "exposures", "adverse-events", "rejects", "time-outs", "completions")
     counts = []
     for hour in (9, 10, 11):
         procedure = booked(starts_at=timezone.now() + timezone.timedelta(hours=hour)).procedure
@@ -133,9 +133,11 @@ def test_lists_cost_a_fixed_number_of_queries(technologist, name):
         services.record_adverse_event(procedure, kind="fall", severity="mild", description="x", actor=SYSTEM)
         services.start_exam(procedure, actor=SYSTEM)
         services.complete_exam(procedure, actor=SYSTEM)
-        with CaptureQueriesContext(connection) as queries:
-            assert technologist.get(f"{URL}{name}/").status_code == 200
-        counts.append(len(queries))
+        counts.append({})
+        for name in names:
+            with CaptureQueriesContext(connection) as queries:
+                assert technologist.get(f"{URL}{name}/").status_code == 200
+            counts[-1][name] = len(queries)
     assert counts[1] == counts[2], counts
 
 

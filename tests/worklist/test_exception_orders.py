@@ -86,7 +86,7 @@ def test_the_page_offers_who_it_could_be_and_keeps_what_was_typed(item, tclient)
 
 
 def test_who_may_not_order_is_not_offered_it(item, tclient):
-    tclient.force_login(make_user("physicist"), backend="ris.accounts.backends.PasswordBackend")
+    tclient.force_login(make_user("medical_physicist"), backend="ris.accounts.backends.PasswordBackend")
     assert tclient.get(reverse("exception_order", args=[item.uuid])).status_code == 403
 
 

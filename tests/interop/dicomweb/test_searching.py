@@ -68,40 +68,40 @@ def test_a_study_is_told_with_all_that_the_index_knows(web, house):
     }
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        ({}, "012"),
-        ({"PatientName": "achieng*"}, "0"),
-        ({"00100010": "*JOHN*"}, "1"),
-        ({"PatientName": "王*"}, "1"),
-        ({"PatientName": "Achieng"}, ""),
-        ({"PatientName": "Achieng^Wanjiru"}, "0"),
-        ({"PatientName": "Mw?ngi^J*"}, "1"),
-        ({"PatientID": "MRN-*"}, "01"),
-        ({"00100020": "mrn-1"}, ""),
-        ({"PatientID": "MRN-1", "PatientSex": "F"}, "0"),
-        ({"StudyDate": "20260105"}, "0"),
-        ({"StudyDate": "20260101-20260131"}, "0"),
-        ({"StudyDate": "20260106-"}, "1"),
-        ({"StudyDate": "-20260210"}, "01"),
-        ({"StudyDate": "20260101-", "StudyTime": "0900-10"}, "01"),
-        ({"PatientBirthDate": "19700131"}, "012"),
-        ({"PatientBirthDate": "-19600101"}, ""),
-        ({"ModalitiesInStudy": "CT"}, "012"),
-        ({"ModalitiesInStudy": "MR,CT"}, "012"),
-        ({"ModalitiesInStudy": "MR"}, ""),
-        ({"AccessionNumber": "ACC?"}, "012"),
-        ({"StudyDescription": "CT chest 2"}, "2"),
-        ({"StudyInstanceUID": "1.2.3"}, ""),
-        ({"PatientName": ""}, "012"),
-        ({"PatientName": "*"}, "012"),
-        ({"PatientName": "%"}, ""),
-        ({"PatientID": "'; drop table --"}, ""),
-    ],
-)
-def test_studies_are_matched_as_the_standard_says(web, house, asked, expected):
-    assert numbers(found(web, **asked)) == [f"ACC{digit}" for digit in expected]
+MATCHES = [
+    ({}, "012"),
+    ({"PatientName": "achieng*"}, "0"),
+    ({"00100010": "*JOHN*"}, "1"),
+    ({"PatientName": "王*"}, "1"),
+    ({"PatientName": "Achieng"}, ""),
+    ({"PatientName": "Achieng^Wanjiru"}, "0"),
+    ({"PatientName": "Mw?ngi^J*"}, "1"),
+    ({"PatientID": "MRN-*"}, "01"),
+    ({"00100020": "mrn-1"}, ""),
+    ({"PatientID": "MRN-1", "PatientSex": "F"}, "0"),
+    ({"StudyDate": "20260105"}, "0"),
+    ({"StudyDate": "20260101-20260131"}, "0"),
+    ({"StudyDate": "20260106-"}, "1"),
+    ({"StudyDate": "-20260210"}, "01"),
+    ({"StudyDate": "20260101-", "StudyTime": "0900-10"}, "01"),
+    ({"PatientBirthDate": "19700131"}, "012"),
+    ({"PatientBirthDate": "-19600101"}, ""),
+    ({"ModalitiesInStudy": "CT"}, "012"),
+    ({"ModalitiesInStudy": "MR,CT"}, "012"),
+    ({"ModalitiesInStudy": "MR"}, ""),
+    ({"AccessionNumber": "ACC?"}, "012"),
+    ({"StudyDescription": "CT chest 2"}, "2"),
+    ({"StudyInstanceUID": "1.2.3"}, ""),
+    ({"PatientName": ""}, "012"),
+    ({"PatientName": "*"}, "012"),
+    ({"PatientName": "%"}, ""),
+    ({"PatientID": "'; drop table --"}, ""),
+]
+
+
+def test_studies_are_matched_as_the_standard_says(web, house):
+    for asked, expected in MATCHES:
+        assert numbers(found(web, **asked)) == [f"ACC{digit}" for digit in expected], asked
 
 
 def test_a_list_of_uids_is_any_of_them(web, house):
