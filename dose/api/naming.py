@@ -66,7 +66,7 @@ class ExamRuleViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facili
     serializer_classes = {
         "create": shapes.ExamRuleCreateSerializer,
         "partial_update": shapes.ExamRuleChangeSerializer,
-        "try_name": shapes.TrySerializer,
+        "try_name": shapes.TryNameSerializer,
     }
     queryset = ExamRule.objects.none()
     filterset_fields = ("field", "modality", "is_active")
@@ -96,7 +96,7 @@ class ExamRuleViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facili
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().partial_update(request, *args, **kwargs)
 
-    @extend_schema(responses=shapes.UnnamedSerializer(many=True), filters=False)
+    @extend_schema(responses=shapes.UnnamedReportsSerializer(many=True), filters=False)
     @action(detail=False, methods=["get"], pagination_class=None, filter_backends=[])
     def unnamed(self, request: Request) -> Response:
         """What reports are called that no rule names, the most frequent first."""
@@ -110,9 +110,9 @@ class ExamRuleViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facili
             }
             for row in found
         ]
-        return Response(shapes.UnnamedSerializer(rows, many=True).data)
+        return Response(shapes.UnnamedReportsSerializer(rows, many=True).data)
 
-    @extend_schema(request=shapes.TrySerializer, responses=shapes.TriedSerializer)
+    @extend_schema(request=shapes.TryNameSerializer, responses=shapes.TriedNameSerializer)
     @action(detail=False, methods=["post"], url_path="try")
     def try_name(self, request: Request) -> Response:
         """What a text would be named by."""
@@ -123,9 +123,9 @@ class ExamRuleViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Facili
             "rule": rule.uuid if rule is not None else None,
             "is_not_a_patient": bool(not_patients),
         }
-        return Response(shapes.TriedSerializer(found).data)
+        return Response(shapes.TriedNameSerializer(found).data)
 
-    @extend_schema(request=None, responses=shapes.MarkedSerializer)
+    @extend_schema(request=None, responses=shapes.RenamedReportsSerializer)
     @action(detail=False, methods=["post"])
     def apply(self, request: Request) -> Response:
         """Name the reports of yesterday by the rules of today."""

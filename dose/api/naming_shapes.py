@@ -79,29 +79,29 @@ class ExamRuleCreateSerializer(ExamRuleChangeSerializer):
     exam = serializers.CharField(max_length=40, help_text="Code of the standard exam.")
 
 
-class TrySerializer(serializers.Serializer):
+class TryNameSerializer(serializers.Serializer):
     text = serializers.CharField(max_length=128)
     modality = serializers.ChoiceField(choices=Modality.choices, required=False, allow_blank=True, default="")
 
 
-class TriedSerializer(serializers.Serializer):
+class TriedNameSerializer(serializers.Serializer):
     exam = serializers.CharField(allow_null=True, help_text="Code of the standard exam.")
     rule = serializers.UUIDField(allow_null=True)
     is_not_a_patient = serializers.BooleanField()
 
 
-class MarkedSerializer(serializers.Serializer):
+class RenamedReportsSerializer(serializers.Serializer):
     reports = serializers.IntegerField(help_text="So many are named anew in the background.")
 
 
-class NameSerializer(serializers.Serializer):
+class ExamNameSerializer(serializers.Serializer):
     field = serializers.ChoiceField(choices=MatchField.choices)
     text = serializers.CharField()
 
 
-class UnnamedSerializer(serializers.Serializer):
+class UnnamedReportsSerializer(serializers.Serializer):
     modality = serializers.CharField(allow_blank=True)
-    names = NameSerializer(many=True)
+    names = ExamNameSerializer(many=True)
     reports = serializers.IntegerField()
     newest = serializers.DateTimeField(allow_null=True)
 
@@ -166,7 +166,7 @@ class LevelLineSerializer(serializers.Serializer):
     reasons = serializers.ListField(child=serializers.CharField())
 
 
-class ComparisonSerializer(serializers.Serializer):
+class LevelComparisonSerializer(serializers.Serializer):
     exam = serializers.CharField(source="exam.code")
     room = serializers.CharField()
     quantity = serializers.CharField(source="quantity.key")
@@ -245,7 +245,7 @@ class SkinFollowUpSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class TellSerializer(serializers.Serializer):
+class TellPatientSerializer(serializers.Serializer):
     told_how = serializers.CharField(max_length=200)
     look_on = serializers.DateField(required=False, allow_null=True, default=None)
 

@@ -95,7 +95,7 @@ class LevelAlertViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 
     @extend_schema(
         parameters=[OpenApiParameter("tab", str, enum=list(TABS), description="The kind of exams; all by default.")],
-        responses=shapes.ComparisonSerializer(many=True),
+        responses=shapes.LevelComparisonSerializer(many=True),
         filters=False,
     )
     @action(detail=False, methods=["get"], pagination_class=None, filter_backends=[])
@@ -104,7 +104,7 @@ class LevelAlertViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         tab = request.query_params.get("tab", "")
         modalities = TABS[tab][0] if tab in TABS else ()
         rows = compliance.compare(actor=self.actor, modalities=modalities)
-        return Response(shapes.ComparisonSerializer(rows, many=True).data)
+        return Response(shapes.LevelComparisonSerializer(rows, many=True).data)
 
     @extend_schema(request=None, responses=shapes.LevelCheckSerializer)
     @action(detail=False, methods=["post"])
@@ -158,14 +158,14 @@ class SkinFollowUpViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
         "close": perms.FOLLOW_SKIN,
     }
     serializer_class = shapes.SkinFollowUpSerializer
-    serializer_classes = {"tell": shapes.TellSerializer, "close": shapes.CloseSkinSerializer}
+    serializer_classes = {"tell": shapes.TellPatientSerializer, "close": shapes.CloseSkinSerializer}
     queryset = SkinFollowUp.objects.none()
     filterset_fields = ("status",)
 
     def get_queryset(self) -> QuerySet:
         return alert_lists.skin_follow_ups(actor=self.actor).order_by("-pk")
 
-    @extend_schema(request=shapes.TellSerializer, responses=shapes.SkinFollowUpSerializer)
+    @extend_schema(request=shapes.TellPatientSerializer, responses=shapes.SkinFollowUpSerializer)
     @action(detail=True, methods=["post"])
     def tell(self, request: Request, uuid: str | None = None) -> Response:
         """The patient was told what to watch for."""
