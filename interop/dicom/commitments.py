@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import QuerySet
+from django.db.models import Case, IntegerField, QuerySet, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
@@ -21,7 +21,7 @@ from ris.core.actor import Actor
 from ris.core.errors import NotKnown
 from ris.core.panels import Panel, register_panel
 
-SHOWN = 12
+SHOWN, LEAST_DELIVERED = 12, 3
 
 
 def commitments(*, actor: Actor, status: str = "") -> QuerySet[StorageCommitment]:
@@ -33,11 +33,13 @@ def commitments(*, actor: Actor, status: str = "") -> QuerySet[StorageCommitment
 
 
 def commitment_panel(thing: Any, *, request: HttpRequest) -> dict[str, Any] | None:
-    """What waits and what a person must look at first, then the newest; two queries."""
+    """What waits and what a person must look at first, then the newest; one query."""
     actor = actor_of(request)
-    found = commitments(actor=actor)
-    undelivered = list(found.exclude(status=CommitmentStatus.DELIVERED)[:SHOWN])
-    delivered = list(found.filter(status=CommitmentStatus.DELIVERED)[: max(3, SHOWN - len(undelivered))])
+    is_over = Case(When(status=CommitmentStatus.DELIVERED, then=1), default=0, output_field=IntegerField())
+    rows = list(commitments(actor=actor).order_by(is_over, "-pk")[: SHOWN + LEAST_DELIVERED])
+    undelivered = [row for row in rows if row.status != CommitmentStatus.DELIVERED][:SHOWN]
+    delivered = [row for row in rows if row.status == CommitmentStatus.DELIVERED]
+    delivered = delivered[: max(LEAST_DELIVERED, SHOWN - len(undelivered))]
     if not undelivered and not delivered:
         return None
     return {"commitments": undelivered + delivered, "may_manage_commitments": actor.may(MANAGE_INTERFACES)}
