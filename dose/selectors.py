@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -110,21 +109,7 @@ def suggested_level(levels: list[ReferenceLevel], exam: Any) -> ReferenceLevel |
     return next((level for level in levels if level.exam.casefold().startswith(region)), None)
 
 
-# --- the dashboard
-
-
-def exams_with_dose(*, actor: Actor, tab: str, days: int) -> list[tuple[CatalogueProcedure, int]]:
-    """Exams of the catalogue that have reports in the period, most frequent first."""
-    rows = (
-        _in_period(actor, tab, days)
-        .filter(procedure__catalogue__isnull=False)
-        .order_by()
-        .values("procedure__catalogue")
-        .annotate(count=Count("procedure", distinct=True))
-    )
-    counts = {row["procedure__catalogue"]: row["count"] for row in rows}
-    found = CatalogueProcedure.objects.filter(pk__in=counts)
-    return sorted(((row, counts[row.pk]) for row in found), key=lambda pair: (-pair[1], pair[0].name))
+# --- what investigations measure
 
 
 def _in_period(actor: Actor, tab: str, days: int, since: datetime | None = None) -> QuerySet[DoseReport]:
@@ -162,37 +147,6 @@ def groups(
     limit = level.value if level is not None and level.unit == quantity.unit else None
     found = [Group(name, values, TABS[tab][2], limit) for name, values in by_room.items()]
     return sorted(found, key=lambda group: (-group.count, group.name))
-
-
-@dataclass(frozen=True)
-class Missing:
-    room: str
-    exams: int
-    without: int
-
-    @property
-    def share(self) -> float:
-        return 100 * self.without / self.exams
-
-
-def missing_reports(*, actor: Actor, tab: str, days: int) -> list[Missing]:
-    """Exams performed in the period without a dose report, per room of their step."""
-    since = timezone.now() - timedelta(days=days)
-    has_dose = DoseReport.objects.filter(procedure=OuterRef("pk"))
-    rows = (
-        RequestedProcedure.objects.visible_to(actor)
-        .filter(modality__in=TABS[tab][0], status__in=PERFORMED, performed_at__gte=since)
-        .annotate(has_dose=Exists(has_dose))
-        .values_list("pk", "steps__station__room__name", "has_dose")
-    )
-    exams: dict[int, tuple[str, bool]] = {}
-    for pk, room, has in rows:
-        exams.setdefault(pk, (room or "–", has))
-    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for room, has in exams.values():
-        counts[room][0] += 1
-        counts[room][1] += not has
-    return sorted((Missing(room, *pair) for room, pair in counts.items()), key=lambda row: (-row.without, row.room))
 
 
 # --- beside an exam, beside a patient

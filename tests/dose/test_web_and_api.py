@@ -137,7 +137,8 @@ def test_the_administration(tclient, exams):
     report = DoseReport.objects.first()
     for url in (
         "/admin/dose/dosereport/", f"/admin/dose/dosereport/{report.pk}/change/", "/admin/dose/dosetrigger/",
-        "/admin/dose/referencelevel/", "/admin/dose/triggerlevel/", "/admin/dose/triggerlevel/add/", "/admin/dose/rejecttarget/add/",
+        "/admin/dose/referencelevel/", "/admin/dose/triggerlevel/", "/admin/dose/triggerlevel/add/",
+        "/admin/dose/rejecttarget/add/",
     ):  # fmt: skip
         assert client.get(url).status_code == 200, url
     assert sign_in(tclient, TECHNOLOGIST).get("/admin/dose/referencelevel/add/").status_code == 403
