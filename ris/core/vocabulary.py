@@ -131,6 +131,7 @@ STATUS: dict[str, Look] = {
     "acted": Look("amber", "o", "check", _("Action taken")),
     "off": Look("slate", "dash", "player-stop", _("Switched off")),
     "shown": Look("green", "", "check", _("Shown")),
+    "told": Look("amber", "o", "check", _("Patient told")),
     "addended": Look("green", "o", "file-plus", _("Addendum written")),
 }
 ALIASES = {
