@@ -145,11 +145,10 @@ def test_revenue_over_rest_holds_no_patient(enter):
     assert enter("clerk").get(f"{V1}/revenue/").status_code == 403
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["payer-schemes/", "prices/", "coverages/", "pre-authorisations/", "billing-codes/", "invoices/", "payments/"],
-)
-def test_a_list_costs_a_fixed_number_of_queries(enter, path, django_assert_max_num_queries):
+PATHS = ("payer-schemes/", "prices/", "coverages/", "pre-authorisations/", "billing-codes/", "invoices/", "payments/")
+
+
+def test_a_list_costs_a_fixed_number_of_queries(enter, django_assert_max_num_queries):
     clerk = enter("clerk")
 
     def work():
@@ -163,9 +162,10 @@ def test_a_list_costs_a_fixed_number_of_queries(enter, path, django_assert_max_n
 
     for _more in range(4):
         work()
-    listed(clerk, path)
-    with django_assert_max_num_queries(12):
-        assert len(listed(clerk, path)) >= 4
+    for path in PATHS:
+        listed(clerk, path)
+        with django_assert_max_num_queries(12):
+            assert len(listed(clerk, path)) >= 4, path
 
 
 # --- the administration

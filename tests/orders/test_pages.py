@@ -42,22 +42,8 @@ def at(name, *args):
     return reverse(name, args=args)
 
 
-@pytest.mark.parametrize(
-    ("role", "sees"),
-    [
-        ("clerk", True),
-        ("technologist", True),
-        ("radiologist", True),
-        ("resident", True),
-        ("qa_lead", True),
-        ("medical_physicist", True),
-        ("it_admin", False),
-    ],
-)
-def test_each_role_sees_what_it_may(browser, role, sees):
-    procedure = make_procedure()
-    client = browser(role)
-    order = procedure.order
+def test_each_role_sees_what_it_may(browser):
+    order = make_procedure().order
     pages = [
         at("patient_list"),
         at("order_list"),
@@ -65,11 +51,21 @@ def test_each_role_sees_what_it_may(browser, role, sees):
         at("order_detail", order.uuid),
         at("patient_detail", order.patient.uuid),
     ]
-    for address in pages:
-        answer = client.get(address)
-        assert answer.status_code == (200 if sees else 403), address
-        assert order.patient.family_name not in address
-    assert client.get("/").status_code == 200
+    for role, sees in (
+        ("clerk", True),
+        ("technologist", True),
+        ("radiologist", True),
+        ("resident", True),
+        ("qa_lead", True),
+        ("medical_physicist", True),
+        ("it_admin", False),
+    ):
+        client = browser(role)
+        for address in pages:
+            answer = client.get(address)
+            assert answer.status_code == (200 if sees else 403), (role, address)
+            assert order.patient.family_name not in address
+        assert client.get("/").status_code == 200
 
 
 def test_a_referrer_sees_their_patients_only(browser):

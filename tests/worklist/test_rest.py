@@ -324,14 +324,15 @@ def test_another_facilitys_rows_are_404(technologist, beta):
     assert technologist.post(f"{URL}appointments/{rows['appointments']}/arrive/").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["appointments", "steps", "worklist-items", "studies", "exceptions"])
-def test_a_list_costs_a_fixed_number_of_queries(technologist, name):
+def test_a_list_costs_a_fixed_number_of_queries(technologist):
     counts = []
     for hour in (8, 9, 10):
         procedure = booked(ct_procedure(), starts_at=at(hour)).procedure
         index_instance(stored(procedure), actor=STORE)
         index_instance(stored(patient_id=new_uid()), actor=STORE)
-        with CaptureQueriesContext(connection) as queries:
-            assert technologist.get(f"{URL}{name}/").status_code == 200
-        counts.append(len(queries))
-    assert counts[1] == counts[2]
+        counts.append({})
+        for name in ("appointments", "steps", "worklist-items", "studies", "exceptions"):
+            with CaptureQueriesContext(connection) as queries:
+                assert technologist.get(f"{URL}{name}/").status_code == 200
+            counts[-1][name] = len(queries)
+    assert counts[1] == counts[2], counts
