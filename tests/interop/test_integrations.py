@@ -11,6 +11,8 @@ import time
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from interop.hl7 import services
@@ -67,17 +69,22 @@ def test_the_page_shows_state_and_masks_patients(tclient, rows):
     assert only.count("data-href") == 1
 
 
-def test_a_list_costs_a_fixed_number_of_queries(tclient, rows, django_assert_max_num_queries):
+def queries_of(client, address):
+    """Without those that look up whose house it is: they are remembered for a time, not for a number of pages."""
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get(address).status_code == 200
+    return [row["sql"] for row in asked if "search_path" not in row["sql"] and "tenants_domain" not in row["sql"]]
+
+
+def test_a_list_costs_a_fixed_number_of_queries(tclient, rows):
     sign_in(tclient, IT_ADMIN)
     tclient.get("/integrations/")
-    with django_assert_max_num_queries(MOST_QUERIES):
-        tclient.get("/integrations/")
-    with django_assert_max_num_queries(MOST_QUERIES) as few:
-        tclient.get("/integrations/?direction=in")
+    assert len(queries_of(tclient, "/integrations/")) <= MOST_QUERIES
+    few = queries_of(tclient, "/integrations/?direction=in")
+    assert len(few) <= MOST_QUERIES
     for number in range(15):
         receive(message("ADT^A04", pid(f"Q{number}")), Door(2575, "127.0.0.1"))
-    with django_assert_max_num_queries(len(few.captured_queries)):
-        tclient.get("/integrations/?direction=in")
+    assert len(queries_of(tclient, "/integrations/?direction=in")) == len(few)
 
 
 def test_a_message_is_masked_until_it_is_opened_and_opening_is_recorded(tclient, rows):
