@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from dose import permissions as perms
 from dose.compliance import Comparison, compare, quarter_of
 from dose.events import DoseInvestigationOpened, DRLExceeded
-from dose.models import DoseInvestigation, DoseInvestigationStatus, LevelAlert, LevelCheck
+from dose.models import DoseInvestigation, DoseInvestigationStatus, DoseReport, LevelAlert, LevelCheck
 from ris.audit.service import service
 from ris.core.actor import SYSTEM, Actor
 from ris.events.bus import publish
@@ -79,9 +79,11 @@ def open_from(row: Comparison, actor: Actor) -> DoseInvestigation:
 
 
 def claim_day(limit: int = 50) -> list[int]:
-    """Today, unless its check was made."""
+    """Today, unless its check was made, or there are no doses to check."""
     today = timezone.localdate()
-    return [] if LevelCheck.objects.filter(day=today).exists() else [today.toordinal()]
+    if LevelCheck.objects.filter(day=today).exists() or not DoseReport.objects.exists():
+        return []
+    return [today.toordinal()]
 
 
 def check_day(ordinal: int) -> bool:

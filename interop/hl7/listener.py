@@ -221,15 +221,17 @@ class Conversation:
         return True
 
     async def _answer(self, raw: bytes) -> bool:
-        """Take one message; False when the connection is to end."""
+        """Take one message; False when the connection is to end. What is stored already is never taken back by a CE."""
+        refusal = cannot_now(raw)
         try:
             reception = await self.threads.run(intake.receive, raw, self.door)
+            refusal = []
             await self._write(reception.replies)
             if reception.message is not None:
                 await self._write(await self.threads.run(intake.finish, reception))
         except (DatabaseError, InterfaceError) as failure:
             log.error("mllp_database_does_not_answer", error=type(failure).__name__)
-            await self._write(cannot_now(raw))
+            await self._write(refusal)
             return False
         return not reception.closes
 

@@ -24,6 +24,8 @@ from ris.audit.service import service
 from ris.core.actor import Actor
 from ris.core.errors import InvalidData
 
+#: Where a document's source lies when nothing says where.
+NOWHERE = "https://redcap.invalid/api/"
 #: Pylantir's name of a worklist field -> ours. Those that are only parts of a number or a name are not among them.
 TARGET_OF = {
     "patient_id": "patient_id",
@@ -126,6 +128,8 @@ def import_sources(
                 todo=_("Say that it is to be replaced, or give the other one another name."),
                 errors={"name": _("Taken.")},
             )
+        if known is not None and draft.config.get("url") == NOWHERE:
+            draft.config["url"] = known.config.get("url") or NOWHERE
         lacking = _lacking(draft, known)
         if lacking:
             draft.notes.append(
@@ -303,7 +307,7 @@ def _redcap_rules(
         rules.append({"target": "code_scheme", "default": scheme[:16]})
     rules.append({"target": "description", "default": "CPIP" if not code else code[:64]})
     draft.mapping = rules
-    draft.config["url"] = environment.get("REDCAP_API_URL", "") or "https://redcap.invalid/api/"
+    draft.config["url"] = environment.get("REDCAP_API_URL", "") or NOWHERE
     if not environment.get("REDCAP_API_URL"):
         draft.notes.append(_("Enter the address of the API: Pylantir keeps it in REDCAP_API_URL."))
         draft.is_active = False

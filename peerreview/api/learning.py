@@ -260,7 +260,7 @@ class ConferenceActSerializer(serializers.Serializer):
     entry = serializers.SlugRelatedField(slug_field="uuid", queryset=ConferenceEntry.objects.all())
 
 
-class MoveSerializer(ConferenceActSerializer):
+class ConferenceMoveSerializer(ConferenceActSerializer):
     up = serializers.BooleanField(help_text="Before the case above it; otherwise behind the one below.")
 
 
@@ -275,7 +275,7 @@ class ConferenceViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
     serializer_class = ConferenceSerializer
     serializer_classes = {
         "add": AddCaseSerializer,
-        "move": MoveSerializer,
+        "move": ConferenceMoveSerializer,
         "tick": TickSerializer,
         "remove": ConferenceActSerializer,
     }
@@ -340,7 +340,7 @@ class ConferenceViewSet(ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
         services.add_to_conference(conference, case=case, actor=self.actor)
         return self._cases(conference)
 
-    @extend_schema(request=MoveSerializer, responses=ConferenceEntrySerializer(many=True))
+    @extend_schema(request=ConferenceMoveSerializer, responses=ConferenceEntrySerializer(many=True))
     @action(detail=True, methods=["post"])
     def move(self, request: Request, uuid: str | None = None) -> Response:
         """Swap a case with its neighbour."""

@@ -29,7 +29,7 @@ class PlaceSerializer(serializers.Serializer):
     discussed = serializers.BooleanField(required=False, allow_null=True, default=None)
 
 
-class ImportSerializer(serializers.Serializer):
+class ScoreImportSerializer(serializers.Serializer):
     table = serializers.CharField(
         max_length=2_000_000,
         trim_whitespace=False,
@@ -58,7 +58,7 @@ class ImportAnswerSerializer(serializers.Serializer):
 class RoundTending:
     """Mixed into the rounds: due date, reminders, import."""
 
-    tending_serializers = {"due": DueSerializer, "import_scores": ImportSerializer}
+    tending_serializers = {"due": DueSerializer, "import_scores": ScoreImportSerializer}
     tending_codes = {"due": perms.MANAGE_ROUND, "remind": perms.MANAGE_ROUND, "import_scores": perms.MANAGE_ROUND}
 
     @extend_schema(request=DueSerializer, responses=RoundSerializer)
@@ -73,7 +73,7 @@ class RoundTending:
         """Remind everybody whose cases wait: one message for each of them and day."""
         return self._again(services.remind_reviewers(self.get_object(), actor=self.actor))
 
-    @extend_schema(request=ImportSerializer, responses=ImportAnswerSerializer)
+    @extend_schema(request=ScoreImportSerializer, responses=ImportAnswerSerializer)
     @action(detail=False, methods=["post"], url_path="import", pagination_class=None)
     def import_scores(self: Any, request: Request) -> Response:
         """Scores of another system, as a closed round; lines with a problem are left out."""

@@ -1,5 +1,7 @@
-"""What leaves the house: one rule for all hosts, one deadline for a whole exchange, a size for every answer. Secrets stay
-with the address that they were entered for."""
+"""What leaves the house: one rule for all hosts, one deadline for a whole exchange, a size for every answer.
+
+Secrets stay with the address that they were entered for.
+"""
 
 from __future__ import annotations
 

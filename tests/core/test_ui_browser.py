@@ -300,5 +300,5 @@ def test_without_scripts_the_page_still_works(browser, facility_server):
     page.click("button[lang=sw]")
     assert page.get_attribute("html", "lang") == "sw"
     page.click("nav a[href='/shortcuts/']")
-    assert page.locator("dl.pi-keys").count() == 4
+    assert page.locator("dl.pi-keys").count() == 5
     context.close()

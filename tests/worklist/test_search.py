@@ -141,19 +141,19 @@ def test_site_and_room_bound_it_and_the_actors_own_sites_do():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"modality": ""},
-        {"before": at(7)},
-        {"before": at(8, days=200)},
-        {"time_from": time(14), "time_until": time(13)},
-        {"weekdays": frozenset({7})},
-        {"limit": 0},
-        {"duration_minutes": 0},
+        lambda: {"modality": ""},
+        lambda: {"before": at(7)},
+        lambda: {"before": at(8, days=200)},
+        lambda: {"time_from": time(14), "time_until": time(13)},
+        lambda: {"weekdays": frozenset({7})},
+        lambda: {"limit": 0},
+        lambda: {"duration_minutes": 0},
     ],
 )
 def test_what_cannot_be_searched_is_refused(wrong):
     make_station()
     with pytest.raises(InvalidData):
-        search(**wrong)
+        search(**wrong())
 
 
 def test_who_may_not_see_the_schedule_may_not_search_it():

@@ -44,7 +44,7 @@ def test_who_keeps_the_network_is_told_of_no_patient(api):
 
 def test_others_and_nonsense_are_refused(api):
     assert api.post(PREVIEW, {"ae_title": "CT1"}, format="json").status_code == 401
-    assert asked(api, "referrer").status_code == 403
+    assert asked(api, "referring_physician").status_code == 403
     assert asked(api, "technologist", ae_title="A\\B").status_code in (400, 422)
     assert asked(api, "technologist", day="yesterday").status_code in (400, 422)
 
