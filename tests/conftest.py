@@ -21,14 +21,16 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.test import override_settings
-from psycopg import sql
 
 import ris.celery  # noqa: F401  tasks are sent through our application
 from ris.embedded import Postgres, locked
+from tests.pristine import Restorer, keep_pristine_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".ris" / "test"
 FACILITIES = {"alpha": "ALPHA", "beta": "BETA"}
+#: What a transactional test may have written to
+RESTORED = ["public", *FACILITIES]
 #: The served house is reached by names that every client resolves.
 LIVE_HOSTS = {"alpha": "localhost", "beta": "127.0.0.1"}
 APP_ROLE, APP_PASSWORD = "ris_app", "application-role-of-the-tests"
@@ -134,34 +136,13 @@ def _build_template(server: psycopg.Connection, name: str) -> None:
         )
         grant_to_application(APP_ROLE, [schema])
         assert Domain.objects.filter(tenant=facility).count() == 3
-    _keep_pristine_rows()
-    from django.db import connection
-
-    connection.close()
-    server.execute(f'alter database "{building}" rename to "{name}"')
-
-
-def _rows_to_restore(connection: psycopg.Connection) -> list[tuple[str, str]]:
-    tables = connection.execute(
-        "select schemaname, tablename from pg_tables where schemaname = any(%s) order by 1, 2",
-        [["public", *FACILITIES]],
-    ).fetchall()
-    asked = sql.SQL(" union all ").join(
-        sql.SQL("select {} where exists (select 1 from {})").format(number, sql.Identifier(*table))
-        for number, table in enumerate(tables)
-    )
-    return [tables[row[0]] for row in connection.execute(asked).fetchall()]
-
-
-def _keep_pristine_rows() -> None:
-    """Copy the rows that a new facility begins with, so that a transactional test can be undone."""
     from django.db import connection
 
     with superuser(connection.settings_dict["NAME"]) as owner:
-        owner.execute("create schema pristine")
-        for schema, table in _rows_to_restore(owner):
-            copy, original = sql.Identifier("pristine", f"{schema}.{table}"), sql.Identifier(schema, table)
-            owner.execute(sql.SQL("create table {} as table {}").format(copy, original))
+        keep_pristine_rows(owner, RESTORED)
+
+    connection.close()
+    server.execute(f'alter database "{building}" rename to "{name}"')
 
 
 def _drop_leftovers(server: psycopg.Connection) -> None:
@@ -192,6 +173,8 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
         from django.db import connections
 
         connections.close_all()
+        if _restorer is not None:
+            _restorer.close()
         with superuser() as server:
             server.execute(f'drop database if exists "{copy}" with (force)')
 
@@ -199,50 +182,18 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
 # --- between tests
 
 
-#: {table: (rows, newest transaction that wrote one)} of the tables with pristine rows, as they were put back last.
-_as_put_back: dict[tuple[str, str], tuple[int, int]] = {}
-
-
-def _writing_of(owner: psycopg.Connection, tables: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Changes when a row is added, changed or removed."""
-    if not tables:
-        return {}
-    asked = sql.SQL(" union all ").join(
-        sql.SQL("select {}, count(*), coalesce(max(xmin::text::bigint), 0) from {}").format(
-            number, sql.Identifier(*table)
-        )
-        for number, table in enumerate(tables)
-    )
-    return {tables[number]: (count, newest) for number, count, newest in owner.execute(asked).fetchall()}
+_restorer: Restorer | None = None
 
 
 def restore_rows() -> None:
     """Put every table back to what a new facility begins with (what a transactional test committed is gone)."""
+    global _restorer
     from django.db import connection
 
-    with superuser(connection.settings_dict["NAME"]) as owner, owner.transaction():
-        owner.execute("set local session_replication_role = replica")
-        owner.execute("set local lock_timeout = '15s'")
-        kept = owner.execute("select tablename from pg_tables where schemaname = 'pristine'").fetchall()
-        pristine: list[tuple[str, str]] = [tuple(name.split(".", 1)) for (name,) in kept]
-        now = _writing_of(owner, pristine)
-        changed = [table for table in pristine if _as_put_back.get(table) != now[table]]
-        for table in {*_rows_to_restore(owner), *changed} - (set(pristine) - set(changed)):
-            owner.execute(sql.SQL("delete from {}").format(sql.Identifier(*table)))
-        for table in changed:
-            columns = owner.execute(
-                "select string_agg(quote_ident(attname), ', ') from pg_attribute"
-                " where attrelid = %s::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
-                ['"{}"."{}"'.format(*table)],
-            ).fetchone()
-            assert columns is not None
-            listed = sql.SQL(columns[0])
-            owner.execute(
-                sql.SQL("insert into {} ({}) overriding system value select {} from {}").format(
-                    sql.Identifier(*table), listed, listed, sql.Identifier("pristine", ".".join(table))
-                )
-            )
-        _as_put_back.update(_writing_of(owner, changed))
+    if _restorer is None:
+        name = connection.settings_dict["NAME"]
+        _restorer = Restorer(lambda: superuser(name), RESTORED)
+    _restorer.restore()
 
 
 @pytest.fixture(scope="session", autouse=True)

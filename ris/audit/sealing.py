@@ -126,7 +126,8 @@ def _is_the_only_sealer() -> bool:
 
 
 #: Transactions that run now, except those that are known to work in another database of the cluster: they cannot
-#: write here. A transaction that has a number and not yet its lock counts as ours.
+#: write here. A transaction that has a number and not yet its lock counts as ours; one that ended between the snapshot
+#: and the look at the locks is asked for last, and has ended.
 FINISHED: LiteralString = """
 with now as (select pg_current_snapshot() as snapshot),
 elsewhere as (
@@ -135,7 +136,8 @@ elsewhere as (
     where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and a.datname <> current_database())
 select coalesce(
          (select min(x::text::bigint) from pg_snapshot_xip(snapshot) x
-          where (x::text::bigint & 4294967295) not in (select low_half from elsewhere)),
+          where case when (x::text::bigint & 4294967295) in (select low_half from elsewhere) then false
+                else pg_xact_status(x) = 'in progress' end),
          pg_snapshot_xmax(snapshot)::text::bigint),
        pg_snapshot_xmax(snapshot)::text::bigint
 from now
