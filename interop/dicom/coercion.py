@@ -7,14 +7,14 @@ Reconciliation). Only the elements up to that sequence are written anew; what fo
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from interop.dicom.charsets import TEXT_VRS, UTF8, decode, encode_text, terms_of
-from interop.dicom.elements import LONG_VRS, UNDEFINED, Element, Encoding, padded, vr_of, walk_until
+from interop.dicom.elements import Element, Encoding, item_of, span, vr_of, walk_until, written
+from interop.dicom.references import HOLDERS, NOTHING_MOVED, OF_STUDY, Whereabouts, led_on
 
 CHARACTER_SET, ACCESSION_NUMBER, STUDY = 0x00080005, 0x00080050, 0x0020000D
 ISSUER_OF_ACCESSION_NUMBER, ISSUER_QUALIFIERS = 0x00080051, 0x00100024
@@ -37,7 +37,7 @@ class Request(NamedTuple):
     study_instance_uid: str
 
 
-Changes = dict[int, str | tuple[Request, ...] | None]
+Changes = dict[int, str | tuple[Request, ...] | Whereabouts | None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Current:
     established_at: datetime | None = None
     #: as far as the index tells, its objects say it already
     is_said: bool = False
+    #: what its objects may point to, and lies elsewhere than they say
+    moved: Whereabouts = NOTHING_MOVED
 
     @property
     def key(self) -> str:
@@ -97,6 +99,12 @@ def _changes(head: _Head, current: Current) -> Changes:
         found[ISSUER_OF_ACCESSION_NUMBER] = None
     if found.keys() & {ACCESSION_NUMBER, STUDY} and current.requests:
         found |= {tag: current.requests for tag in (REQUESTS, DOCUMENT_REQUESTS) if tag in head.by_tag}
+    for tag in HOLDERS:
+        now = current.moved
+        if tag == OF_STUDY:  # where an object that was moved speaks of its study as such
+            now = Whereabouts((), (*now.studies, (head.text(STUDY), current.study_instance_uid)))
+        if head.led_on(tag, now) is not None:
+            found[tag] = now
     return found
 
 
@@ -131,6 +139,10 @@ class _Head:
         element = self.by_tag.get(tag)
         return self._element(tag, b"") if element is None else span(self.data, element, self.encoding)
 
+    def led_on(self, tag: int, now: Whereabouts) -> list[bytes] | None:
+        element = self.by_tag.get(tag)
+        return None if element is None else led_on(self.data, element, self.encoding, now)
+
     def written(self, changes: Changes, original: dict[int, bytes], current: Current) -> bytes:
         """All of it with ``changes``, and with the ``original`` elements written down."""
         parts = {element.tag: span(self.data, element, self.encoding) for element in self.elements}
@@ -139,6 +151,8 @@ class _Head:
                 del parts[tag]
             elif isinstance(value, str):
                 parts[tag] = self._element(tag, self._encoded(tag, value))
+            elif isinstance(value, Whereabouts):
+                parts[tag] = self._items(tag, self.led_on(tag, value) or ())
             else:
                 parts[tag] = self._items(tag, [self._request(tag, request) for request in value])
         parts[ORIGINAL_ATTRIBUTES] = self._original_attributes(original, current)
@@ -161,7 +175,7 @@ class _Head:
 
     def _original_attributes(self, original: dict[int, bytes], current: Current) -> bytes:
         """What was there before, behind what others have written down of their changes (C.12.1.1.9.1)."""
-        is_another_exam = original.keys() & {ACCESSION_NUMBER, STUDY}
+        is_another_exam = original.keys() & {ACCESSION_NUMBER, STUDY, *HOLDERS}
         moment = f"{current.established_at:%Y%m%d%H%M%S%z}" if current.established_at else "19700101000000+0000"
         item = (
             self._items(0x04000550, [b"".join(original[tag] for tag in sorted(original))]),
@@ -174,35 +188,13 @@ class _Head:
         earlier = b""
         if known is not None and known.items is not None:
             earlier = bytes(self.data[known.start : known.end])
-        return self._element(ORIGINAL_ATTRIBUTES, earlier + _item(b"".join(item), self.encoding), b"SQ")
+        return self._element(ORIGINAL_ATTRIBUTES, earlier + item_of(b"".join(item), self.encoding), b"SQ")
 
     def _element(self, tag: int, value: bytes, vr: bytes | None = None) -> bytes:
         return written(tag, vr or vr_of(tag), value, self.encoding)
 
     def _items(self, tag: int, contents: Iterable[bytes]) -> bytes:
-        return self._element(tag, b"".join(_item(content, self.encoding) for content in contents), b"SQ")
-
-
-def written(tag: int, vr: bytes, value: bytes, encoding: Encoding) -> bytes:
-    """One element with its header, in either byte order; its value is given in that order."""
-    order, value = "<" if encoding.little else ">", padded(value, vr)
-    if not encoding.explicit:
-        return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value)) + value
-    if vr in LONG_VRS:
-        return struct.pack(f"{order}HH2sHL", tag >> 16, tag & 0xFFFF, vr, 0, len(value)) + value
-    return struct.pack(f"{order}HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
-
-
-def _item(content: bytes, encoding: Encoding) -> bytes:
-    return struct.pack("<HHL" if encoding.little else ">HHL", 0xFFFE, 0xE000, len(content)) + content
-
-
-def span(data: bytes | memoryview, element: Element, encoding: Encoding) -> bytes:
-    """The bytes of an element of ``walk``, from its tag to its delimiter."""
-    before = 12 if encoding.explicit and (element.vr in LONG_VRS) else 8
-    (length,) = struct.unpack_from("<L" if encoding.little else ">L", data, element.start - 4)
-    is_open = length == UNDEFINED and (before == 12 or not encoding.explicit)
-    return bytes(data[element.start - before : element.end + (8 if is_open else 0)])
+        return self._element(tag, b"".join(item_of(content, self.encoding) for content in contents), b"SQ")
 
 
 def _in_utf8(
@@ -224,7 +216,7 @@ def _recoded(data: bytes | memoryview, encoding: Encoding, element: Element, ter
             if own is not None:
                 inner = terms_of(bytes(data[own.start : own.end]).decode("ascii", "replace").strip("\0 "))
             kept = (one for one in item if one.tag != CHARACTER_SET)
-            items.append(_item(b"".join(_recoded(data, encoding, one, inner) for one in kept), encoding))
+            items.append(item_of(b"".join(_recoded(data, encoding, one, inner) for one in kept), encoding))
         return written(element.tag, b"SQ", b"".join(items), encoding)
     if element.vr not in TEXT_VRS:
         return span(data, element, encoding)

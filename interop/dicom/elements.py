@@ -202,3 +202,25 @@ def encode_item(content: bytes) -> bytes:
 def encode_items(tag: int, contents: Iterable[bytes], encoding: Encoding) -> bytes:
     """A sequence of defined length."""
     return encode(tag, b"".join(encode_item(content) for content in contents), encoding, b"SQ")
+
+
+def written(tag: int, vr: bytes, value: bytes, encoding: Encoding) -> bytes:
+    """One element with its header, in either byte order; its value is given in that order."""
+    order, value = "<" if encoding.little else ">", padded(value, vr)
+    if not encoding.explicit:
+        return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value)) + value
+    if vr in LONG_VRS:
+        return struct.pack(f"{order}HH2sHL", tag >> 16, tag & 0xFFFF, vr, 0, len(value)) + value
+    return struct.pack(f"{order}HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+
+
+def item_of(content: bytes, encoding: Encoding) -> bytes:
+    return struct.pack("<HHL" if encoding.little else ">HHL", 0xFFFE, 0xE000, len(content)) + content
+
+
+def span(data: bytes | memoryview, element: Element, encoding: Encoding) -> bytes:
+    """The bytes of an element of ``walk``, from its tag to its delimiter."""
+    before = 12 if encoding.explicit and (element.vr in LONG_VRS) else 8
+    (length,) = struct.unpack_from("<L" if encoding.little else ">L", data, element.start - 4)
+    is_open = length == UNDEFINED and (before == 12 or not encoding.explicit)
+    return bytes(data[element.start - before : element.end + (8 if is_open else 0)])

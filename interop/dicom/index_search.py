@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.postgres.aggregates import ArrayAgg
@@ -12,6 +13,7 @@ from django.db.models.functions import Coalesce, JSONObject
 
 from interop.dicom import coercion, matching
 from interop.dicom.query_keys import KEYS, Identifier, Level
+from interop.dicom.references import Whereabouts
 from orders.models import Patient, PatientIdentifier, RequestedProcedure
 from worklist.models import ImagingInstance, ImagingSeries, ImagingStudy
 
@@ -251,15 +253,16 @@ SAID = {
 
 
 def current_of(studies: Collection[int], *, as_sent: bool = False) -> dict[int, coercion.Current]:
-    """By key of the study: patient, numbers and UID as every answer tells them; in two queries.
+    """By key of the study: patient, numbers and UIDs as every answer tells them; in three queries.
 
-    ``as_sent``: only the UID, of what a person has moved to another study.
+    ``as_sent``: only the UIDs, of what a person has moved to another study.
     """
     moved = ImagingSeries.objects.filter(study=OuterRef("pk")).exclude(acquired_study_instance_uid="")
     rows = ImagingStudy.objects.filter(pk__in=studies)
+    whereabouts = _whereabouts(studies)
     if as_sent:
         uids = rows.values_list("pk", "study_instance_uid", Exists(moved))
-        return {pk: coercion.Current(uid, is_said=not is_moved) for pk, uid, is_moved in uids}
+        return {pk: coercion.Current(uid, is_said=not is_moved, moved=whereabouts) for pk, uid, is_moved in uids}
     patients = RequestedProcedure.objects.filter(studies=OuterRef("pk")).order_by("pk")
     found = rows.values(
         "pk",
@@ -276,7 +279,28 @@ def current_of(studies: Collection[int], *, as_sent: bool = False) -> dict[int, 
     exams = LINKS.objects.filter(imagingstudy__in=studies).order_by("requestedprocedure")
     for study, *values in exams.values_list("imagingstudy", *(f"requestedprocedure__{column}" for column in columns)):
         requests.setdefault(study, []).append(coercion.Request(*values))
-    return {row["pk"]: _current(row, tuple(requests.get(row["pk"], ()))) for row in found}
+    told = {row["pk"]: _current(row, tuple(requests.get(row["pk"], ()))) for row in found}
+    return {pk: replace(current, moved=whereabouts) for pk, current in told.items()}
+
+
+def _whereabouts(studies: Collection[int]) -> Whereabouts:
+    """What was moved out of these studies, into them, or within the studies of their patients; in one query."""
+    persons = LINKS.objects.filter(imagingstudy__in=studies).values("requestedprocedure__order__patient")
+    own = LINKS.objects.filter(requestedprocedure__order__patient__in=persons).values("imagingstudy")
+    origins = ImagingSeries.objects.filter(study__in=studies).exclude(acquired_study_instance_uid="").order_by()
+    uids = ImagingStudy.objects.filter(pk__in=studies).order_by().values("study_instance_uid")
+    near = Q(study__in=studies) | Q(study__in=own) | Q(acquired_study_instance_uid__in=uids)
+    near |= Q(acquired_study_instance_uid__in=origins.values("acquired_study_instance_uid"))
+    series = ImagingSeries.objects.exclude(acquired_study_instance_uid="").filter(near).order_by()
+    gone = ImagingStudy.objects.filter(merged_into__isnull=False).order_by()
+    near = Q(pk__in=studies) | Q(merged_into__in=studies) | Q(merged_into__in=own)
+    gone = gone.filter(near | Q(merged_into__merged_into__in=studies))
+    heir = Coalesce("merged_into__merged_into__study_instance_uid", "merged_into__study_instance_uid")
+    told = series.values_list(Value(True), "series_instance_uid", "study__study_instance_uid")
+    rows = sorted(told.union(gone.values_list(Value(False), "study_instance_uid", heir)))
+    return Whereabouts(
+        *(tuple((uid, now) for is_one, uid, now in rows if is_one is wanted) for wanted in (True, False))
+    )
 
 
 def _current(row: Row, requests: tuple[coercion.Request, ...]) -> coercion.Current:

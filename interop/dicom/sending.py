@@ -53,7 +53,7 @@ class CannotSend(Exception):
 
 
 def shipped(instances: QuerySet[ImagingInstance], *, as_sent: bool = False) -> list[Shipped]:
-    """In the order in which a person would look at them; three queries for any number.
+    """In the order in which a person would look at them; four queries for any number.
 
     ``as_sent``: with patient and numbers as they came, for a peer that wants no other.
     """

@@ -112,6 +112,13 @@ class ImagingSeries(models.Model):
         verbose_name = _("series")
         verbose_name_plural = _("series")
         ordering = ["number", "pk"]
+        indexes = [
+            models.Index(
+                fields=["acquired_study_instance_uid"],
+                condition=~Q(acquired_study_instance_uid=""),
+                name="series_moved",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.series_instance_uid
