@@ -153,6 +153,9 @@ class SourceRow(PublicModel):
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="rows", verbose_name=_("source"))
     external_id = models.CharField(_("number there"), max_length=200)
     content_hash = models.CharField(max_length=64)
+    raw_hash = models.CharField(
+        max_length=64, blank=True, default="", help_text=_("Of the row as it came, and of the mapping that read it.")
+    )
     state = models.CharField(_("state"), max_length=10, choices=RowState.choices)
     values = models.JSONField(default=dict, help_text=_("As mapped. Patient data."))
     reasons = models.JSONField(_("reasons"), default=dict, help_text=_("Field: why. No patient data."))

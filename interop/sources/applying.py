@@ -1,7 +1,7 @@
 """What becomes of a row: patient, order and step by the services that pages call, once per change over there.
 
-A row that has not changed costs a look-up by its hash. Numbers and UIDs stay with their row for ever; a sync never
-lowers a status: once the exam has begun, only the patient's details are still corrected.
+A row that has not changed costs a hash and its part of one look-up: it is not even mapped. Numbers and UIDs stay with
+their row for ever; a sync never lowers a status: once the exam has begun, only the patient's details are corrected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from interop.models import RowState, Source, SourceRow
-from interop.sources.mapping import CANCELLED, ELSEWHERE, PRIVATE, Entry, entry_of, entry_of_json, hash_of, names_of
+from interop.sources.mapping import (
+    CANCELLED,
+    EDITION,
+    ELSEWHERE,
+    PRIVATE,
+    Entry,
+    entry_of,
+    entry_of_json,
+    hash_of,
+    names_of,
+)
 from interop.sources.plugin import Row
 from orders import services as orders
 from orders.models import Patient, ProcedureStatus, RequestedProcedure
@@ -84,17 +94,29 @@ class Reading:
     entry: Entry
     errors: Mapping[str, str]
     content_hash: str
+    raw_hash: str
     cancelled: str | None
 
     @classmethod
-    def of(cls, source: Source, row: Row) -> Reading:
+    def of(cls, source: Source, row: Row, raw_hash: str) -> Reading:
         if row.is_gone:
-            return cls(row, Entry(), {}, "", row.reason)
+            return cls(row, Entry(), {}, "", "", row.reason)
         entry, errors = entry_of(source.mapping, row.values, source.zone)
         if entry.status == CANCELLED:
-            return cls(row, entry, errors, "", entry.status_reason or _("It was cancelled there."))
+            return cls(row, entry, errors, "", raw_hash, entry.status_reason or _("It was cancelled there."))
         values = entry.as_json()
-        return cls(row, entry, errors, hash_of({**values, "errors": sorted(errors)} if errors else values), None)
+        content_hash = hash_of({**values, "errors": sorted(errors)} if errors else values)
+        return cls(row, entry, errors, content_hash, raw_hash, None)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is stored of a row, as far as it tells whether the row says anything new."""
+
+    pk: int
+    raw_hash: str
+    content_hash: str
+    state: str
 
 
 def apply_rows(
@@ -104,17 +126,18 @@ def apply_rows(
 
     ``again``: rejected rows that are to be tried whether changed or not.
     """
-    batch = [Reading.of(source, row) for row in rows]
-    of_batch = SourceRow.objects.filter(source=source, external_id__in=[reading.row.external_id for reading in batch])
-    seen = {key: (digest, state) for key, digest, state in of_batch.values_list("external_id", "content_hash", "state")}
-    settled = [_settled(reading, seen.get(reading.row.external_id), again) for reading in batch]
-    new = [reading.row.external_id for reading, what in zip(batch, settled, strict=True) if not what]
+    batch = list(rows)
+    of_batch = SourceRow.objects.filter(source=source, external_id__in=[row.external_id for row in batch])
+    stored = of_batch.values_list("external_id", "pk", "raw_hash", "content_hash", "state")
+    seen = {external_id: Seen(*further) for external_id, *further in stored}
+    readings, outcomes, written_anew = _told_apart(source, batch, seen, again)
+    if written_anew and not dry_run:
+        SourceRow.objects.bulk_update(written_anew, ["raw_hash"], batch_size=500)
+    yield from outcomes
+    new = [reading.row.external_id for reading in readings]
     full = of_batch.filter(external_id__in=new).select_related("procedure__order__patient") if new else ()
     known = {row.external_id: row for row in full}
-    for reading, what in zip(batch, settled, strict=True):
-        if what:
-            yield Outcome(what, reading.row.external_id)
-            continue
+    for reading in readings:
         try:
             with transaction.atomic():
                 outcome = _apply(source, reading, known.get(reading.row.external_id))
@@ -126,26 +149,61 @@ def apply_rows(
         yield outcome
 
 
-def _settled(reading: Reading, seen: tuple[str, str] | None, again: frozenset[str]) -> str:
+def _told_apart(
+    source: Source, batch: list[Row], seen: Mapping[str, Seen], again: frozenset[str]
+) -> tuple[list[Reading], list[Outcome], list[SourceRow]]:
+    """The rows that say something new; what became of the others; those that say the same in other words."""
+    readings: list[Reading] = []
+    outcomes: list[Outcome] = []
+    written_anew: list[SourceRow] = []
+    recipe = recipe_of(source)
+    for row in batch:
+        before, raw_hash = seen.get(row.external_id), "" if row.is_gone else raw_hash_of(row, recipe)
+        is_again = before is not None and before.state == RowState.REJECTED and row.external_id in again
+        if before is not None and raw_hash and before.raw_hash == raw_hash and not is_again:
+            outcomes.append(Outcome(UNCHANGED, row.external_id))
+            continue
+        reading = Reading.of(source, row, raw_hash)
+        what = _settled(reading, before, is_again=is_again)
+        if not what:
+            readings.append(reading)
+            continue
+        outcomes.append(Outcome(what, row.external_id))
+        if before is not None and raw_hash:
+            written_anew.append(SourceRow(pk=before.pk, raw_hash=raw_hash))
+    return readings, outcomes, written_anew
+
+
+def recipe_of(source: Source) -> str:
+    """What an entry depends on beside its row. With a new edition of ours every row is mapped once again."""
+    return hash_of({"mapping": source.mapping, "zone": source.zone.key, "edition": EDITION})
+
+
+def raw_hash_of(row: Row, recipe: str) -> str:
+    return hash_of({"": recipe, **row.values})
+
+
+def _settled(reading: Reading, seen: Seen | None, *, is_again: bool) -> str:
     """What became of a row that says nothing new; empty for all others."""
     if reading.cancelled is not None:
-        is_over = seen is not None and (seen[1] == RowState.CANCELLED or seen == ("", RowState.KEPT))
+        kept = (RowState.KEPT, "")
+        is_over = seen is not None and (seen.state == RowState.CANCELLED or (seen.state, seen.content_hash) == kept)
         return PASSED if seen is None else UNCHANGED if is_over else ""
     if reading.entry.status == ELSEWHERE:
         return PASSED if seen is None else UNCHANGED
-    if seen is None or seen[0] != reading.content_hash:
+    if seen is None or seen.content_hash != reading.content_hash or is_again:
         return ""
-    return "" if seen[1] == RowState.REJECTED and reading.row.external_id in again else UNCHANGED
+    return UNCHANGED
 
 
 def _apply(source: Source, reading: Reading, known: SourceRow | None) -> Outcome:
     row, entry, errors = reading.row, reading.entry, reading.errors
     if reading.cancelled is not None:
         assert known is not None
-        return _cancel(source, known, reading.cancelled)
+        return _cancel(source, known, reading)
     changes = _changes(entry_of_json(known.values) if known is not None else Entry(), entry)
     target = known or SourceRow(source=source, external_id=row.external_id)
-    target.content_hash, target.starts_at = reading.content_hash, entry.starts_at
+    target.content_hash, target.raw_hash, target.starts_at = reading.content_hash, reading.raw_hash, entry.starts_at
     exam = target.procedure
     if errors:
         return _reject(target, entry, errors, changes)
@@ -208,8 +266,9 @@ def _changes(before: Entry, after: Entry) -> tuple[Change, ...]:
 # --- cancelled or deleted over there
 
 
-def _cancel(source: Source, known: SourceRow, reason: str) -> Outcome:
-    known.content_hash, known.retry_at, known.tries = "", None, 0
+def _cancel(source: Source, known: SourceRow, reading: Reading) -> Outcome:
+    reason = reading.cancelled or ""
+    known.content_hash, known.raw_hash, known.retry_at, known.tries = "", reading.raw_hash, None, 0
     what, reasons = GONE, {"": reason[:300]}
     procedure = known.procedure
     if procedure is not None and procedure.status in OPEN_BEFORE_EXAM:

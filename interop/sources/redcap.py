@@ -98,13 +98,13 @@ class RedCap:
         known: dict[str, set[str]] = {}
         for external_id in ask.known:
             known.setdefault(_record_of(external_id), set()).add(external_id)
-        wanted = list(dict.fromkeys([*again, *changed]))
+        wanted = dict.fromkeys([*again, *changed])
         for records in in_batches(wanted, there.config["batch"]):
             rows = _read(there, dictionary, fields, records)
             found = {row.external_id for row in rows}
             gone = {one for record in records for one in known.get(record, ())} - found
             yield [*rows, *(Row(one, is_gone=True, reason=_("It is no longer planned in REDCap.")) for one in gone)]
-        untouched = [record for record in known if record not in set(wanted)]
+        untouched = [record for record in known if record not in wanted]
         for records in in_batches(untouched, there.config["batch"]):
             still = set(_record_ids(there, dictionary, {"records": records}))
             lost = [one for record in records if record not in still for one in sorted(known[record])]
