@@ -73,7 +73,7 @@ class House:
     def manage(self, *arguments: str) -> Any:
         """A command's answer: its JSON, where it gives one."""
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=1800)
         if done.returncode:
             raise RuntimeError(f"manage.py {arguments[0]}: {done.stdout[-1500:]}{done.stderr[-1500:]}")
         with contextlib.suppress(ValueError):
@@ -105,7 +105,7 @@ class House:
         self.wait_for("web")
         return process
 
-    def wait_for(self, name: str, seconds: float = 90) -> None:
+    def wait_for(self, name: str, seconds: float = 300) -> None:
         end = time.monotonic() + seconds
         while not answers(self.ports[name]):
             if self.processes[name].poll() is not None or time.monotonic() > end:

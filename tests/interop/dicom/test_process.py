@@ -7,25 +7,39 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydicom import Dataset
 
 from interop.dicom import scu
 from interop.dicom.emulator import ModalityEmulator
 from interop.dicom.fingerprint import Fingerprint
 from interop.dicom.headers import read_file_start
 from interop.dicom.store import instance_path
+from ris.core.ids import new_uid
 from ris.embedded import free_port
 from ris.tenants.context import use_facility
-from worklist.models import ImagingInstance, ImagingStudy
+from tests.chaos.gate import Point, gate
+from worklist.models import ImagingInstance, ImagingStudy, PerformedProcedureStep
 from worklist.services.completeness import note_images_complete
 
 from .conftest import make_peer
 
 ROOT = Path(__file__).resolve().parents[3]
+IMAGES, STEPS = ("alpha", "worklist_imaginginstance"), ("alpha", "worklist_performedprocedurestep")
+#: where an image and a step stand when the process is killed, and how many rows of the image may be there then: the
+#: short way says INSERT and COMMIT in one breath
+POINTS: tuple[tuple[Point, Point, set[int]], ...] = (
+    ("insert", "insert", {0}),
+    ("insert", "commit", {0, 1}),
+    ("commit", "insert", {1}),
+)
 pytestmark = pytest.mark.slow
 
 
@@ -86,61 +100,100 @@ def test_it_starts_serves_and_stops_on_sigterm(peers, tmp_path):
 
 
 def test_what_was_acknowledged_survives_kill_9(peers, tmp_path):
-    """R2 of the reliability bar, shortened: the sender repeats, the server is killed every now and then."""
+    """R2 and R6 of the reliability bar, shortened: killed between INSERT and COMMIT, and while COMMIT is under way.
+
+    An object and a performed step stand there at the same time: the first image of a study (the long way), then
+    further ones (the short way). What is not acknowledged may be there or not, but never by half.
+    """
     port = free_port()
+    player, technologist = scanner(port), scanner(port)
+    player.items, player.started_at = [typed("Doe^Jane", "9")], datetime.now().astimezone()
+    images = [player._image(number, 9) for number in range(9)]
+    acknowledged: set[str] = set()
     process = start(port, tmp_path)
-    wait_until_it_answers(port)
-    player = scanner(port)
-    player.start_unscheduled(patient_name="Doe^Jane", patient_id="9")
-    images = [player._image(0, 1)]
-    images += [player._image(1, 2) for _number in range(49)]
-    acknowledged, done = [], threading.Event()
-
-    def send() -> None:
-        for image in images:
-            while True:
-                try:
-                    if player._store([image]) == [0]:
-                        acknowledged.append(image.SOPInstanceUID)
-                        break
-                except scu.CallFailed:
-                    time.sleep(0.1)
-        done.set()
-
-    sender = threading.Thread(target=send, daemon=True)
-    sender.start()
-    kills = 0
     try:
-        while not done.wait(0.4) and kills < 2:
-            process.kill()
-            process.wait()
-            kills += 1
+        for of_image, of_step, added in POINTS:
+            wait_until_it_answers(port)
+            image = images[len(acknowledged)]
+            steps = begin(technologist)
+            with gate(owner(), IMAGES, of_image, key=1) as storing, gate(owner(), STEPS, of_step, key=2) as beginning:
+                asked = [killed(player._store, [image]), killed(technologist._n_create)]
+                storing.wait(), beginning.wait()
+                process.kill()
+                process.wait()
+                assert [one.result(60) for one in asked] == [None, None], "nothing was acknowledged"
+                storing.open(), beginning.open()
+            rows = ImagingInstance.objects.filter(sop_instance_uid=image.SOPInstanceUID)
+            assert rows.count() in added
+            assert PerformedProcedureStep.objects.filter(sop_instance_uid=steps).count() == (of_step == "commit")
+            assert_nothing_by_half()
             process = start(port, tmp_path)
             wait_until_it_answers(port)
-        assert done.wait(60)
+            assert player._store([image]) == [0]
+            acknowledged.add(image.SOPInstanceUID)
+            assert technologist.repeat_start() == (0x0111 if of_step == "commit" else 0)
+            assert PerformedProcedureStep.objects.filter(sop_instance_uid=steps).count() == 1
+        assert player._store(images[len(acknowledged) :]) == [0] * 6
+        assert_the_leftovers_go()
     finally:
         process.kill()
         process.wait()
-    assert kills >= 1
-    rows = {row.sop_instance_uid: row for row in ImagingInstance.objects.all()}
-    assert set(acknowledged) == set(rows) == {image.SOPInstanceUID for image in images}
+    assert {row.sop_instance_uid for row in ImagingInstance.objects.all()} == {row.SOPInstanceUID for row in images}
+    assert_nothing_by_half()
     study = ImagingStudy.objects.get()
     assert study.settle_after is not None
     note_images_complete(study)
     study.refresh_from_db()
     assert study.instance_count == len(images)
-    for row in rows.values():
+
+
+def owner() -> str:
+    return os.environ["RIS_OWNER_DATABASE_URL"]
+
+
+def typed(name: str, number: str) -> Dataset:
+    made = Dataset()
+    made.PatientName, made.PatientID, made.PatientBirthDate, made.PatientSex = name, number, "", ""
+    made.StudyInstanceUID = new_uid()
+    return made
+
+
+def begin(technologist: ModalityEmulator) -> str:
+    """A performed step that is about to be told."""
+    technologist.items, technologist.step_uid = [typed("Doe^John", "8")], new_uid()
+    technologist.started_at = datetime.now().astimezone()
+    return technologist.step_uid
+
+
+def killed(call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """What a call answers whose server may die; None where no answer comes."""
+
+    def ask() -> Any:
+        try:
+            return call(*arguments)
+        except scu.CallFailed:
+            return None
+
+    pool = ThreadPoolExecutor(1)
+    answer = pool.submit(ask)
+    pool.shutdown(wait=False)
+    return answer
+
+
+def assert_nothing_by_half() -> None:
+    """Every row has its whole file."""
+    for row in ImagingInstance.objects.all():
         content = instance_path(row.path).read_bytes()
         assert len(content) == row.size
         assert Fingerprint(content[read_file_start(content).offset :]).hexdigest() == row.fingerprint
-    start_again = start(port, tmp_path)
-    try:
-        wait_until_it_answers(port)
-        time.sleep(1)
-        assert list(instance_path("").rglob("*.part")) == []
-    finally:
-        start_again.kill()
-        start_again.wait()
+
+
+def assert_the_leftovers_go() -> None:
+    """What a killed process leaves is swept by the next one."""
+    end = time.monotonic() + 60
+    while list(instance_path("").rglob("*.part")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def listeners(port: int) -> int:
