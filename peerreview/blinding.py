@@ -1,9 +1,14 @@
-"""What a reviewer may read: neither who wrote it, nor when, nor where, nor whose exam it is."""
+"""What a reviewer may read: neither who wrote it, nor when, nor where, nor whose exam it is.
+
+And what an author may read of those who judged: their words, not their names.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from peerreview.models import ReviewCase
-from reporting.deidentify import replaced
+from reporting.deidentify import Known, left_over, replaced
 from reporting.models import SECTIONS
 from reporting.parts import is_part
 from reporting.services.teaching import KINDS, age_band, known_of
@@ -17,7 +22,30 @@ def blinded_sections(case: ReviewCase) -> dict[str, str]:
 
 
 def blinded(case: ReviewCase, words: str) -> str:
-    return replaced(words, known_of(case.report), {kind: str(word) for kind, word in KINDS.items()})
+    return replaced(words, _known(case), {kind: str(word) for kind, word in KINDS.items()})
+
+
+def _known(case: ReviewCase) -> Known:
+    """Asked once for each case."""
+    found: Known | None = case.__dict__.get("known_people")
+    if found is None:
+        known = known_of(case.report)
+        found = replace(known, people=(*known.people, *_judges(case)))
+        case.__dict__["known_people"] = found
+    return found
+
+
+def _judges(case: ReviewCase) -> tuple[str, ...]:
+    people = [person for person in (case.reviewer, case.arbiter) if person is not None]
+    return tuple(f"{person.given_name} {person.family_name}" for person in people)
+
+
+def unsigned(case: ReviewCase, words: str) -> str:
+    """What reviewer or arbiter wrote, as its author reads it: it names neither of them."""
+    for kind, name in left_over(words, Known(people=_judges(case))):
+        if kind == "person":
+            words = words.replace(name, f"[{KINDS['person']}]")
+    return words
 
 
 def blinded_reading(case: ReviewCase) -> list[tuple[str, str]]:

@@ -12,6 +12,30 @@ class RoundLaunched(Event):
 
 
 @dataclass(frozen=True)
+class RoundClosed(Event):
+    """All decided, or the time is over. ``not_reviewed``: cases that nobody scored in time."""
+
+    name: ClassVar[str] = "peerreview.round_closed"
+
+    not_reviewed: int = 0
+    by_itself: bool = False
+
+
+@dataclass(frozen=True)
+class CasePassedOn(Event):
+    """The lead gave a waiting case to another reviewer."""
+
+    name: ClassVar[str] = "peerreview.case_passed_on"
+
+
+@dataclass(frozen=True)
+class CaseToArbitrate(Event):
+    """A reviewer found 2b or worse: somebody else decides."""
+
+    name: ClassVar[str] = "peerreview.case_to_arbitrate"
+
+
+@dataclass(frozen=True)
 class DiscrepancyConfirmed(Event):
     """An arbiter upheld a score of 2b or worse; the author is told privately."""
 

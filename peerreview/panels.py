@@ -3,6 +3,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+import peerreview.trail  # noqa: F401  what the audit trail keeps from some
 from peerreview import permissions as perms
 from peerreview.models import CaseStatus, LearningCase, LearningKind, ReviewCase, RoundStatus, Score
 from ris.accounts.actors import actor_of

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
+from django.apps import apps
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from ris.core.actor import Actor
 
 MANAGE_ROUND = "peerreview.manage_round"
 COORDINATE = "peerreview.coordinate_learning"
+
+
+def written_by(user: Any) -> Q:
+    """Cases of reports in which this person wrote, signed any version, or stands by one as co-signer."""
+    versions = apps.get_model("reporting", "ReportVersion").objects.filter(report=OuterRef("report"))
+    return (
+        Q(report__author__isnull=False, report__author=user)
+        | Q(report__preliminary_by__isnull=False, report__preliminary_by=user)
+        | Exists(versions.filter(Q(signed_by=user) | Q(co_signatures__signed_by=user)))
+    )
 
 
 class ReviewCaseQuerySet(models.QuerySet):
@@ -17,7 +28,7 @@ class ReviewCaseQuerySet(models.QuerySet):
         if actor.user is None:
             return self
         if actor.may(MANAGE_ROUND):
-            return self.exclude(report_version__signed_by=actor.user)
+            return self.exclude(written_by(actor.user))
         return self.filter(Q(reviewer=actor.user) | Q(arbiter=actor.user))
 
 

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from django.db.models import BooleanField, Case, Min, Value, When
+from django.db.models import BooleanField, Case, Max, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -136,7 +136,7 @@ def _finals(reader: User, since: date) -> list[tuple[datetime, datetime | None]]
     rows = ReportVersion.objects.filter(
         signed_by=reader, kind=VersionKind.FINAL, recall__isnull=True, signed_at__date__gte=since
     )
-    rows = rows.annotate(images=Min("report__procedures__images_complete_at")).order_by()
+    rows = rows.annotate(images=Max("report__procedures__images_complete_at")).order_by()
     return list(rows.values_list("signed_at", "images"))
 
 

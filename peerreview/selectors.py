@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
+from orders.models import RequestedProcedure
 from peerreview import permissions as perms
 from peerreview.models import CaseStatus, Discrepancy, ReviewCase, ReviewRound, Score
+from peerreview.querysets import written_by
 from ris.core.actor import Actor
 
 
@@ -19,6 +21,7 @@ def rounds(*, actor: Actor) -> QuerySet[ReviewRound]:
         case_count=Count("cases"),
         done_count=Count("cases", filter=Q(cases__status__in=(CaseStatus.SCORED, CaseStatus.CLOSED))),
         arbitration_count=Count("cases", filter=Q(cases__status=CaseStatus.ARBITRATION)),
+        not_reviewed_count=Count("cases", filter=Q(cases__status=CaseStatus.LAPSED)),
     ).order_by("-pk")
     if actor.may(perms.MANAGE_ROUND) or actor.user is None:
         return queryset
@@ -28,7 +31,7 @@ def rounds(*, actor: Actor) -> QuerySet[ReviewRound]:
 def cases(*, actor: Actor) -> QuerySet[ReviewCase]:
     return (
         ReviewCase.objects.visible_to(actor)
-        .select_related("round", "reviewer", "report_version", "report")
+        .select_related("round", "grade", "reviewer", "arbiter", "report_version", "report")
         .prefetch_related("report__procedures__order__patient")
         .order_by("pk")
     )
@@ -42,22 +45,25 @@ def discrepancies(*, actor: Actor) -> QuerySet[Discrepancy]:
     """The author's own; all for the lead. Newest first."""
     return (
         Discrepancy.objects.visible_to(actor)
-        .select_related("case__round", "case__report_version", "case__report", "addendum", "critical_result")
+        .select_related(
+            *("case__round", "case__report_version", "case__report", "case__reviewer", "case__arbiter"),
+            *("addendum", "critical_result"),
+        )
         .prefetch_related("case__report__procedures__order__patient")
         .order_by("-pk")
     )
 
 
 def to_arbitrate(*, actor: Actor) -> QuerySet[ReviewCase]:
-    """Open discrepancies that this person neither scored nor wrote."""
+    """Open discrepancies of exams that this person may see and neither scored nor wrote or signed in."""
     if not actor.may(perms.ARBITRATE_CASE):
         return ReviewCase.objects.none()
+    seen = RequestedProcedure.objects.visible_to(actor)
     return (
         ReviewCase.objects.filter(status=CaseStatus.ARBITRATION)
+        .filter(Exists(seen.filter(reports=OuterRef("report"))))
         .exclude(reviewer=actor.user)
-        .exclude(report_version__signed_by=actor.user)
-        .exclude(report__author__isnull=False, report__author=actor.user)
-        .exclude(report__preliminary_by__isnull=False, report__preliminary_by=actor.user)
+        .exclude(written_by(actor.user))
         .select_related("round", "report_version", "report")
         .prefetch_related("report__procedures__order__patient")
         .order_by("pk")
@@ -107,6 +113,26 @@ def agreement(review_round: ReviewRound) -> Agreement:
     """What counts is the arbiter's score where there is one."""
     done = review_round.cases.filter(DECIDED)
     return Agreement(done.count(), done.filter(CONCURRING).count())
+
+
+@dataclass(frozen=True)
+class Group:
+    """Agreement within one modality; a report of several counts in each."""
+
+    modality: str
+    agreement: Agreement
+
+
+def agreement_by_modality(review_round: ReviewRound) -> list[Group]:
+    """In one query. By exam and never by person."""
+    rows = (
+        review_round.cases.filter(DECIDED)
+        .order_by()
+        .values_list("report__procedures__modality")
+        .annotate(scored=Count("pk", distinct=True), concurring=Count("pk", distinct=True, filter=CONCURRING))
+        .order_by("report__procedures__modality")
+    )
+    return [Group(modality, Agreement(scored, concurring)) for modality, scored, concurring in rows]
 
 
 @dataclass(frozen=True)

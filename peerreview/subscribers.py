@@ -1,17 +1,21 @@
-"""Who hears what: reviewers of their cases, the author alone of an upheld discrepancy, the lead of the answer."""
+"""Who hears what: reviewers and arbiters of their cases, the author alone of a discrepancy, the lead of the answer."""
 
 from django.urls import reverse
 
 from peerreview import clock
 from peerreview.events import (
+    CasePassedOn,
+    CaseToArbitrate,
     DiscrepancyAnswered,
     DiscrepancyConfirmed,
     FeedbackGiven,
     LearningCaseDeclined,
     LearningCaseSubmitted,
+    RoundClosed,
     RoundLaunched,
 )
 from peerreview.models import CaseStatus, Discrepancy, LearningCase, ReviewCase, ReviewRound
+from peerreview.services.telling import tell_arbiters
 from ris.accounts.models import User
 from ris.accounts.selectors import users_with_role
 from ris.core.permissions import QA_LEAD
@@ -34,6 +38,42 @@ def tell_reviewers(event: RoundLaunched) -> None:
         url=reverse("review_list"),
         context={"due_on": str(review_round.due_on or "")},
         dedupe_key=f"review-round:{review_round.uuid}",
+    )
+
+
+@subscribe(CasePassedOn, name="peerreview.tell_next_reviewer")
+def tell_next_reviewer(event: CasePassedOn) -> None:
+    case = ReviewCase.objects.select_related("reviewer").get(uuid=event.subject)
+    if case.status == CaseStatus.ASSIGNED:
+        notify(
+            user=case.reviewer,
+            channel=Channel.IN_APP,
+            template="peerreview.case_passed_on",
+            subject=str(case.uuid),
+            url=reverse("review_case", kwargs={"uuid": case.uuid}),
+            dedupe_key=f"passed-on:{case.uuid}:{event.version}",
+        )
+
+
+@subscribe(CaseToArbitrate, name="peerreview.tell_arbiters")
+def tell_those_who_may_arbitrate(event: CaseToArbitrate) -> None:
+    case = ReviewCase.objects.select_related("round", "report", "report_version").get(uuid=event.subject)
+    tell_arbiters(case)
+
+
+@subscribe(RoundClosed, name="peerreview.tell_lead_of_end")
+def tell_lead_of_end(event: RoundClosed) -> None:
+    """Of a round that the clock closed; whoever closes one by hand knows."""
+    if not event.by_itself:
+        return
+    review_round = ReviewRound.objects.get(uuid=event.subject)
+    notify_all(
+        users_with_role(QA_LEAD),
+        template="peerreview.round_closed",
+        subject=str(review_round.uuid),
+        url=reverse("review_round", kwargs={"uuid": review_round.uuid}),
+        context={"not_reviewed": event.not_reviewed},
+        dedupe_key=f"round-closed:{review_round.uuid}",
     )
 
 

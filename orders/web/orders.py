@@ -38,6 +38,7 @@ from orders.web.support import cursor_page, once, steps_of
 from ris.accounts.web import page
 from ris.audit.selectors import search_events
 from ris.audit.service import flush_refusals, record_read
+from ris.core.actor import Actor
 from ris.core.concepts import DISCONTINUATION_REASONS
 from ris.core.errors import DomainError, NotKnown
 from ris.core.ids import uuid7
@@ -300,7 +301,7 @@ def order_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def order_context(request: HttpRequest, order: Order, exams: list[RequestedProcedure]) -> dict[str, Any]:
     actor = request.actor
-    audit = _audit_of(order, exams) if actor.may("audit.view_event") else []
+    audit = _audit_of(order, exams, actor) if actor.may("audit.view_event") else []
     doable = Doable(actor)
     papers = selectors.documents(actor=actor).filter(order=order) if actor.may(perms.VIEW_DOCUMENT) else []
     return {
@@ -338,12 +339,12 @@ def reason_of(row: RequestedProcedure) -> str:
     return " · ".join(part for part in (_(coded.meaning) if coded else row.reason_code, row.reason_text) if part)
 
 
-def _audit_of(order: Order, exams: list[RequestedProcedure]) -> list[Any]:
+def _audit_of(order: Order, exams: list[RequestedProcedure], actor: Actor) -> list[Any]:
     """Every recorded read, change and refusal of the order and its exams, newest first."""
     asked: list[dict[str, Any]] = [{"entity": order.uuid}]
     for row in exams:
         asked += [{"entity": row.uuid}, {"accession_number": row.accession_number}]
-    found = {event.pk: event for filters in asked for event in search_events(filters)[:AUDIT_ROWS]}
+    found = {event.pk: event for filters in asked for event in search_events(filters, actor=actor)[:AUDIT_ROWS]}
     return sorted(found.values(), key=lambda event: -event.pk)[:AUDIT_ROWS]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from peerreview import permissions as perms
-from peerreview.blinding import blinded_sections
+from peerreview.blinding import blinded, blinded_sections, unsigned
 from peerreview.models import Category, Discrepancy, Impact, ReviewCase, ReviewRound, Score
 from peerreview.scorecards import Scorecard
 from reporting.models import CriticalCategory, Report
@@ -27,6 +27,7 @@ class RoundSerializer(serializers.ModelSerializer):
     case_count = serializers.IntegerField(read_only=True, default=0)
     done_count = serializers.IntegerField(read_only=True, default=0)
     arbitration_count = serializers.IntegerField(read_only=True, default=0)
+    not_reviewed_count = serializers.IntegerField(read_only=True, default=0, help_text="Given up when it closed.")
 
     class Meta:
         model = ReviewRound
@@ -55,6 +56,7 @@ class RoundSerializer(serializers.ModelSerializer):
             "case_count",
             "done_count",
             "arbitration_count",
+            "not_reviewed_count",
         ]
         read_only_fields = ["status"]
 
@@ -79,13 +81,12 @@ class RoundPreviewSerializer(serializers.Serializer):
     without_reviewer = serializers.IntegerField(help_text="Left out: nobody may review them.")
 
 
-class CaseSerializer(serializers.ModelSerializer):
-    """Blinded: neither author nor date, nor names in the text; double-blind, no report before the impression."""
+class CaseRowSerializer(serializers.ModelSerializer):
+    """A case of a list: what was decided; the text is read one case at a time."""
 
     id = serializers.UUIDField(source="uuid", read_only=True)
     round = serializers.UUIDField(source="round.uuid", read_only=True, allow_null=True, default=None)
     grade = serializers.CharField(source="grade.code", read_only=True, allow_null=True, default=None)
-    sections = serializers.SerializerMethodField()
 
     class Meta:
         model = ReviewCase
@@ -93,7 +94,6 @@ class CaseSerializer(serializers.ModelSerializer):
             "id",
             "round",
             "status",
-            "sections",
             "own_impression",
             "score",
             "grade",
@@ -105,6 +105,20 @@ class CaseSerializer(serializers.ModelSerializer):
             "discussed_at",
         ]
         read_only_fields = fields
+
+
+class CaseSerializer(CaseRowSerializer):
+    """Blinded: neither author nor date, nor names in the text; double-blind, no report before the impression."""
+
+    sections = serializers.SerializerMethodField()
+    comment = serializers.SerializerMethodField()
+
+    class Meta(CaseRowSerializer.Meta):
+        fields = [*CaseRowSerializer.Meta.fields, "sections"]
+        read_only_fields = fields
+
+    def get_comment(self, case: ReviewCase) -> str:
+        return blinded(case, case.comment) if case.comment else ""
 
     def get_sections(self, case: ReviewCase) -> dict[str, str]:
         return blinded_sections(case)
@@ -157,8 +171,8 @@ class DiscrepancySerializer(serializers.ModelSerializer):
 
     id = serializers.UUIDField(source="uuid", read_only=True)
     report = serializers.UUIDField(source="case.report.uuid", read_only=True)
-    comment = serializers.CharField(source="case.comment", read_only=True)
-    arbitration_comment = serializers.CharField(source="case.arbitration_comment", read_only=True)
+    comment = serializers.SerializerMethodField()
+    arbitration_comment = serializers.SerializerMethodField()
     addendum = serializers.CharField(source="addendum.addendum", read_only=True, allow_null=True, default=None)
     critical_result = serializers.UUIDField(
         source="critical_result.uuid", read_only=True, allow_null=True, default=None
@@ -185,6 +199,29 @@ class DiscrepancySerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+    def get_comment(self, row: Discrepancy) -> str:
+        return unsigned(row.case, row.case.comment)
+
+    def get_arbitration_comment(self, row: Discrepancy) -> str:
+        return unsigned(row.case, row.case.arbitration_comment)
+
+
+class LaunchSerializer(serializers.Serializer):
+    expected_cases = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=0,
+        help_text="As many as the preview said: where it is another number now, nothing is launched (409).",
+    )
+
+
+class CloseSerializer(serializers.Serializer):
+    without_waiting = serializers.BooleanField(
+        required=False, default=False, help_text="After the due date: what nobody scored is given up and counted."
+    )
+
+
 class AddendSerializer(serializers.Serializer):
     text = serializers.CharField(max_length=20000)
     password = serializers.CharField(required=False, allow_blank=True, default="", write_only=True)
@@ -207,6 +244,28 @@ class ShareSerializer(serializers.Serializer):
     concurring = serializers.IntegerField()
     share = serializers.FloatField()
     interval = serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2)
+
+
+class FunnelSerializer(serializers.Serializer):
+    drawn = serializers.IntegerField()
+    scored = serializers.IntegerField()
+    arbitrated = serializers.IntegerField()
+    upheld = serializers.IntegerField()
+    answered = serializers.IntegerField(help_text="By an addendum, or a reason why not.")
+
+
+class GroupSerializer(serializers.Serializer):
+    modality = serializers.CharField()
+    agreement = ShareSerializer()
+
+
+class ResultsSerializer(serializers.Serializer):
+    """What a round found. No reader's number is among them."""
+
+    agreement = ShareSerializer(help_text="The arbiter's score counts where there is one.")
+    groups = GroupSerializer(many=True)
+    funnel = FunnelSerializer()
+    not_reviewed = serializers.IntegerField()
 
 
 class WindowSerializer(serializers.Serializer):

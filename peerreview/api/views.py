@@ -26,7 +26,11 @@ class ReviewRoundViewSet(RoundTending, ListMixin, RetrieveMixin, CreateMixin, Fa
 
     queryset = ReviewRound.objects.none()
     serializer_class = shapes.RoundSerializer
-    serializer_classes = RoundTending.tending_serializers
+    serializer_classes = {
+        **RoundTending.tending_serializers,
+        "launch": shapes.LaunchSerializer,
+        "close": shapes.CloseSerializer,
+    }
     permission_codes = {
         **RoundTending.tending_codes,
         "list": perms.VIEW_ROUND,
@@ -35,6 +39,7 @@ class ReviewRoundViewSet(RoundTending, ListMixin, RetrieveMixin, CreateMixin, Fa
         "preview": perms.MANAGE_ROUND,
         "launch": perms.MANAGE_ROUND,
         "close": perms.MANAGE_ROUND,
+        "results": perms.MANAGE_ROUND,
         "scorecard": perms.VIEW_SCORECARD,
     }
 
@@ -73,17 +78,30 @@ class ReviewRoundViewSet(RoundTending, ListMixin, RetrieveMixin, CreateMixin, Fa
         """What a launch would draw now, in numbers."""
         return Response(shapes.RoundPreviewSerializer(services.preview(self.get_object())).data)
 
-    @extend_schema(request=None, responses=shapes.RoundSerializer)
+    @extend_schema(request=shapes.LaunchSerializer, responses=shapes.RoundSerializer)
     @action(detail=True, methods=["post"])
     def launch(self, request: Request, uuid: str | None = None) -> Response:
         """Draw the sample and give the cases out."""
-        return self._again(services.launch_round(self.get_object(), actor=self.actor))
+        return self._again(services.launch_round(self.get_object(), **self.validated(), actor=self.actor))
 
-    @extend_schema(request=None, responses=shapes.RoundSerializer)
+    @extend_schema(request=shapes.CloseSerializer, responses=shapes.RoundSerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, uuid: str | None = None) -> Response:
-        """Close a round whose cases are all decided."""
-        return self._again(services.close_round(self.get_object(), actor=self.actor))
+        """Close a round whose cases are all decided; past its due date also without those that nobody scored."""
+        return self._again(services.close_round(self.get_object(), **self.validated(), actor=self.actor))
+
+    @extend_schema(request=None, responses=shapes.ResultsSerializer)
+    @action(detail=True, methods=["get"])
+    def results(self, request: Request, uuid: str | None = None) -> Response:
+        """Agreement with its interval, as a whole and by modality; how far the cases came."""
+        review_round = self.get_object()
+        told = {
+            "agreement": selectors.agreement(review_round),
+            "groups": selectors.agreement_by_modality(review_round),
+            "funnel": selectors.funnel(review_round),
+            "not_reviewed": review_round.not_reviewed_count,
+        }
+        return Response(shapes.ResultsSerializer(told).data)
 
 
 class ReviewCaseViewSet(CaseTending, ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
@@ -92,6 +110,7 @@ class ReviewCaseViewSet(CaseTending, ListMixin, RetrieveMixin, CreateMixin, Faci
     queryset = ReviewCase.objects.none()
     serializer_class = shapes.CaseSerializer
     serializer_classes = {
+        "list": shapes.CaseRowSerializer,
         "create": shapes.AdHocSerializer,
         "impression": shapes.ImpressionSerializer,
         "score": shapes.ScoreSerializer,

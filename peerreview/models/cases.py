@@ -19,6 +19,7 @@ class CaseStatus(models.TextChoices):
     SCORED = "scored", _("Scored")
     ARBITRATION = "arbitration", _("Arbitration")
     CLOSED = "closed", _("Closed")
+    LAPSED = "lapsed", _("Not reviewed in time")
 
 
 class Category(models.TextChoices):
@@ -30,7 +31,7 @@ class Category(models.TextChoices):
 
 class ReviewCase(Lifecycle):
     transitions = {
-        CaseStatus.ASSIGNED: {CaseStatus.SCORED, CaseStatus.ARBITRATION},
+        CaseStatus.ASSIGNED: {CaseStatus.SCORED, CaseStatus.ARBITRATION, CaseStatus.LAPSED},
         CaseStatus.ARBITRATION: {CaseStatus.CLOSED},
         CaseStatus.SCORED: {CaseStatus.CLOSED},
     }

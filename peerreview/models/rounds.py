@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
@@ -124,3 +125,7 @@ class ReviewRound(Lifecycle):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_past_due(self) -> bool:
+        return self.due_on is not None and self.due_on < timezone.localdate()

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from peerreview import permissions as perms
-from peerreview.events import DiscrepancyConfirmed
+from peerreview.events import CasePassedOn, CaseToArbitrate, DiscrepancyConfirmed
 from peerreview.models import (
     CaseStatus,
     Category,
@@ -79,7 +79,12 @@ def score_case(
     _check_verdict(score, comment, category)
     case.move_to(CaseStatus.ARBITRATION if score in ARBITRATED else CaseStatus.SCORED)
     case.score, case.comment, case.category, case.scored_at = score, comment.strip(), category, timezone.now()
+    goes_on = case.status == CaseStatus.ARBITRATION
+    if goes_on:
+        case.reminded_at = None  # the reviewer was; now arbiters are
     case.save_as(actor, "Scored")
+    if goes_on:
+        publish(CaseToArbitrate(str(case.uuid), version=case.version), actor=actor)
     if is_to_learn:
         _submit_to_learn(case, actor)
     return case
@@ -135,11 +140,11 @@ def arbitrate_case(
 ) -> ReviewCase:
     """Somebody who is neither reviewer nor author decides; what is upheld becomes a discrepancy."""
     case = ReviewCase.locked(case.pk)
-    if actor.user is None or actor.user.pk == case.reviewer_id or not is_eligible(actor.user, case.report_version):
+    if actor.user is None or actor.user.pk == case.reviewer_id or not _may_decide(actor.user, case.report_version):
         raise Conflict(
             _("Reviewer and author do not arbitrate their own case."),
             asked=_("To arbitrate the case."),
-            found=_("You wrote the report or gave the score."),
+            found=_("You wrote the report, gave the score, or may not see the exam."),
             todo=_("Let a colleague arbitrate."),
         )
     _check_verdict(score, comment, category)
@@ -154,6 +159,10 @@ def arbitrate_case(
     if score in ARBITRATED:
         _note_discrepancy(case, impact, critical_category, actor)
     return case
+
+
+def _may_decide(person: User, version: ReportVersion) -> bool:
+    return is_eligible(person, version) and version.report_id in reports_seen_by([person], [version])[person.pk]
 
 
 def _note_discrepancy(case: ReviewCase, impact: str, critical_category: int | None, actor: Actor) -> None:
@@ -189,6 +198,7 @@ def reassign_case(case: ReviewCase, *, reviewer: User, reason: str, actor: Actor
     case.reviewer, case.passed_on_reason = reviewer, reason.strip()[:200]
     case.own_impression, case.impression_at, case.reminded_at = "", None, None
     case.save_as(actor, f"Passed on: {reason}")
+    publish(CasePassedOn(str(case.uuid), version=case.version), actor=actor)
     return case
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from peerreview import permissions as perms
-from peerreview.events import RoundLaunched
+from peerreview.events import RoundClosed, RoundLaunched
 from peerreview.models import CaseStatus, Mode, ReviewCase, ReviewRound, RoundStatus, Scale, ScaleGrade
 from peerreview.services.sampling import sample
 from reporting.models import Report
@@ -111,7 +111,8 @@ def _wrong_plan(plan: ReviewRound, reviewers: list[User], targets: list[Report],
 
 
 @service(perms.MANAGE_ROUND, action=Action.EXECUTE)
-def launch_round(review_round: ReviewRound, *, actor: Actor) -> ReviewRound:
+def launch_round(review_round: ReviewRound, *, expected_cases: int | None = None, actor: Actor) -> ReviewRound:
+    """Draw the sample and give the cases out. ``expected_cases``: as many as were previewed, or nothing happens."""
     review_round = ReviewRound.locked(review_round.pk)
     review_round.move_to(RoundStatus.RUNNING)
     drawn = sample(review_round)
@@ -121,6 +122,13 @@ def launch_round(review_round: ReviewRound, *, actor: Actor) -> ReviewRound:
             asked=_("To launch the round."),
             found=_("No final report of the period has an author other than its reviewers."),
             todo=_("Choose a longer period, another modality, or more reviewers."),
+        )
+    if expected_cases is not None and expected_cases != len(drawn):
+        raise Conflict(
+            _("The reports have changed since you looked."),
+            asked=_("To give out %(count)d cases.") % {"count": expected_cases},
+            found=_("Now %(count)d would be drawn.") % {"count": len(drawn)},
+            todo=_("Look at the round once more, then launch it."),
         )
     is_conference = review_round.mode == Mode.CONFERENCE
     for number, (version, reviewer) in enumerate(drawn, start=1):
@@ -133,16 +141,38 @@ def launch_round(review_round: ReviewRound, *, actor: Actor) -> ReviewRound:
 
 
 @service(perms.MANAGE_ROUND, action=Action.EXECUTE)
-def close_round(review_round: ReviewRound, *, actor: Actor) -> ReviewRound:
+def close_round(review_round: ReviewRound, *, without_waiting: bool = False, actor: Actor) -> ReviewRound:
+    """When every case is decided. ``without_waiting``, once the due date is over: what nobody scored is listed as such.
+
+    What waits for an arbiter keeps the round open in any case: somebody found something.
+    """
     review_round = ReviewRound.locked(review_round.pk)
-    waiting = review_round.cases.filter(status__in=(CaseStatus.ASSIGNED, CaseStatus.ARBITRATION)).count()
-    if waiting:
+    open_cases = review_round.cases.filter(status__in=(CaseStatus.ASSIGNED, CaseStatus.ARBITRATION))
+    waiting = list(open_cases.select_for_update(of=("self",)).order_by("pk"))
+    unscored = [case for case in waiting if case.status == CaseStatus.ASSIGNED]
+    if len(waiting) > len(unscored) or (unscored and not without_waiting):
         raise Conflict(
             _("The round is not finished."),
             asked=_("To close the round."),
-            found=_("%(count)s cases wait for a score or an arbiter.") % {"count": waiting},
+            found=_("%(count)s cases wait for a score or an arbiter.") % {"count": len(waiting)},
             todo=_("Remind the reviewers, or arbitrate what is open."),
         )
+    if unscored and not review_round.is_past_due:
+        raise Conflict(
+            _("The due date is not over."),
+            asked=_("To close the round without what nobody has scored."),
+            todo=_("Wait for it, or set an earlier one."),
+        )
     review_round.move_to(RoundStatus.CLOSED)
+    for case in unscored:
+        case.move_to(CaseStatus.LAPSED)
+        case.save_as(actor, "Not reviewed in time")
     review_round.save_as(actor, "Closed")
+    told = RoundClosed(
+        str(review_round.uuid),
+        version=review_round.version,
+        not_reviewed=len(unscored),
+        by_itself=actor.is_system,
+    )
+    publish(told, actor=actor)
     return review_round

@@ -43,9 +43,12 @@ def population(review_round: ReviewRound) -> list[ReportVersion]:
     else:
         rows = _of_the_period(review_round, rows)
     exams = RequestedProcedure.objects.select_related("order__patient")
+    signatures = ReportVersion.objects.only("report", "number", "signed_by").prefetch_related("co_signatures")
     return list(
         rows.select_related("report", "signed_by")
-        .prefetch_related(Prefetch("report__procedures", queryset=exams))
+        .prefetch_related(
+            Prefetch("report__procedures", queryset=exams), Prefetch("report__versions", queryset=signatures)
+        )
         .distinct()
         .order_by("pk")
     )
@@ -114,9 +117,14 @@ def _drawn(review_round: ReviewRound, rows: list[ReportVersion]) -> tuple[Drawn,
 
 
 def is_eligible(person: User, version: ReportVersion) -> bool:
-    """Neither who signed it nor who signed it preliminary or wrote in it."""
+    """Neither who signed any version of the report, addenda too, nor who wrote in it or stands by it as co-signer."""
     report = version.report
-    return person.pk not in (version.signed_by_id, report.author_id, report.preliminary_by_id)
+    if person.pk in (version.signed_by_id, report.author_id, report.preliminary_by_id):
+        return False
+    return not any(
+        person.pk == row.signed_by_id or any(person.pk == one.signed_by_id for one in row.co_signatures.all())
+        for row in report.versions.all()
+    )
 
 
 def _chosen(review_round: ReviewRound, mine: list[ReportVersion], draw: random.Random) -> list[ReportVersion]:

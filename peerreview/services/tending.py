@@ -9,9 +9,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from peerreview import permissions as perms
-from peerreview.clock import tell_due
 from peerreview.models import CaseStatus, Mode, ReviewCase, ReviewRound, RoundStatus
 from peerreview.services.sampling import competent, is_eligible, population, reports_seen_by
+from peerreview.services.telling import tell_due
 from reporting.models import ReportVersion
 from ris.accounts.models import User
 from ris.audit.models import Action
@@ -39,7 +39,7 @@ def change_due(review_round: ReviewRound, *, due_on: date | None, actor: Actor) 
     if due_on is not None and due_on < timezone.localdate():
         raise InvalidData(_("The due date cannot be this."), errors={"due_on": _("Lies in the past.")})
     if due_on != review_round.due_on:
-        for case in review_round.cases.filter(status=CaseStatus.ASSIGNED, reminded_at__isnull=False):
+        for case in review_round.cases.filter(status__in=WAITING, reminded_at__isnull=False):
             case.reminded_at = None
             case.save_as(actor, "Due date changed")
         review_round.due_on = due_on

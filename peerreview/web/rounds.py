@@ -45,6 +45,9 @@ def review_round(request: HttpRequest, uuid) -> HttpResponse:
     else:
         waiting = selectors.cases(actor=request.actor).filter(round=row, status=CaseStatus.ASSIGNED)
         context["waiting"] = list(waiting[:WAITING_SHOWN])
+        lapsed = selectors.cases(actor=request.actor).filter(round=row, status=CaseStatus.LAPSED)
+        context["not_reviewed"] = list(lapsed[:WAITING_SHOWN]) if row.not_reviewed_count else []
+        context["groups"] = selectors.agreement_by_modality(row)
         context["funnel"] = selectors.funnel(row)
         context["due_form"] = DueForm(initial={"due_on": row.due_on})
     return render(request, "peerreview/round_detail.html", context)
@@ -56,7 +59,12 @@ WAITING_SHOWN = 100
 @require_POST
 @page(perms.MANAGE_ROUND)
 def round_launch(request: HttpRequest, uuid) -> HttpResponse:
-    services.launch_round(found(selectors.rounds(actor=request.actor), uuid), actor=request.actor)
+    seen = request.POST.get("expected_cases", "")
+    services.launch_round(
+        found(selectors.rounds(actor=request.actor), uuid),
+        expected_cases=int(seen) if seen.isdecimal() and len(seen) < 7 else None,
+        actor=request.actor,
+    )
     messages.success(request, _("The cases are given out."))
     return redirect("review_round", uuid=uuid)
 
@@ -64,7 +72,11 @@ def round_launch(request: HttpRequest, uuid) -> HttpResponse:
 @require_POST
 @page(perms.MANAGE_ROUND)
 def round_close(request: HttpRequest, uuid) -> HttpResponse:
-    services.close_round(found(selectors.rounds(actor=request.actor), uuid), actor=request.actor)
+    services.close_round(
+        found(selectors.rounds(actor=request.actor), uuid),
+        without_waiting="without_waiting" in request.POST,
+        actor=request.actor,
+    )
     messages.success(request, _("The round is closed."))
     return redirect("review_round", uuid=uuid)
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from peerreview import permissions as perms
 from peerreview import selectors, services
-from peerreview.blinding import blinded_reading, blinded_request
+from peerreview.blinding import blinded, blinded_reading, blinded_request, unsigned
 from peerreview.models import CaseStatus, Discrepancy, ReviewCase, RoundStatus, Score
 from peerreview.models import DiscrepancyStatus as D
 from peerreview.web.forms import ArbitrationForm, ImpressionForm, ResolveForm, ScoreForm
@@ -65,7 +65,7 @@ def review_case(request: HttpRequest, uuid) -> HttpResponse:
     arbitrates = case is None
     if case is None:
         case = found(selectors.to_arbitrate(actor=request.actor), uuid)
-    if case.hides_report and not arbitrates:
+    if case.hides_report and not arbitrates and case.status == CaseStatus.ASSIGNED:
         return _impression(request, case)
     form = (ArbitrationForm if arbitrates else ScoreForm)(request.POST or None, case=None if arbitrates else case)
     if request.method == "POST" and form.is_valid():
@@ -130,6 +130,7 @@ def _case_page(request: HttpRequest, case: ReviewCase, form: forms.Form, *, arbi
         "case": case,
         "form": form,
         "arbitrates": arbitrates,
+        "said": blinded(case, case.comment) if arbitrates else case.comment,
         "is_open": arbitrates or case.status == CaseStatus.ASSIGNED,
         "reading": blinded_reading(case),
         "asked": blinded_request(case),
@@ -173,11 +174,13 @@ def review_discrepancy(request: HttpRequest, uuid) -> HttpResponse:
     record_read(request.actor, perms.ANSWER_DISCREPANCY, entity=row)
     said = row.case.report_version.sections
     is_author = row.case.report_version.signed_by_id == request.actor.user.pk
+    may_see = is_author or reports(actor=request.actor).filter(pk=row.case.report_id).exists()
     context = {
         "discrepancy": row,
-        "case": row.case,
-        "report": row.case.report,
-        "sections": [(label, said[name]) for name, (_code, label) in SECTIONS.items() if said.get(name)],
+        "report": row.case.report if may_see else None,
+        "comment": unsigned(row.case, row.case.comment),
+        "arbitration_comment": unsigned(row.case, row.case.arbitration_comment),
+        "sections": [(label, said[name]) for name, (_code, label) in SECTIONS.items() if said.get(name) and may_see],
         "may_answer": is_author and request.actor.may(perms.ANSWER_DISCREPANCY) and row.status in (D.OPEN, D.DECLINED),
         "may_resolve": not is_author and request.actor.may(perms.MANAGE_ROUND) and row.status != D.RESOLVED,
         "resolve_form": ResolveForm(initial={"impact": row.impact}),

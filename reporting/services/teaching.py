@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.postgres.search import SearchVector
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,10 +16,11 @@ from orders.models import Modality
 from reporting import permissions as perms
 from reporting.deidentify import Known, left_over, replaced
 from reporting.events import TeachingCaseShared, TeachingCaseWithdrawn, TeachingImagesChosen
-from reporting.models import SECTIONS, CopyState, Report, TeachingCase, TeachingImage, TeachingStatus
+from reporting.models import SECTIONS, CopyState, CoSignature, Report, TeachingCase, TeachingImage, TeachingStatus
 from reporting.parts import is_part
 from reporting.selectors.search import WORDS
 from reporting.services.locks import person
+from ris.accounts.models import User
 from ris.audit.models import Action
 from ris.audit.service import record_read, service
 from ris.core.actor import SYSTEM, Actor
@@ -47,10 +48,13 @@ KINDS = {
 
 def known_of(report: Report) -> Known:
     """Who and what a text of this report must not name."""
-    exams = list(report.procedures.select_related("order__requester").order_by("pk"))
+    exams = list(report.procedures.select_related("order__requester", "order__site").order_by("pk"))
     patient = report.patient
     requesters = [exam.order.requester for exam in exams if exam.order.requester is not None]
-    users = [user for user in (report.author, report.preliminary_by, report.signed_by) if user is not None]
+    sites = {exam.order.site.name for exam in exams if exam.order.site is not None}
+    users = {user for user in (report.author, report.preliminary_by, report.signed_by) if user is not None}
+    beside = CoSignature.objects.filter(report_version__report=report).values("signed_by")
+    users |= set(User.objects.filter(Q(report_versions__report=report) | Q(pk__in=beside)))
     return Known(
         names=(
             patient.family_name,
@@ -70,10 +74,22 @@ def known_of(report: Report) -> Known:
             *(f"{row.given_name} {row.family_name}" for row in requesters),
             *(f"{user.given_name} {user.family_name}" for user in users),
         ),
-        places=(require_facility().name, *(row.organisation for row in requesters), *patient.address.splitlines()),
+        places=(
+            require_facility().name,
+            *(words for name in sorted(sites) for words in _place_words(name)),
+            *(row.organisation for row in requesters),
+            *patient.address.splitlines(),
+        ),
         contacts=(patient.phone, patient.email, *(row.phone for row in requesters), *(row.email for row in requesters)),
         days=(patient.birth_date,) if patient.birth_date else (),
     )
+
+
+def _place_words(site: str) -> list[str]:
+    """A site called "Main" is one only where it is called so: bronchi are main too."""
+    if len(site.split()) > 1:
+        return [site]
+    return [f"at {site}", *(f"{site} {kind}" for kind in ("site", "clinic", "hospital", "branch", "centre", "center"))]
 
 
 def _text_of(report: Report) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -10,6 +10,27 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ris.audit.models import AuditEvent
+from ris.core.actor import Actor
+
+#: What an app keeps from some who may read the trail: ``rule(actor)`` is the condition of rows not shown to them.
+Rule = Callable[[Actor], Q | None]
+_kept: list[Rule] = []
+
+
+def keep_from_readers(rule: Rule) -> Rule:
+    """Register a rule. The row itself stays, sealed, and whoever is not its reader by that rule sees it."""
+    _kept.append(rule)
+    return rule
+
+
+def events_for(actor: Actor) -> QuerySet[AuditEvent]:
+    """The trail as this actor may read it, newest first."""
+    events = AuditEvent.objects.order_by("-pk")
+    for rule in _kept:
+        if (condition := rule(actor)) is not None:
+            events = events.exclude(condition)
+    return events
+
 
 #: What a search may ask for; the identifiers among them never stand in an address.
 FILTERS = (
@@ -27,9 +48,9 @@ FILTERS = (
 )
 
 
-def search_events(filters: Mapping[str, Any]) -> QuerySet[AuditEvent]:
+def search_events(filters: Mapping[str, Any], *, actor: Actor) -> QuerySet[AuditEvent]:
     """Newest first. ``patient`` finds lists that showed them too; ``event_type`` is a beginning; days are inclusive."""
-    events = AuditEvent.objects.order_by("-pk")
+    events = events_for(actor)
     if patient := filters.get("patient"):
         events = events.filter(Q(patient=patient) | Q(patients__contains=[patient]))
     if name := filters.get("user_name"):

@@ -85,6 +85,7 @@ STATUS: dict[str, Look] = {
     "opened": Look("blue", "o", "eye", _("Opened")),
     "explained": Look("green", "o", "message", _("Explained")),
     "arbitration": Look("violet", "", "users-group", _("Third reader")),
+    "lapsed": Look("slate", "dash", "clock-exclamation", _("Not reviewed")),
     # charges
     "due": Look("amber", "o", "calendar-event", _("Due")),
     "planned": Look("slate", "o", "circle-dashed", _("Planned")),

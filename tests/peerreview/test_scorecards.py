@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time, timedelta
+
 import pytest
+from django.utils import timezone
 
 from peerreview import scorecards, services
 from peerreview.models import ReviewCase
+from peerreview.selectors import Agreement
+from reporting.models import ReportVersion
 from reporting.services import open_report, save_report, sign_preliminary, sign_report
 from ris.core.errors import NotPermitted
 from tests.factories.accounts import actor_with_roles
@@ -50,6 +55,50 @@ def test_a_scorecard_counts_decided_cases_with_their_interval(reviewed, author, 
     assert dict(card.severities)["Major"] == 1
     assert dict(card.categories)["Perceptual"] == 1
     assert card.whole == latest.agreement
+
+
+def test_the_interval_is_wilsons():
+    """By hand: (p + z²/2n ± z·√(p(1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96."""
+    for concurring, scored, low, high in (
+        (0, 0, 0, 1),
+        (1, 1, 0.2065, 1),
+        (0, 10, 0, 0.2775),
+        (8, 10, 0.4902, 0.9433),
+        (10, 10, 0.7225, 1),
+        (95, 100, 0.8882, 0.9785),
+    ):
+        assert Agreement(scored, concurring).interval == pytest.approx((low, high), abs=0.0001)
+
+
+def test_windows_begin_and_end_at_the_facilitys_midnight(reviewed, author):
+    """Three reports of 30, 240 and 60 minutes; the second is on another exam too, whose images came 45 minutes before."""
+    zone, today = timezone.get_current_timezone(), date(2026, 11, 22)
+    days = (date(2026, 8, 24), date(2026, 8, 23), date(2025, 11, 23))  # first of the last window, before it, before all
+    for case, day, hour, minutes in zip(
+        ReviewCase.objects.order_by("pk"), days, (0, 23, 23), (30, 240, 60), strict=True
+    ):
+        at = datetime.combine(day, time(hour, 59 if hour else 1), zone)
+        ReviewCase.objects.filter(pk=case.pk).update(scored_at=at)
+        signed_at = datetime(2026, 11, 22, 12, tzinfo=zone)
+        ReportVersion.objects.filter(pk=case.report_version_id).update(signed_at=signed_at)
+        case.report.procedures.update(images_complete_at=signed_at - timedelta(minutes=minutes))
+    later = make_procedure(images_complete_at=signed_at - timedelta(minutes=45))
+    ReviewCase.objects.order_by("pk")[1].report.procedures.add(later)
+    card = scorecards.scorecard(author.user, actor=author, today=today)
+    assert [(row.starts_on, row.ends_on) for row in card.windows] == [
+        (date(2025, 11, 24), date(2026, 2, 22)),
+        (date(2026, 2, 23), date(2026, 5, 24)),
+        (date(2026, 5, 25), date(2026, 8, 23)),
+        (date(2026, 8, 24), date(2026, 11, 22)),
+    ]
+    assert [(row.agreement.concurring, row.agreement.scored) for row in card.windows] == [
+        (0, 0),
+        (0, 0),
+        (1, 1),
+        (1, 1),
+    ]
+    assert [(row.reports, row.turnaround) for row in card.windows[2:]] == [(0, None), (3, 45)]
+    assert (card.whole.scored, card.whole.concurring) == (2, 2)
 
 
 def test_a_reader_sees_only_their_own_and_the_lead_everybodys(reviewed, author, lead, tclient, api):

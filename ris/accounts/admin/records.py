@@ -7,9 +7,11 @@ from typing import Any
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
+from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import ReadOnlyAdmin, service_action
 from ris.accounts.services.outbox import deliver_again_by_hand
 from ris.audit.models import AuditEvent, AuditSeal
+from ris.audit.selectors import events_for
 from ris.events.models import Delivery, OutboxEvent
 
 
@@ -31,6 +33,9 @@ class AuditEventAdmin(ReadOnlyAdmin):
     list_filter = ("outcome", "action", "source")
     search_fields = ("=user_name", "=accession_number", "=patient", "=entity", "=correlation_id", "^event_type")
     date_hierarchy = "recorded_at"
+
+    def get_queryset(self, request: Any) -> Any:
+        return events_for(actor_of(request))
 
     @admin.display(description=_("who"))
     def who(self, event: AuditEvent) -> str:

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from ris.accounts.api.base import FacilityViewSet, ListMixin, RetrieveMixin
 from ris.audit.models import Action, AuditEvent, Outcome
-from ris.audit.selectors import search_events
+from ris.audit.selectors import events_for, search_events
 
 
 class AuditEventSerializer(serializers.ModelSerializer):
@@ -72,10 +72,10 @@ class AuditEventViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
 
     def get_queryset(self) -> QuerySet[AuditEvent]:
         if self.action != "list":
-            return AuditEvent.objects.all()
+            return events_for(self.actor)
         filters = AuditFilterSerializer(data={key: value for key, value in self.request.query_params.items() if value})
         filters.is_valid(raise_exception=True)
-        return search_events(filters.validated_data)
+        return search_events(filters.validated_data, actor=self.actor)
 
     @extend_schema(parameters=[AuditFilterSerializer])
     def list(self, request: Request, *args: object, **kwargs: object) -> Response:
@@ -85,6 +85,6 @@ class AuditEventViewSet(ListMixin, RetrieveMixin, FacilityViewSet):
     @action(detail=False, methods=["post"])
     def search(self, request: Request) -> Response:
         """The same with identifiers in the body."""
-        page = self.paginate_queryset(search_events(self.validated()))
+        page = self.paginate_queryset(search_events(self.validated(), actor=self.actor))
         self.audit_read(page)
         return self.get_paginated_response(AuditEventSerializer(page, many=True).data)

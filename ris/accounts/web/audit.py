@@ -16,8 +16,8 @@ from django.views.decorators.http import require_POST
 
 from ris.accounts.web import page
 from ris.audit.export import ndjson
-from ris.audit.models import Action, AuditEvent, AuditSeal, Outcome
-from ris.audit.selectors import search_events
+from ris.audit.models import Action, AuditSeal, Outcome
+from ris.audit.selectors import events_for, search_events
 from ris.audit.service import record
 
 PER_PAGE, KEPT_SEARCHES = 100, 10
@@ -51,7 +51,7 @@ def audit_search(request: HttpRequest) -> HttpResponse:
     filters = {name: value for name, value in form.cleaned_data.items() if value} if form.is_valid() else {}
     if form.is_valid() and form.cleaned_data.get("outcome") == Outcome.SUCCESS:
         filters["outcome"] = Outcome.SUCCESS
-    events = search_events(filters)
+    events = search_events(filters, actor=request.actor)
     before = request.GET.get("before", "")
     if before.isdecimal() and len(before) < 19:
         events = events.filter(pk__lt=int(before))
@@ -76,7 +76,7 @@ def audit_search(request: HttpRequest) -> HttpResponse:
 @page("audit.view_event")
 def audit_event(request: HttpRequest, uuid: str) -> HttpResponse:
     """One row in full."""
-    event = AuditEvent.objects.filter(uuid=uuid).first()
+    event = events_for(request.actor).filter(uuid=uuid).first()
     if event is None:
         return HttpResponseRedirect(reverse("audit"))
     record(request.actor, "audit.view_event", Action.READ, entity=event)
@@ -89,7 +89,7 @@ def audit_export(request: HttpRequest) -> StreamingHttpResponse:
     """What the search found, as FHIR R4 AuditEvent, newline-delimited."""
     form = AuditSearchForm(_asked(request))
     filters = {name: value for name, value in form.cleaned_data.items() if value} if form.is_valid() else {}
-    events = search_events(filters)
+    events = search_events(filters, actor=request.actor)
     record(request.actor, "audit.export_events", Action.READ, detail=_told(filters, events.count()))
     response = StreamingHttpResponse(ndjson(events), content_type="application/fhir+ndjson")
     stamp = timezone.localtime().strftime("%Y%m%d-%H%M")

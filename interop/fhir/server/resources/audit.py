@@ -13,6 +13,7 @@ from interop.fhir.server.versions import Immutable
 from ris.audit.export import as_fhir
 from ris.audit.models import Action, AuditEvent, Outcome
 from ris.audit.permissions import VIEW_EVENT
+from ris.audit.selectors import events_for
 from ris.core.actor import Actor
 
 OUTCOMES = "http://terminology.hl7.org/CodeSystem/audit-event-outcome"
@@ -21,7 +22,7 @@ SEVERITIES = {Outcome.SUCCESS: "success", Outcome.REFUSED: "error", Outcome.FAIL
 
 
 def events(actor: Actor) -> QuerySet:
-    return AuditEvent.objects.all()
+    return events_for(actor)
 
 
 def to_fhir(row: AuditEvent, version: Version) -> Resource:
