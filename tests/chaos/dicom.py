@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 from interop.dicom.fingerprint import Fingerprint  # noqa: E402
 from tests.chaos import fuzz, wire  # noqa: E402
 from tests.chaos.commitment import commitment  # noqa: E402
+from tests.chaos.crowd import crowd  # noqa: E402
 from tests.chaos.house import REQUESTER, SCANNER, SCHEMA, House, house, small_disk  # noqa: E402
 
 OUT_OF_RESOURCES = range(0xA700, 0xA800)
@@ -390,7 +391,7 @@ def echo_time(at: House) -> float:
     return time.monotonic() - begun
 
 
-def s6(at: House, _scale: float) -> str:
+def s6(at: House, scale: float) -> str:
     at.start_scp()
     echo_time(at)
     worst = 0.0
@@ -411,7 +412,9 @@ def s6(at: House, _scale: float) -> str:
     for one in silent:
         one.close()
     expect(took < 2, f"C-ECHO took {took:.1f} s beside 500 silent sockets")
-    return f"20 PDUs of 4 GiB cut, at most {worst:+.1f} MB each; C-ECHO beside 500 silent sockets {took:.2f} s"
+    at.kill("dicom")
+    said = crowd(at, scale, expect)
+    return f"20 PDUs of 4 GiB cut, at most {worst:+.1f} MB each; C-ECHO beside 500 silent sockets {took:.2f} s; {said}"
 
 
 def is_cut(sock: socket.socket) -> bool:

@@ -123,10 +123,14 @@ class House:
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def resident(self, name: str = "dicom") -> int:
+    def resident(self, name: str = "dicom", *, field: str = "VmRSS") -> int:
         """Resident memory of a process in KiB."""
         status = Path(f"/proc/{self.processes[name].pid}/status").read_text()
-        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))
+
+    def peak(self, name: str = "dicom") -> int:
+        """The most that a process has had since it began, in KiB."""
+        return self.resident(name, field="VmHWM")
 
     def restart_postgres(self) -> None:
         """As ``pg_ctl restart -m immediate``: no checkpoint, recovery from the log."""
