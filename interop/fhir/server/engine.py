@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from django.utils.http import parse_http_date_safe
+from django.utils.translation import gettext as _
 
 from interop.fhir.server import capability, history, search
 from interop.fhir.server.call import Answer, Call, Resource
@@ -155,8 +156,14 @@ def found(kind: ResourceType, key: str, call: Call) -> tuple[Source, Any]:
     require(call, kind)
     pair = kind.find(call.actor, key)
     if pair is None:
-        raise Refused(404, f"There is no such {kind.name} in this facility, or none that you may see.")
+        raise not_known(kind)
     return pair
+
+
+def not_known(kind: ResourceType) -> Refused:
+    """Not there, of another facility, or not to be seen: which of these is not told."""
+    words = _("There is no such %(name)s in this facility, or none that you may see.") % {"name": kind.name}
+    return Refused(404, words)
 
 
 def read(kind: ResourceType, source: Source, row: Any, call: Call) -> Answer:
@@ -164,7 +171,7 @@ def read(kind: ResourceType, source: Source, row: Any, call: Call) -> Answer:
     part.load(kind, [row])
     resource = whole(kind, source, row, call.version)
     if resource is None:
-        raise Refused(404, f"There is no such {kind.name} in this facility, or none that you may see.")
+        raise not_known(kind)
     headers = validators_of(resource)
     if is_known(call, resource, headers):
         return Answer(None, 304, headers)
@@ -190,7 +197,7 @@ def written(kind: ResourceType, key: Any, call: Call, *, status: int = 200) -> A
     source, row = found(kind, str(key), call)
     resource = whole(kind, source, row, call.version)
     if resource is None:
-        raise Refused(404, f"There is no such {kind.name} in this facility, or none that you may see.")
+        raise not_known(kind)
     headers = validators_of(resource)
     version_id = resource.get("meta", {}).get("versionId")
     tail = ("_history", version_id) if version_id else ()
@@ -199,7 +206,7 @@ def written(kind: ResourceType, key: Any, call: Call, *, status: int = 200) -> A
     if wanted == "minimal":
         return Answer(None, status, headers)
     if wanted == "operationoutcome":
-        return Answer(said(f"{kind.name}/{resource['id']} is stored."), status, headers)
+        return Answer(said(_("%(name)s is stored.") % {"name": f"{kind.name}/{resource['id']}"}), status, headers)
     return Answer(resource, status, headers)
 
 
@@ -219,7 +226,7 @@ def check_if_match(kind: ResourceType, row: Any, call: Call) -> None:
         source, live = found(kind, str(row.uuid), call)
     resource = whole(kind, source, live, call.version) or {}
     if etag_of(resource).removeprefix("W/") not in {tag.strip().removeprefix("W/") for tag in wanted.split(",")}:
-        words = "Somebody has changed this since you read it: read it again, and repeat your change."
+        words = _("Somebody has changed this since you read it: read it again, and repeat your change.")
         raise Refused(412, words, issue="conflict")
     for one in (live, *(getattr(live, part.name) for part in parts if isinstance(part, Parent))):
         if hasattr(one, "version"):

@@ -1,4 +1,8 @@
-"""Every refusal as an OperationOutcome: what was asked, what was found, what to do; never a traceback or a name."""
+"""Every refusal as an OperationOutcome: what was asked, what was found, what to do; never a traceback or a name.
+
+What a person may meet is told in their language; what is wrong with the form of a question stays in the English of the
+standard, for whoever wrote the program.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404
+from django.utils.translation import gettext as _
 from rest_framework import exceptions
 
 from interop.fhir.server.call import Resource
@@ -91,21 +96,22 @@ def outcome_of(exc: Exception) -> tuple[int, Resource, dict[str, str]]:
         code = ISSUE_TYPES.get(exc.status_code, "processing")
         return exc.status_code, outcome(issue(code, str(exc.detail))), _headers_of(exc)
     if isinstance(exc, PermissionDenied):
-        return 403, outcome(issue("forbidden", "You do not hold the right for this.")), {}
+        return 403, outcome(issue("forbidden", _("You do not hold the right for this."))), {}
     if isinstance(exc, Http404):
-        return 404, outcome(issue("not-found", "There is nothing at this address.")), {}
+        return 404, outcome(issue("not-found", _("There is nothing at this address."))), {}
     if isinstance(exc, IntegrityError):
         constraint = getattr(getattr(exc.__cause__, "diag", None), "constraint_name", "")
         log.warning("integrity_error", constraint=constraint)
-        return 409, outcome(issue("conflict", "This contradicts what is stored.")), {}
+        return 409, outcome(issue("conflict", _("This contradicts what is stored."))), {}
     if isinstance(exc, (OperationalError, InterfaceError)):
         log.error("database_unavailable", error=type(exc).__name__)
-        words = "The database does not answer. Nothing was stored; ask again."
+        words = _("The database does not answer. Nothing was stored; ask again.")
         return 503, outcome(issue("transient", words)), {"Retry-After": "5"}
     if isinstance(exc, DatabaseError):
-        return 400, outcome(issue("value", "A value cannot be stored or searched for.")), {}
+        return 400, outcome(issue("value", _("A value cannot be stored or searched for."))), {}
     log.exception("fhir_failed", error=type(exc).__name__)
-    return 500, outcome(issue("exception", "Something went wrong here, and it is recorded. Nothing was stored.")), {}
+    words = _("Something went wrong here, and it is recorded. Nothing was stored.")
+    return 500, outcome(issue("exception", words)), {}
 
 
 def _of_domain(exc: DomainError) -> Resource:

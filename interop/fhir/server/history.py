@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
 from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.errors import Refused
@@ -20,6 +21,8 @@ PAGE, LARGEST_PAGE = 50, 200
 #: Rows of a type whose changes one page of its history looks at
 LOOKED_AT = 400
 KNOWN = ("_count", "_since", "_before", "_format", "_pretty")
+#: A version of a row of a source
+Change = tuple[Source, Any, Moment]
 
 
 def vread(kind: ResourceType, source: Source, row: Any, version_id: str, call: Call) -> Answer:
@@ -30,42 +33,55 @@ def vread(kind: ResourceType, source: Source, row: Any, version_id: str, call: C
             if resource is not None:
                 note_read_of(call, kind, row)
                 return Answer(resource, headers=validators_of(resource))
-    raise Refused(404, f"There is no version {version_id[:40]} of this {kind.name}.")
+    said = {"version": version_id[:40], "name": kind.name}
+    raise Refused(404, _("There is no version %(version)s of this %(name)s.") % said)
 
 
 def of_one(kind: ResourceType, source: Source, row: Any, call: Call) -> Answer:
     refuse_unversioned(kind)
     _check(call)
     since, before = _bounds(call)
-    moments = [
-        (source, row, moment)
-        for moment in reversed(source.versions.moments([row])[row.pk])
-        if since <= moment.at < before
-    ]
+    all_of_it: list[Change] = [(source, row, moment) for moment in reversed(source.versions.moments([row])[row.pk])]
     note_read_of(call, kind, row)
-    return _bundle(kind, moments, call, call.url(kind.name, str(row.uuid), "_history"), total=len(moments))
+    found = [change for change in all_of_it if since <= change[2].at < before]
+    newer = [change for change in all_of_it if change[2].at >= max(since, before)]
+    return _bundle(kind, found, newer, call, call.url(kind.name, str(row.uuid), "_history"), total=len(found))
 
 
 def of_type(kind: ResourceType, call: Call) -> Answer:
-    """The changes of the rows that changed last; ``next`` goes further back."""
+    """The changes of the rows that changed last; ``next`` goes further back.
+
+    Of more rows than are looked at, the versions that others have overtaken are told by the resource's own history.
+    """
     refuse_unversioned(kind)
     _check(call)
     since, before = _bounds(call)
-    found: list[tuple[Source, Any, Moment]] = []
+    found: list[Change] = []
+    newer: list[Change] = []
     is_cut = False
     for source in kind.sources:
-        rows = source.rows(call.actor).filter(**{f"{source.updated}__gte": since})
-        keys = list(rows.order_by(f"-{source.updated}", "-pk").values_list("pk", flat=True)[: LOOKED_AT + 1])
+        keys = _keys(source, since, before, call)
         is_cut |= len(keys) > LOOKED_AT
-        loaded = list(
-            source.versions.annotated(source.loaded(source.model._base_manager.filter(pk__in=keys[:LOOKED_AT])))
-        )
+        loaded = list(source.versions.annotated(source.loaded(source.model._base_manager.filter(pk__in=keys))))
         for row, moments in zip(loaded, (source.versions.moments(loaded)[row.pk] for row in loaded), strict=True):
             found += [(source, row, moment) for moment in moments if since <= moment.at < before]
-    found.sort(key=lambda entry: (entry[2].at, entry[1].pk), reverse=True)
+            newer += [(source, row, moment) for moment in moments if moment.at >= max(since, before)]
+    for changes in (found, newer):
+        changes.sort(key=lambda entry: (entry[2].at, entry[1].pk), reverse=True)
     shown = [row for _source, row, _moment in found[: _size(call)]]
     note_read(call, kind, shown, len(shown))
-    return _bundle(kind, found, call, call.url(kind.name, "_history"), total=None if is_cut else len(found))
+    return _bundle(kind, found, newer, call, call.url(kind.name, "_history"), total=None if is_cut else len(found))
+
+
+def _keys(source: Source, since: datetime, before: datetime, call: Call) -> list[Any]:
+    """The rows that were still then, newest first, and those that have changed since, oldest first."""
+    rows, updated = source.rows(call.actor), source.updated
+    still = rows.filter(**{f"{updated}__gte": since, f"{updated}__lt": before}).order_by(f"-{updated}", "-pk")
+    keys = list(still.values_list("pk", flat=True)[: LOOKED_AT + 1])
+    if call.param("_before"):
+        changed = rows.filter(**{f"{updated}__gte": max(since, before)}).order_by(updated, "pk")
+        keys += changed.values_list("pk", flat=True)[: LOOKED_AT + 1]
+    return keys
 
 
 def refuse_unversioned(kind: ResourceType) -> None:
@@ -98,19 +114,24 @@ def _size(call: Call) -> int:
 
 
 def _bundle(
-    kind: ResourceType, moments: list[tuple[Source, Any, Moment]], call: Call, url: str, *, total: int | None
+    kind: ResourceType, found: list[Change], newer: list[Change], call: Call, url: str, *, total: int | None
 ) -> Answer:
+    """``found`` and ``newer`` newest first."""
     size = _size(call)
     query = [f"{name}={value}" for name in ("_count", "_since", "_before") if (value := call.param(name))]
-    links = [{"relation": "self", "url": url + (f"?{'&'.join(query)}" if query else "")}]
-    if len(moments) > size:
-        at = instant_exact(moments[size - 1][2])
-        kept = [part for part in query if not part.startswith("_before=")]
-        links.append({"relation": "next", "url": f"{url}?{'&'.join([*kept, f'_before={at}'])}"})
+    kept = [part for part in query if not part.startswith("_before=")]
+
+    def link(relation: str, parts: list[str]) -> Resource:
+        return {"relation": relation, "url": url + (f"?{'&'.join(parts)}" if parts else "")}
+
+    links = [link("self", query)]
+    if newer:
+        ahead = newer[-size - 1 : -size]
+        links.append(link("previous", [*kept, *(f"_before={instant_exact(change[2])}" for change in ahead)]))
+    if len(found) > size:
+        links.append(link("next", [*kept, f"_before={instant_exact(found[size - 1][2])}"]))
     entries = [
-        entry
-        for source, row, moment in moments[:size]
-        if (entry := _entry(kind, source, row, moment, call)) is not None
+        entry for source, row, moment in found[:size] if (entry := _entry(kind, source, row, moment, call)) is not None
     ]
     bundle: Resource = {"resourceType": "Bundle", "type": "history"}
     if total is not None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.translation import gettext as _
 
 from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.errors import Refused, issue, outcome
@@ -199,7 +200,7 @@ def page_of(
         if after is not None:
             rows = rows.filter(_following(keys, after, place))
         order = [F(path).desc(nulls_last=True) if falls else F(path).asc(nulls_last=True) for path, falls in keys]
-        for pk, *values in rows.order_by(*order, "-pk").values_list("pk", *(path for path, _ in keys))[: size + 1]:
+        for pk, *values in rows.order_by(*order, "-pk").values_list("pk", *(path for path, _falls in keys))[: size + 1]:
             position = Position(values, place, pk)
             found.append((_rank(keys, position), position))
     found.sort(key=lambda pair: pair[0])
@@ -458,7 +459,7 @@ def _of_token(kind: ResourceType, call: Call, token: str) -> tuple[Search, Posit
 
 
 def _gone() -> Refused:
-    return Refused(410, "This link to a page works no more: search again.", issue="expired")
+    return Refused(410, _("This link to a page works no more: search again."), issue="expired")
 
 
 def _put(position: Position | None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from interop.fhir.server.call import Call, Resource
 from interop.fhir.server.errors import Refused
 from interop.fhir.smart.scopes import limits
@@ -59,5 +61,6 @@ def require_write(call: Call, resource: str, interaction: str) -> None:
     letter = WRITES[interaction]
     if found is None or any(scope.resource in ("*", resource) and letter in scope.letters for scope in found):
         return
-    words = f"The token's scopes do not let it {interaction.rpartition('-')[2]} {resource}."
+    asked = {"what": interaction.rpartition("-")[2], "name": resource}
+    words = _("The scopes of the token do not allow “%(what)s” of %(name)s.") % asked
     raise Refused(403, words, headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'})

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from interop.fhir.server.call import Answer, Call, Resource
 from interop.fhir.server.engine import check_if_match, found, written
@@ -107,14 +108,14 @@ class Writer:
         """None, or the only row; several are refused (412)."""
         rows = matches(self.name, params, call)
         if len(rows) > 1:
-            raise Refused(412, "The condition is met by several: it has to name one.", issue="multiple-matches")
+            raise Refused(412, _("The condition is met by several: it has to name one."), issue="multiple-matches")
         return rows[0] if rows else None
 
     def _check_version(self, call: Call, row: Any) -> None:
         kind = type_of(self.name)
         assert kind is not None
         if settings.RIS_FHIR_REQUIRE_IF_MATCH and not call.header("If-Match"):
-            raise Refused(428, "Say with If-Match which version you change.", issue="required")
+            raise Refused(428, _("Say with If-Match which version you change."), issue="required")
         check_if_match(kind, row, call)
 
     def _written(self, row: Any, call: Call, status: int) -> Answer:

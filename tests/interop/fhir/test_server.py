@@ -446,8 +446,10 @@ def test_earlier_versions_say_what_was_true_then(fhir: Fhir, facility: Any) -> N
     told = [(e["response"]["etag"], e["request"]["method"]) for e in history["entry"]]
     assert (history["type"], told) == ("history", [('W/"3.2"', "PUT"), ('W/"2.2"', "PUT"), ('W/"1.1"', "POST")])
     page = fhir(f"{path}/_history", _count="2")
-    rest = fhir(next(link["url"] for link in page["link"] if link["relation"] == "next"))
+    rest = fhir(link_of(page, "next"))
     assert [e["resource"]["meta"]["versionId"] for e in (*page["entry"], *rest["entry"])] == ["3.2", "2.2", "1.1"]
+    assert link_of(rest, "previous") == f"http://alpha.test/fhir/r4/{path}/_history?_count=2"
+    assert fhir(link_of(rest, "previous"))["entry"] == page["entry"]
     assert fhir(f"{path}/_history", _since=third["meta"]["lastUpdated"])["total"] == 1
 
     signed, added = (fhir(f"DiagnosticReport/{facility.report.uuid}/_history/{n}") for n in (1, 2))
@@ -455,10 +457,31 @@ def test_earlier_versions_say_what_was_true_then(fhir: Fhir, facility: Any) -> N
     assert "unchanged" in added["text"]["div"] and "unchanged" not in signed["text"]["div"]
     statuses = [e["resource"]["status"] for e in fhir(f"ServiceRequest/{facility.exam.uuid}/_history")["entry"]]
     assert (statuses[0], statuses[-1]) == ("completed", "active")
+    walk_a_history(fhir, "ServiceRequest/_history")
     changes = fhir("Task/_history")["entry"]
     assert [e["response"]["lastModified"] for e in changes] == sorted(
         (e["response"]["lastModified"] for e in changes), reverse=True
     )
+
+
+def link_of(bundle: Any, relation: str) -> str:
+    """Empty where the bundle has no such link."""
+    return str(next((link["url"] for link in bundle["link"] if link["relation"] == relation), ""))
+
+
+def walk_a_history(fhir: Fhir, path: str) -> None:
+    """Two at a time to its end and back: each version once, and each page as it was."""
+    whole = fhir(path)["entry"]
+    pages = [fhir(path, _count="2")]
+    assert link_of(pages[0], "previous") == ""
+    while link := link_of(pages[-1], "next"):
+        pages.append(fhir(link))
+    assert [entry for page in pages for entry in page["entry"]] == whole and len(pages) > 2
+    here = pages.pop()
+    while pages:
+        here = fhir(link_of(here, "previous"))
+        assert here["entry"] == pages.pop()["entry"]
+    assert link_of(here, "previous") == ""
 
 
 def test_papers_are_given_as_they_are_or_wrapped(fhir: Fhir, facility: Any) -> None:
@@ -479,11 +502,14 @@ def test_rights_rule_here_as_they_do_everywhere(fhir: Fhir, facility: Any, beta:
     assert told.headers["WWW-Authenticate"].startswith("Bearer")
     clerk, admin = Fhir(user_with_roles("clerk")), Fhir(user_with_roles("it_admin"))
     assert clerk("Observation")["total"] == 1  # reports, but no doses
-    assert refusal(clerk.get("AuditEvent")).status == 403
+    english, swahili = (clerk.get("AuditEvent", **{"Accept-Language": asked}) for asked in ("en", "sw-KE, en;q=0.5"))
+    assert (refusal(english).status, english.headers["Content-Language"]) == (403, "en")
+    assert (refusal(swahili).status, swahili.headers["Content-Language"]) == (403, "sw")
+    assert refusal(swahili).text != refusal(english).text
     assert refusal(admin.get("Patient")).status == 403
     assert refusal(admin.get("ServiceRequest", {"patient.identifier": "1"})).status == 403
     assert refusal(clerk.get("Patient", {"_revinclude": "AuditEvent:patient"})).status == 403
-    assert AuditEvent.objects.filter(event_type="audit.view_event", outcome=4, source="fhir").count() == 2
+    assert AuditEvent.objects.filter(event_type="audit.view_event", outcome=4, source="fhir").count() == 3
     looked = AuditEvent.objects.filter(event_type="orders.view_patient", source="fhir")
     before = looked.count()
     fhir(f"Patient/{facility.patient.uuid}")
