@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,5 +44,6 @@ def draw(source: str, asked: Any = None, **context: Any) -> str:
     return template.render(context, asked if asked is not None else request())
 
 
+@functools.cache
 def sprite() -> set[str]:
     return set(re.findall(r'<symbol id="([a-z0-9-]+)"', (STATIC / "icons.svg").read_text()))

@@ -68,7 +68,7 @@ def test_filters_live_in_the_url(people: Any, reader: Client) -> None:
     assert "KIPLAGAT" not in reader.get("/reading/?age=child").content.decode()
 
 
-def test_200_rows_cost_as_many_queries_as_2(people: Any, reader: Client) -> None:
+def test_six_rows_cost_as_many_queries_as_two(people: Any, reader: Client) -> None:
     from django.db import connection
 
     def cost(url: str) -> int:
@@ -83,7 +83,7 @@ def test_200_rows_cost_as_many_queries_as_2(people: Any, reader: Client) -> None
         make_procedure(patient=patient, images=3)
     reader.get("/reading/")
     few, few_rows = cost("/reading/"), cost("/reading/rows/")
-    for number in range(198):
+    for number in range(4):
         make_procedure(patient=patient if number % 2 else make_patient(), images=3)
     assert (cost("/reading/"), cost("/reading/rows/")) == (few, few_rows)
     assert few <= 45 and few_rows <= 25

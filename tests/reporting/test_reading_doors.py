@@ -133,16 +133,18 @@ def test_stat_outside_the_filter_is_never_hidden_by_it(people: Any) -> None:
     assert "outside this list" not in reader.get("/reading/").content.decode()
 
 
-@pytest.mark.parametrize("role", ["clerk", "technologist", "referring_physician", "it_admin", "qa_lead"])
-def test_who_does_not_read_sees_and_does_nothing(people: Any, role: str) -> None:
-    client, rest, procedure = browser(actor_with_roles(role)), program(actor_with_roles(role)), placed()
-    assert client.get("/reading/").status_code == 403
-    for verb in ("claim", "release", "assign", "send-back", "ask"):
-        assert client.post(address(procedure, verb)).status_code == 403, verb
-        assert rest.post(f"{API}{procedure.uuid}/{verb}/").status_code == 403, verb
-    for url in ("/reading/batch/", "/reading/find/", "/reading/columns/", "/reading/lists/", "/reading/next/"):
-        assert client.post(url).status_code == 403, url
-    assert place_of(procedure).assigned_to is None
+def test_who_does_not_read_sees_and_does_nothing(people: Any) -> None:
+    procedure = placed()
+    for role in ("clerk", "technologist", "referring_physician", "it_admin", "qa_lead"):
+        actor = actor_with_roles(role)
+        client, rest = browser(actor), program(actor)
+        assert client.get("/reading/").status_code == 403
+        for verb in ("claim", "release", "assign", "send-back", "ask"):
+            assert client.post(address(procedure, verb)).status_code == 403, (role, verb)
+            assert rest.post(f"{API}{procedure.uuid}/{verb}/").status_code == 403, (role, verb)
+        for url in ("/reading/batch/", "/reading/find/", "/reading/columns/", "/reading/lists/", "/reading/next/"):
+            assert client.post(url).status_code == 403, (role, url)
+        assert place_of(procedure).assigned_to is None
 
 
 def test_another_facilitys_exams_and_lists_are_unknown(people: Any, beta: Any) -> None:
@@ -276,7 +278,7 @@ def test_the_page_costs_the_same_for_many(people: Any) -> None:
     fill(2)
     drafted(placed(), actor=people.other)
     few = [cost(url) for url in urls]
-    fill(40)
+    fill(7)
     drafted(placed(), actor=people.resident)
     assert [cost(url) for url in urls] == few
     assert few[0] <= 45 and few[1] <= 25
