@@ -12,6 +12,7 @@ from django.db import connection
 from interop.hl7 import batches
 from interop.hl7.door import Door
 from interop.hl7.intake import process_message, take_batch
+from interop.hl7.senders import STANDING
 from interop.models import InboundMessage, MessageStatus
 from ris.accounts.memory import remembering
 from ris.core.actor import Actor
@@ -46,7 +47,7 @@ def process_sender(pk: int) -> int:
         rows = InboundMessage.objects.filter(**names, status=MessageStatus.RECEIVED, protocol="hl7", pk__gte=pk)
         numbers = list(rows.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
         for number in numbers:
-            with remembering():
+            with remembering(STANDING):
                 _process(number)
         return len(numbers)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from interop.hl7.inbound.adt import came_by_merge
 from interop.hl7.intake import receive_here
 from interop.hl7.mapping import Identifier
 from interop.hl7.messages import Hl7Error, parse, peek
+from interop.hl7.senders import STANDING
 from orders.models import Patient, PatientIdentifier
+from ris.accounts.memory import remembering
 from ris.accounts.selectors import facility_settings
 
 DOOR = Door(0, "127.0.0.1")
@@ -93,15 +95,18 @@ def _head(path: Path) -> bytes:
         return file.read(4096)
 
 
-def check_folder(folder: Path, *, keep: bool = False) -> Found:
-    """Feed every message of every file, in order."""
+def check_folder(folder: Path, *, keep: bool = False, tell: Callable[[Fate], None] | None = None) -> Found:
+    """Feed every message of every file, in order; ``tell`` hears of each as it is answered."""
     found = Found()
     with transaction.atomic():
         before = Patient.objects.count()
         people: dict[tuple[str, str], str] = {}
         for path in files_of(folder):
             for number, raw in enumerate(messages_of(path), 1):
+                known = len(found.fates)
                 _feed(found, people, path.name, number, raw)
+                for fate in found.fates[known:] if tell is not None else ():
+                    tell(fate)
         _compare(found, people)
         found.patients, found.people = Patient.objects.current().count() - before, len(people)
         if not keep:
@@ -110,7 +115,7 @@ def check_folder(folder: Path, *, keep: bool = False) -> Found:
 
 
 def _feed(found: Found, people: dict[tuple[str, str], str], file: str, number: int, raw: bytes) -> None:
-    with transaction.atomic():
+    with transaction.atomic(), remembering(STANDING):
         answers = receive_here(raw, DOOR)
     for part in [part for answer in answers for part in _parts(answer)]:
         answer = ack.read(part)

@@ -1,8 +1,9 @@
 """What happens to a frame, from the door to the answer. Blocking: the listener calls it in a thread.
 
 Stored raw, and committed, before anything is answered; processed and answered in one transaction, so that an effect and
-the answer that tells of it exist together or not at all. The sender repeats until it is answered, and a repeat (same
-MSH-3, MSH-4, MSH-10) gets the stored answer.
+the answer that tells of it exist together or not at all. Where nothing is said in between (original mode) and nothing
+stands in the way, that is one commit for all. The sender repeats until it is answered, and a repeat (same MSH-3, MSH-4,
+MSH-10) gets the stored answer.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from interop.hl7.messages import (
     parse,
     peek,
 )
-from interop.hl7.processor import process
-from interop.hl7.senders import sender_of
+from interop.hl7.processor import process, process_new
+from interop.hl7.senders import STANDING, sender_of
 from interop.models import InboundMessage, MessageStatus
 from ris.accounts.memory import remembering
 from ris.audit.models import Action
@@ -69,7 +70,7 @@ def receive(raw: bytes, door: Door) -> Reception:
     if facility is None:
         problem = ack.Problem(UNKNOWN_KEY, Location("MSH", 1, 6), NOT_ADMITTED)
         return Reception(_refusal(header, problem), closes=True)
-    with use_facility(facility), remembering():
+    with use_facility(facility), remembering(STANDING):
         reception = _receive_batch(raw, door) if is_batch else _receive(raw, header, door)
         reception.schema = facility.schema_name
         return reception
@@ -96,7 +97,7 @@ def receive_here(raw: bytes, door: Door) -> list[bytes]:
 def finish(reception: Reception) -> list[bytes]:
     """The application's answer to what ``receive`` has stored, as far as the sender wants one."""
     assert reception.header is not None and reception.door is not None and reception.message is not None
-    with use_facility(reception.schema), remembering():
+    with use_facility(reception.schema), remembering(STANDING):
         row = process_message(
             reception.message, actor_of_sender(reception.header, reception.door.address), reception.seen
         )
@@ -137,6 +138,13 @@ def _receive(raw: bytes, header: Header | None, door: Door, *, batch: InboundMes
         parse(raw)
     except Hl7Error as error:
         return Reception(_store_refused(raw, header, door, actor, error, batch=batch))
+    if not header.is_enhanced:
+        new = row_of(raw, header, door)
+        new.batch = batch
+        answer = process_new(new, actor)
+        if answer is not None:
+            flush_refusals()
+            return Reception([answer])
     row, is_repeat = _store(raw, header, door, batch)
     if is_repeat and not _same_content(bytes(row.raw), raw):
         text = "MSH-10 was used before, for a message with another content."

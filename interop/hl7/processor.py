@@ -35,9 +35,10 @@ from interop.hl7.messages import (
 from interop.hl7.outbound.application_answers import goes_elsewhere, queue_answer
 from interop.models import Hl7Sender, InboundMessage, MessageStatus
 from orders.services.documents import papers_fall_with_it
+from ris.accounts.memory import forget
 from ris.accounts.selectors import facility_settings
 from ris.audit.models import Action
-from ris.audit.service import correlation_id, refused
+from ris.audit.service import correlation_id, refused, told_by_the_next_try
 from ris.core.actor import Actor
 from ris.core.errors import AlreadyExists, Conflict, DomainError, InvalidData, NotKnown, NotPermitted
 from ris.tenants.context import require_facility
@@ -46,6 +47,9 @@ log = structlog.get_logger(__name__)
 
 TRIES = 3
 DEADLOCKS = {"40P01", "40001"}
+#: what a message may make a handler raise, beside refusals
+FAILURES = (DatabaseError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+ANSWER = ("status", "error", "patient", "accession_number", "acknowledgement", "acknowledgement_code", "processed_at")
 
 #: field of a service's InvalidData -> where a sender wrote it
 PLACES: dict[str, Location] = {
@@ -172,6 +176,32 @@ def _check(message: Message) -> None:
         raise Hl7Error(UNSUPPORTED_PROCESSING, Location("MSH", 1, 11), "MSH-11 is not P, T or D.", fatal=True)
 
 
+def _is_deadlock(failure: BaseException) -> bool:
+    return getattr(failure.__cause__, "sqlstate", "") in DEADLOCKS
+
+
+def process_new(row: InboundMessage, actor: Actor) -> bytes | None:
+    """Store a message, with its effect and its answer, in one commit; the answer.
+
+    None when anything stands in the way (a repeat, a refusal, a failure): then nothing has happened, and the message
+    is to be stored first and processed after that. Raises when the database is away, as ``process`` does.
+    """
+    token = correlation_id.set(f"hl7:{row.uuid}")
+    try:
+        with told_by_the_next_try(), papers_fall_with_it(), transaction.atomic():
+            row.save(force_insert=True)
+            return bytes(_accept(row, actor).acknowledgement or b"")
+    except (OperationalError, InterfaceError) as failure:
+        if not _is_deadlock(failure):
+            raise
+    except (DomainError, Hl7Error, *FAILURES):
+        pass
+    finally:
+        correlation_id.reset(token)
+    forget()
+    return None
+
+
 def process(pk: int, actor: Actor, *, seen: datetime | None, again: bool) -> InboundMessage:
     """Run the handler in the transaction that stores its answer; a refusal rolls back and is stored by itself.
 
@@ -191,7 +221,7 @@ def process(pk: int, actor: Actor, *, seen: datetime | None, again: bool) -> Inb
             refused(actor, "interop.process_message", Action.EXECUTE, refusal)
             return _reject(pk, actor, refusal, seen, again)
         except (OperationalError, InterfaceError) as failure:
-            if getattr(failure.__cause__, "sqlstate", "") not in DEADLOCKS:
+            if not _is_deadlock(failure):
                 raise
             if attempt == TRIES - 1:
                 return _reject(pk, actor, _busy(), seen, again)
@@ -200,7 +230,7 @@ def process(pk: int, actor: Actor, *, seen: datetime | None, again: bool) -> Inb
             log.warning("hl7_message_contradicts", message=pk, constraint=constraint)
             error = Hl7Error(DUPLICATE_KEY, Location("MSH"), "The message contradicts what is stored here.")
             return _reject(pk, actor, error, seen, again)
-        except (DatabaseError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as failure:
+        except FAILURES as failure:
             log.exception("hl7_message_failed", message=pk, error=type(failure).__name__)
             error = Hl7Error(
                 INTERNAL_ERROR, Location("MSH"), "The message could not be processed; it is kept for a person."
@@ -243,7 +273,7 @@ def _answer(row: InboundMessage, code: str, **said: Any) -> None:
     header = peek(bytes(row.raw))
     row.acknowledgement = ack.acknowledge(header, code, **said)
     row.acknowledgement_code, row.processed_at = code, timezone.now()
-    row.save()
+    row.save(update_fields=ANSWER)
     sender = senders.sender_of(row.sending_application, row.sending_facility)
     if header is not None and goes_elsewhere(sender, header, code):
         queue_answer(row, sender, header, code, **said)

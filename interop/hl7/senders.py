@@ -6,7 +6,18 @@ from django.db.models import Q
 
 from interop.hl7.maps import Maps
 from interop.models import Hl7Sender
-from ris.accounts.memory import remembered
+from ris.accounts.memory import Lasting, remembered
+
+#: What does not change from message to message: a sender's row, the facility's decisions, who takes which messages
+STANDING = Lasting(
+    ("hl7 sender ", "hl7 destinations", "settings"),
+    (
+        "interop_historicalhl7sender",
+        "interop_historicalhl7destination",
+        "interop_historicalfhirserver",
+        "accounts_historicalfacilitysettings",
+    ),
+)
 
 
 def sender_of(application: str, facility: str) -> Hl7Sender:

@@ -16,6 +16,7 @@ from interop.hl7.acknowledgements import new_control_id
 from interop.hl7.intake import process_message
 from interop.hl7.messages import peek
 from interop.hl7.outbound.orders import check_order_states
+from interop.hl7.outbound.queue import wake
 from interop.hl7.outbound.shaping import check_field_map, check_filters
 from interop.models import Hl7Destination, InboundMessage, OutboundMessage, OutboundStatus
 from orders.models import Patient
@@ -119,6 +120,7 @@ def resume_destination(destination: Hl7Destination, *, actor: Actor) -> Hl7Desti
     destination = _set_paused(destination, False, actor)
     waiting = OutboundMessage.objects.filter(destination=destination, status=OutboundStatus.PENDING)
     waiting.update(next_attempt_at=timezone.now())
+    wake(destination)
     return destination
 
 
@@ -237,6 +239,7 @@ def requeue(message: OutboundMessage, *, at: datetime) -> OutboundMessage:
     message.status, message.next_attempt_at, message.claimed_until = OutboundStatus.PENDING, at, None
     message.acknowledgement, message.acknowledged_at, message.last_error = None, None, ""
     message.save()
+    wake(message.destination)
     return message
 
 
@@ -252,9 +255,11 @@ def send_again(message: OutboundMessage, *, actor: Actor) -> OutboundMessage:
     if message.status == OutboundStatus.PENDING:
         message.next_attempt_at = now
         message.save(update_fields=["next_attempt_at"])
+        wake(message.destination)
         return message
     if message.status != OutboundStatus.ACKNOWLEDGED:
         return requeue(message, at=now)
+    wake(message.destination)
     copies = OutboundMessage.objects.filter(dedupe_key__startswith=f"{message.dedupe_key[:120]}:copy").count()
     control_id = new_control_id()
     return OutboundMessage.objects.create(

@@ -111,9 +111,12 @@ class Hl7Destination(Recorded):
     paused_at = models.DateTimeField(_("paused at"), null=True, blank=True, editable=False)
     paused_by = models.CharField(_("paused by"), max_length=150, blank=True, default="", editable=False)
     paused_reason = models.CharField(_("why it is paused"), max_length=200, blank=True, default="", editable=False)
+    rests_until = models.DateTimeField(
+        _("rests until"), null=True, blank=True, editable=False, help_text=_("It could not be reached.")
+    )
     is_active = models.BooleanField(_("active"), default=True)
 
-    history = HistoricalRecords()
+    history = HistoricalRecords(excluded_fields=["rests_until"])
 
     class Meta:
         verbose_name = _("HL7 destination")

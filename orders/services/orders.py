@@ -32,6 +32,7 @@ from orders.querysets import is_bound_to_own_orders
 from orders.services import accession, lifecycle
 from orders.services.patients import refuse_merged
 from orders.validation import Errors
+from ris.accounts.memory import remembered
 from ris.accounts.models import Practitioner, Site
 from ris.audit.models import Action
 from ris.audit.service import service
@@ -75,6 +76,10 @@ class ProcedureRequest:
 
 def find_catalogue(code: str, scheme: str = "") -> CatalogueProcedure | None:
     """The active catalogue row of a code, by the house's own code first, then by other schemes."""
+    return remembered(f"exam {scheme}|{code}", lambda: _find_catalogue(code, scheme))
+
+
+def _find_catalogue(code: str, scheme: str) -> CatalogueProcedure | None:
     active = CatalogueProcedure.objects.filter(is_active=True)
     if scheme in LOCAL_SCHEMES:
         own = active.filter(code=code).first()

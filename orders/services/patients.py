@@ -260,7 +260,8 @@ def update_patient(
     if cleaned.get("is_restricted", patient.is_restricted) != patient.is_restricted:
         actor.require(perms.RESTRICT_PATIENT)
     changed = {name: value for name, value in cleaned.items() if getattr(patient, name) != value}
-    before = set(PatientIdentifier.objects.filter(patient=patient).values_list("value", "issuer", "type", "use"))
+    own = PatientIdentifier.objects.filter(patient=patient).values_list("value", "issuer", "type", "use")
+    before = set(own) if rows else set()
     new = [row for row in rows if tuple(row.values()) not in before]
     if not changed and not new:
         return patient

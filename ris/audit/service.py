@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextvars
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -130,6 +131,17 @@ def refused(
     _refusals.set((*_refusals.get(), fields))
     if not _in_transaction():
         flush_refusals()
+
+
+@contextmanager
+def told_by_the_next_try() -> Iterator[None]:
+    """Around an attempt that is made again when it fails: what it was refused is told by the next one."""
+    before = _refusals.get()
+    try:
+        yield
+    except BaseException:
+        _refusals.set(before)
+        raise
 
 
 def flush_refusals() -> int:

@@ -5,6 +5,7 @@ An update of a patient that is not known here registers them: a feed begins on a
 
 from __future__ import annotations
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as _noop
 
@@ -70,9 +71,17 @@ def register(data: PatientData, context: Context) -> Patient:
 
 def update(patient: Patient, data: PatientData, context: Context, *, use: str = "secondary") -> Patient:
     """What the sender valued, and identifiers that were not known; a retired identifier changes nothing."""
-    if is_retired(data.identifiers[0]):
-        return patient
-    known = set(PatientIdentifier.objects.filter(patient=patient).values_list("value", "issuer"))
+    first = data.identifiers[0]
+    rows = PatientIdentifier.objects.filter(Q(patient=patient) | Q(value=first.value, issuer=first.issuer))
+    known = set()
+    for owner, value, issuer, of_use, merged_into in rows.values_list(
+        "patient_id", "value", "issuer", "use", "patient__merged_into"
+    ):
+        is_first = (value, issuer) == (first.value, first.issuer)
+        if is_first and (of_use == IdentifierUse.OLD or merged_into is not None):
+            return patient
+        if owner == patient.pk:
+            known.add((value, issuer))
     new = [
         {"value": row.value, "issuer": row.issuer, "type": row.type, "use": use}
         for row in data.identifiers

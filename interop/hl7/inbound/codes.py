@@ -83,20 +83,18 @@ def request(procedure: ProcedureData, context: Context) -> orders.ProcedureReque
 
 
 def note_unmapped(rows: Sequence[RequestedProcedure], procedures: Sequence[ProcedureData], context: Context) -> None:
-    """What the catalogue does not know waits for a person, under the sender's own code."""
+    """What the catalogue does not know of exams just made waits for a person, under the sender's own code."""
     for row, procedure in zip(rows, procedures, strict=True):
         if row.is_unmapped:
             code, meaning, scheme = procedure.codes[0]
-            UnmappedCode.objects.get_or_create(
+            UnmappedCode.objects.create(
                 procedure=row,
-                defaults={
-                    "message": context.row,
-                    "sending_application": context.row.sending_application,
-                    "sending_facility": context.row.sending_facility,
-                    "scheme": scheme[:64],
-                    "code": code[:LONGEST],
-                    "meaning": meaning[:LONGEST],
-                },
+                message=context.row,
+                sending_application=context.row.sending_application,
+                sending_facility=context.row.sending_facility,
+                scheme=scheme[:64],
+                code=code[:LONGEST],
+                meaning=meaning[:LONGEST],
             )
 
 

@@ -56,8 +56,8 @@ def on_order(message: Message, context: Context) -> Outcome:
     return outcome
 
 
-def _outcome(order: Order, text: str = "") -> Outcome:
-    procedures = list(order.procedures.order_by("pk"))
+def _outcome(order: Order, text: str = "", *, rows: list[RequestedProcedure] | None = None) -> Outcome:
+    procedures = list(order.procedures.order_by("pk")) if rows is None else rows
     is_unmapped = any(procedure.is_unmapped and procedure.status in OPEN_BEFORE_EXAM for procedure in procedures)
     return Outcome(
         status=MessageStatus.UNMAPPED if is_unmapped else MessageStatus.PROCESSED,
@@ -82,12 +82,14 @@ def _new(message: Message, order: OrderData, patient: Patient, context: Context)
         return _outcome(known, NOTHING_CHANGED)
     if not order.procedures:
         raise Hl7Error(REQUIRED_MISSING, message.location("OBR"), "The order has no OBR.")
-    created = _create(message, order, patient, context)
+    created, rows = _create(message, order, patient, context)
     reply(message, created, "OK", actor=context.actor)
-    return _outcome(created)
+    return _outcome(created, rows=rows)
 
 
-def _create(message: Message, order: OrderData, patient: Patient, context: Context) -> Order:
+def _create(
+    message: Message, order: OrderData, patient: Patient, context: Context
+) -> tuple[Order, list[RequestedProcedure]]:
     first, stay = order.procedures[0], mapping.visit(message, maps=context.maps)
     requests = [codes.request(procedure, context) for procedure in order.procedures]
     created = orders.create_order(
@@ -112,7 +114,7 @@ def _create(message: Message, order: OrderData, patient: Patient, context: Conte
     rows = list(created.procedures.order_by("pk"))
     codes.note_unmapped(rows, order.procedures, context)
     planning.plan(order, rows, context)
-    return created
+    return created, rows
 
 
 # --- CA, DC, XO, SC

@@ -13,12 +13,14 @@ from interop.hl7.messages import build
 from interop.hl7.outbound.envelope import Segments
 from interop.hl7.outbound.shaping import render
 from interop.models import Hl7Destination, OutboundMessage, OutboundStatus
+from ris.accounts.memory import remembered
 
 
 def destinations_for(message_type: str) -> list[Hl7Destination]:
     """Active HL7 destinations that take this type: ``ORU``, ``ORU^R01`` or ``*`` in their list."""
     kind = message_type.split("^")[0]
-    found = Hl7Destination.objects.filter(is_active=True, fhir_server__isnull=True).order_by("pk")
+    rows = Hl7Destination.objects.filter(is_active=True, fhir_server__isnull=True).order_by("pk")
+    found = remembered("hl7 destinations", lambda: list(rows))
     return [row for row in found if {kind, message_type, "*"} & {entry.strip().upper() for entry in row.messages}]
 
 
@@ -67,3 +69,9 @@ def enqueue(
         status=status,
         last_error=error[:500],
     )
+
+
+def wake(destination: Hl7Destination) -> None:
+    """It answers, or somebody wants it tried now."""
+    if destination.rests_until is not None:
+        Hl7Destination.objects.filter(pk=destination.pk).update(rests_until=None)

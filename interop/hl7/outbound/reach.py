@@ -13,6 +13,7 @@ from interop.hl7.messages import Hl7Error
 from interop.hl7.mllp import FrameTooLarge, NotMllp
 from interop.hl7.outbound import connections
 from interop.hl7.outbound.envelope import Segments, msh, when
+from interop.hl7.outbound.queue import wake
 from interop.hl7.outbound.sender import Shipment, exchange, words_of
 from interop.hl7.outbound.shaping import admits, render
 from interop.models import AcknowledgementMode, Hl7Destination
@@ -44,9 +45,11 @@ def probe(name: str) -> str:
         raise InvalidData(_("There is no HL7 destination of this name."), errors={"destination": _("Unknown.")})
     try:
         address = pinned_address(found.host, found.port)
-        return _ask(found, address) if found.test_message else _knock(found, address)
+        words = _ask(found, address) if found.test_message else _knock(found, address)
     except (OSError, Hl7Error, FrameTooLarge, NotMllp, UnicodeEncodeError) as failure:
         raise OutsideFailed(f"{name}: {words_of(failure)}") from None
+    wake(found)
+    return words
 
 
 def _knock(found: Hl7Destination, address: str) -> str:

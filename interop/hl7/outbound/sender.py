@@ -2,8 +2,11 @@
 
 In order per destination and patient, always under the same MSH-10. No answer and AE are tried again with growing
 pauses; AR is parked, and the messages behind it go on, unless the destination holds them back: each says a whole state,
-so a later one is worth more late than never, and waiting for a person would keep a patient's results from everybody. A
-destination that cannot be reached rests as a whole.
+so a later one is worth more late than never, and waiting for a person would keep a patient's results from everybody.
+
+A destination that cannot be reached, or keeps silent, rests as a whole, for 1 s, 2 s ... 60 s: what waits for it and
+what is queued meanwhile is tried when the rest is over, not before. An answer of any kind, a test that succeeds and a
+person who sends something again end the rest.
 """
 
 from __future__ import annotations
@@ -28,8 +31,9 @@ from interop.hl7.messages import Hl7Error
 from interop.hl7.mllp import FrameTooLarge, NotMllp, frame
 from interop.hl7.outbound import connections
 from interop.hl7.outbound.connections import ANSWER_LIMIT
+from interop.hl7.outbound.queue import wake
 from interop.hl7.outbound.reports import others_on_their_way
-from interop.models import AcknowledgementMode, OutboundAttempt, OutboundMessage, OutboundStatus
+from interop.models import AcknowledgementMode, Hl7Destination, OutboundAttempt, OutboundMessage, OutboundStatus
 from reporting import services as reporting
 from reporting.models import AttemptOutcome, ReportDelivery
 from ris.accounts.outbound import HostNotAllowed, OutsideFailed, pinned_address
@@ -51,7 +55,7 @@ where id in (
     join interop_hl7destination d on d.id = m.destination_id
     where m.status = 'pending' and m.protocol = 'hl7' and m.next_attempt_at <= clock_timestamp()
       and (m.claimed_until is null or m.claimed_until < clock_timestamp())
-      and d.is_active and not d.is_paused
+      and d.is_active and not d.is_paused and (d.rests_until is null or d.rests_until <= clock_timestamp())
       and not exists (
           select 1 from interop_outboundmessage e
           where e.destination_id = m.destination_id and e.ordering_key = m.ordering_key and e.id < m.id
@@ -137,7 +141,8 @@ def _begin(pk: int) -> Shipment | None:
     """Count the try before it is made; None when there is nothing to do (any more, or yet)."""
     row = OutboundMessage.objects.select_for_update(of=("self",)).select_related("destination").get(pk=pk)
     destination, now = row.destination, timezone.now()
-    if row.status != OutboundStatus.PENDING or row.next_attempt_at > now:
+    rests = destination.rests_until is not None and destination.rests_until > now
+    if row.status != OutboundStatus.PENDING or row.next_attempt_at > now or rests:
         if row.claimed_until is not None:
             row.claimed_until = None
             row.save(update_fields=["claimed_until"])
@@ -268,24 +273,23 @@ def back_off(attempts: int, longest: timedelta = LONGEST_WAIT) -> timedelta:
 
 @transaction.atomic
 def _postpone(shipment: Shipment, error: str, *, rests: bool) -> None:
-    """``rests``: it is the destination that cannot be reached or keeps silent, so its other messages wait as well; they
-    go before this one, which may be what it chokes on.
+    """``rests``: it is the destination that cannot be reached or keeps silent, so all its messages wait; the others go
+    before this one, which may be what it chokes on.
     """
     row = _locked(shipment)
     if row is None:
         return
     attempts = row.attempts
-    waiting = OutboundMessage.objects.filter(destination=row.destination, status=OutboundStatus.PENDING)
     if rests:
+        waiting = OutboundMessage.objects.filter(destination=row.destination, status=OutboundStatus.PENDING)
         attempts = waiting.aggregate(most=Max("attempts"))["most"] or attempts
     now, pause = timezone.now(), back_off(attempts, LONGEST_REST if rests else LONGEST_WAIT)
-    due = now + pause
     row.next_attempt_at, row.claimed_until, row.last_error = now + pause * (2 if rests else 1), None, error[:500]
     row.save()
     _note_failure(row)
     _note_retry(row)
     if rests:
-        waiting.filter(next_attempt_at__lt=due).exclude(pk=row.pk).update(next_attempt_at=due, claimed_until=None)
+        Hl7Destination.objects.filter(pk=row.destination_id).update(rests_until=now + pause)
     log.warning("hl7_not_sent", destination=shipment.destination, attempts=row.attempts, rests=rests)
 
 
@@ -296,6 +300,7 @@ def _record(shipment: Shipment, answer: ack.Answer, raw: bytes) -> bool:
         return False
     row.acknowledgement, row.claimed_until = raw[:ANSWER_LIMIT], None
     row.answered_in_ms = _milliseconds_since(row.sent_at)
+    wake(row.destination)
     actor = Actor("hl7", ae_title=row.destination.name[:16], address=row.destination.host[:64])
     if answer.is_accepted:
         row.status, row.acknowledged_at, row.last_error = OutboundStatus.ACKNOWLEDGED, timezone.now(), ""

@@ -13,6 +13,7 @@ from interop import permissions as perms
 from interop.hl7.acknowledgements import new_control_id
 from interop.hl7.charsets import UndecodableText, UnknownCharset, codec_of
 from interop.hl7.messages import Hl7Error, parse, peek
+from interop.hl7.outbound.queue import wake
 from interop.hl7.services import requeue, with_control_id
 from interop.models import Hl7Destination, OutboundMessage, OutboundOrigin, OutboundOriginal, OutboundStatus
 from orders.models import Patient
@@ -119,6 +120,7 @@ def _copy(
     control_id: str = "",
 ) -> OutboundMessage:
     control_id = control_id or new_control_id()
+    wake(message.destination)
     return OutboundMessage.objects.create(
         protocol=message.protocol,
         destination=message.destination,

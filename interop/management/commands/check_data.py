@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from dose.checking import Checked, check_doses, dose_files_of, lines_of
-from interop.hl7.checking import check_folder, files_of
+from interop.hl7.checking import Fate, check_folder, files_of
 from ris.tenants.context import use_facility
 
 
@@ -39,11 +39,7 @@ class Command(BaseCommand):
         if not files_of(folder):
             return
         with use_facility(facility):
-            found = check_folder(folder, keep=keep)
-        if not quiet:
-            for fate in found.fates:
-                line = (fate.file, str(fate.number), fate.message_type, fate.control_id, fate.code, fate.words)
-                self.stdout.write("\t".join(line))
+            found = check_folder(folder, keep=keep, tell=None if quiet else self.tell_fate)
         counts = {f"{kind} {code}": count for (kind, code), count in sorted(found.counts.items())}
         self.stdout.write(
             json.dumps(
@@ -60,6 +56,10 @@ class Command(BaseCommand):
         )
         if not found.is_right:
             raise CommandError("Not every message is where it belongs.")
+
+    def tell_fate(self, fate: Fate) -> None:
+        line = (fate.file, str(fate.number), fate.message_type, fate.control_id, fate.code, fate.words)
+        self.stdout.write("\t".join(line))
 
     def tell_doses(self, found: list[Checked], quiet: bool) -> None:
         for checked in found:

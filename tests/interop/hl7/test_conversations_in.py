@@ -8,6 +8,7 @@ import datetime as dt
 import pytest
 
 from interop.hl7.messages import parse
+from interop.hl7.processor import known_types
 from interop.models import Hl7Sender, InboundMessage, UnmappedCode
 from orders.models import Order, Patient, PatientIdentifier, RequestedProcedure, Visit
 from orders.services import merge_patients
@@ -35,6 +36,41 @@ def said(answer) -> tuple[str, str]:
 def adt(event: str, *, number: str = "P1", place: str = "WARD3^12^1", visit: str = "V1") -> bytes:
     stay = f"PV1|1|I|{place}" + "|" * 16 + visit
     return message(f"ADT^{event}", f"EVN|{event}|20260102080000", pid(number), stay)
+
+
+def test_every_type_that_is_told_of_is_accepted_over_the_line(client):
+    """One patient's way through them all; what each does is looked at below and in the orders' tests."""
+    make_station("CT7", "CT", "room7")
+    day, place = f"{at(10):%Y%m%d}", ("AIS|1||CT1^CT chest^L", "AIL|1||ROOM7")
+    exam = "OBR|1|{0}^HIS||CT1^CT chest^L"
+    sent = [
+        *(adt(event) for event in ("A28", "A31", "A05", "A01", "A04", "A08", "A02", "A12", "A03", "A13", "A11", "A23")),
+        *(adt("A04", number=number, visit="") for number in ("L1", "L2", "L3")),
+        message("ADT^A18", pid(), "MRG|L1^^^CLINIC^MR"),
+        message("ADT^A34", pid(), "MRG|L2^^^CLINIC^MR"),
+        message("ADT^A40^ADT_A39", pid(), "MRG|L3^^^CLINIC^MR"),
+        message("ADT^A47", pid("P0"), "MRG|P1^^^CLINIC^MR"),
+        order("A1", patient=pid("P0")),
+        message("OMG^O19", pid("P0"), "ORC|NW|A2^HIS", exam.format("A2")),
+        message("OMI^O23", pid("P0"), "ORC|NW|A3^HIS|||SC", exam.format("A3"), f"IPC|{day}A3|RP3|1.2.3|S3|CT||||CT7"),
+        siu("S12", "B1", f"{day}100000", *place, placer="A1", patient="P0"),
+        siu("S13", "B1", f"{day}110000", *place, patient="P0"),
+        siu("S14", "B1", f"{day}120000", *place, patient="P0"),
+        siu("S15", "B1", patient="P0"),
+        siu("S16", "B1", patient="P0"),
+        siu("S17", "B1", patient="P0"),
+        siu("S12", "B2", f"{day}140000", *place, placer="A2", patient="P0"),
+        siu("S26", "B2", patient="P0"),
+        message("ORU^R01", pid("P0"), "OBR|1||R1|MR1^MR brain^L" + "|" * 21 + "F", "OBX|1|TX|1^Text||Nothing.||||||F"),
+        message("MDM^T02", pid("P0"), "TXA|1|RX^Outside|TX|20250401||20250402||||||D1^HIS|||||LA||AV",
+                "OBX|1|TX|1^Text||Nothing.||||||F"),
+    ]  # fmt: skip
+    for raw in sent:
+        assert said(client.ask(raw)) == ("AA", ""), raw
+    kinds = {"^".join(parse(raw).header.message_type.split("^")[:2]) for raw in sent}
+    assert kinds == set(known_types())
+    (patient,) = Patient.objects.filter(merged_into__isnull=True)
+    assert patient.primary_identifier.value == "P0" and Order.objects.filter(patient=patient).count() == 3
 
 
 def test_a_stay_is_moved_ended_reopened_and_taken_back(client):

@@ -8,9 +8,9 @@ import socket
 import time
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
-from interop.hl7 import intake
+from interop.hl7 import intake, senders
 from interop.hl7.messages import parse
 from interop.hl7.mllp import frame
 from interop.models import InboundMessage, MessageStatus
@@ -18,7 +18,7 @@ from orders.models import Patient, PatientIdentifier
 from ris.audit.models import AuditEvent
 from ris.tenants.context import use_facility
 from ris.tenants.models import MLLPReceiver, RefusedConnection
-from tests.interop.hl7.conftest import message, pid
+from tests.interop.hl7.conftest import message, order, pid
 
 
 def test_a_registration_is_stored_processed_and_accepted(mllp):
@@ -84,34 +84,36 @@ def test_split_and_joined_frames_are_answered_in_order(mllp):
     assert found == ["C0", "C1", "C2"]
 
 
-@pytest.mark.parametrize(
-    ("raw", "code", "words"),
-    [
-        (message("ADT^A04"), "AE", "100 Segment PID is missing. PID^1"),
-        (message("ADT^A04", "PID|1||||Achieng"), "AE", "PID^1^3"),
-        (message("ADT^A04", "PID|1||P1||"), "AE", "PID^1^5^1^1"),
-        (message("ADT^A04", pid(born="19901399")), "AE", "PID^1^7"),
-        (message("ADT^A04", pid(born="tomorrow")), "AE", "PID^1^7"),
-        (message("ADT^A04", pid(family="A" * 65)), "AE", "PID^1^5^1^1"),
-        (message("ADT^A04", pid(family="A=B")), "AE", "PID^1^5"),
-        (message("ADT^A99", pid()), "AR", "201"),
-        (message("ZZZ^Z01", pid()), "AR", "200"),
-        (message("ADT^A04", pid(), version="3.0"), "AR", "203"),
-        (message("ADT^A04", pid()).replace(b"|P|2.5.1", b"|X|2.5.1"), "AR", "202"),
-        (message("", pid()), "AR", "MSH^1^9"),
-        (message("ADT^A04", pid(), charset="KLINGON"), "AR", "MSH^1^18"),
-        (message("ADT^A04", pid(family="Ä"), codec="latin-1"), "AR", "MSH^1^18"),
-        (message("ADT^A04", "what is this", pid()), "AE", "MSH^1"),
-        (message("ADT^A04", pid() + "\x0b"), "AE", "PID^1^8"),
-        (message("ADT^A04", pid() + "\x00"), "AE", "PID^1^8"),
-        (message("ADT^A04", pid(), control_id="X" * 200), "AR", "MSH^1^10"),
-    ],
-)
-def test_each_fault_is_answered_with_its_place_and_leaves_no_patient(mllp, raw, code, words):
-    answer = mllp().ask(raw)
-    assert answer.code == code and words in answer.problem, answer
+FAULTS = [
+    (message("ADT^A04"), "AE", "100 Segment PID is missing. PID^1"),
+    (message("ADT^A04", "PID|1||||Achieng"), "AE", "PID^1^3"),
+    (message("ADT^A04", "PID|1||P1||"), "AE", "PID^1^5^1^1"),
+    (message("ADT^A04", pid(born="19901399")), "AE", "PID^1^7"),
+    (message("ADT^A04", pid(born="tomorrow")), "AE", "PID^1^7"),
+    (message("ADT^A04", pid(family="A" * 65)), "AE", "PID^1^5^1^1"),
+    (message("ADT^A04", pid(family="A=B")), "AE", "PID^1^5"),
+    (message("ADT^A99", pid()), "AR", "201"),
+    (message("ZZZ^Z01", pid()), "AR", "200"),
+    (message("ADT^A04", pid(), version="3.0"), "AR", "203"),
+    (message("ADT^A04", pid()).replace(b"|P|2.5.1", b"|X|2.5.1"), "AR", "202"),
+    (message("", pid()), "AR", "MSH^1^9"),
+    (message("ADT^A04", pid(), charset="KLINGON"), "AR", "MSH^1^18"),
+    (message("ADT^A04", pid(family="Ä"), codec="latin-1"), "AR", "MSH^1^18"),
+    (message("ADT^A04", "what is this", pid()), "AE", "MSH^1"),
+    (message("ADT^A04", pid() + "\x0b"), "AE", "PID^1^8"),
+    (message("ADT^A04", pid() + "\x00"), "AE", "PID^1^8"),
+    (message("ADT^A04", pid(), control_id="X" * 200), "AR", "MSH^1^10"),
+]
+
+
+def test_each_fault_is_answered_with_its_place_and_leaves_no_patient(mllp):
+    client = mllp().connect()
+    for raw, code, words in FAULTS:
+        answer = client.ask(raw)
+        assert answer.code == code and words in answer.problem, (raw, answer)
     assert Patient.objects.count() == 0
-    assert InboundMessage.objects.get().status == MessageStatus.REJECTED
+    kept = InboundMessage.objects.filter(status=MessageStatus.REJECTED).order_by("pk")
+    assert [bytes(row.raw) for row in kept] == [raw for raw, _code, _words in FAULTS]
 
 
 def test_a_message_without_control_id_is_refused_with_its_place(mllp):
@@ -247,16 +249,14 @@ def test_enhanced_mode_refuses_with_cr(mllp):
     assert mllp().ask(message("ADT^A04", pid(), to="RIS|NOWHERE", modes="AL|NE")).code == "CR"
 
 
-@pytest.mark.parametrize(
-    ("charset", "codec", "family"),
-    [("8859/1", "latin-1", "Müller-Çelik"), ("UNICODE UTF-8", "utf-8", "Nguyễn"), ("", "utf-8", "Łukasz")],
-)
-def test_character_sets_arrive_right_and_are_answered_in_kind(mllp, charset, codec, family):
+def test_character_sets_arrive_right_and_are_answered_in_kind(mllp):
     client = mllp().connect()
-    client.send(frame(message("ADT^A04", pid(family=family), charset=charset, codec=codec)))
-    answer = parse(client.answer())
-    assert answer.required("MSA").text(1) == "AA" and answer.header.charset in (charset, "UNICODE UTF-8", "")
-    assert Patient.objects.get().family_name == family
+    sent = [("8859/1", "latin-1", "Müller-Çelik"), ("UNICODE UTF-8", "utf-8", "Nguyễn"), ("", "utf-8", "Łukasz")]
+    for number, (charset, codec, family) in enumerate(sent):
+        client.send(frame(message("ADT^A04", pid(f"P{number}", family=family), charset=charset, codec=codec)))
+        answer = parse(client.answer())
+        assert answer.required("MSA").text(1) == "AA" and answer.header.charset in (charset, "UNICODE UTF-8", "")
+    assert [row.family_name for row in Patient.objects.order_by("pk")] == [family for *_set, family in sent]
 
 
 def test_without_database_the_connection_closes_and_the_repeat_is_taken(mllp, monkeypatch):
@@ -287,6 +287,7 @@ def test_what_was_stored_and_not_processed_is_processed_when_repeated(mllp, monk
         raise OperationalError("killed in between")
 
     with monkeypatch.context() as patched:
+        patched.setattr(intake, "process_new", lambda *_arguments: None)
         patched.setattr(intake, "process_message", dies)
         client = listener.connect()
         client.send(frame(raw))
@@ -313,6 +314,45 @@ def test_what_was_stored_and_not_processed_is_taken_up_by_the_dispatcher(mllp, m
     InboundMessage.objects.update(received_at=timezone.now() - timedelta(minutes=1))
     dispatch()
     assert InboundMessage.objects.get().status == MessageStatus.PROCESSED and Patient.objects.count() == 1
+
+
+def test_in_original_mode_a_message_its_effect_and_its_answer_are_one_commit_and_few_queries(facility):
+    from django.test.utils import CaptureQueriesContext
+
+    from interop.hl7.door import Door
+    from interop.models import Hl7Sender
+    from orders.models import Order
+    from ris.accounts.memory import remembering
+
+    def taken(raw: bytes) -> list[str]:
+        with use_facility(facility), CaptureQueriesContext(connection) as asked, remembering(senders.STANDING):
+            reception = intake._receive(raw, intake.peek(raw), Door(0, "127.0.0.1"))
+        assert b"|AA|" in reception.replies[0]
+        return [row["sql"] for row in asked.captured_queries]
+
+    person = pid("Q1")
+    taken(message("ADT^A08", person))
+    unchanged = taken(message("ADT^A08", person))
+    assert len(unchanged) <= 12 and unchanged.count("COMMIT") == 1
+    changed = taken(message("ADT^A08", pid("Q1", given="Another")))
+    assert len(changed) <= 18 and Patient.objects.get().given_name == "Another"
+    placed = taken(order(patient=person))
+    assert len(placed) <= 40 and placed.count("COMMIT") == 1 and Order.objects.count() == 1
+    # what is agreed with a sender holds for the very next message
+    Hl7Sender.objects.create(application="HIS", issuer="ELSEWHERE", retired_identifier="refuse")
+    with use_facility(facility), remembering(senders.STANDING):
+        assert senders.sender_of("HIS", "CLINIC").issuer == "ELSEWHERE"
+
+
+def test_a_refusal_is_told_once_though_it_was_tried_twice(facility):
+    from ris.audit.models import AuditEvent, Outcome
+
+    with use_facility(facility):
+        before = AuditEvent.objects.filter(outcome=Outcome.REFUSED).count()
+        raw = message("ADT^A40", pid("P2"), "MRG|NOBODY^^^CLINIC^MR")
+        (answer,) = intake.receive_here(raw, intake.Door(0, "127.0.0.1"))
+        assert b"|AE|" in answer and AuditEvent.objects.filter(outcome=Outcome.REFUSED).count() == before + 1
+        assert InboundMessage.objects.get().status == MessageStatus.REJECTED and Patient.objects.count() == 0
 
 
 def test_a_bug_is_answered_ae_and_the_repeat_may_succeed(mllp, monkeypatch):

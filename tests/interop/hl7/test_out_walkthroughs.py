@@ -68,6 +68,7 @@ def due() -> None:
     OutboundMessage.objects.filter(status=OutboundStatus.PENDING).update(
         next_attempt_at=timezone.now() - timedelta(seconds=1), claimed_until=None
     )
+    Hl7Destination.objects.update(rests_until=None)
 
 
 def test_an_unidentified_patient_gets_a_name(his, dispatch):
