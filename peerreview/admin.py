@@ -12,7 +12,7 @@ from peerreview import permissions as perms
 from peerreview import services
 from peerreview.models import Conference, Discrepancy, LearningCase, ReviewCase, ReviewRound, ScaleGrade
 from peerreview.web.forms import ReassignForm, ResolveForm
-from peerreview.web.tending import DueForm, WithoutForm
+from peerreview.web.tending import DueForm
 from ris.accounts.actors import actor_of
 from ris.accounts.admin_base import FacilityModelAdmin, ReadOnlyAdmin, ReasonForm, service_action
 from ris.core.actor import Actor
@@ -38,7 +38,7 @@ class ReviewRoundAdmin(FacilityModelAdmin):
     actions = [
         service_action(_("Launch"), services.launch_round),
         service_action(_("Close"), services.close_round),
-        service_action(_("Close without what nobody scored"), services.close_round, form=WithoutForm),
+        service_action(_("Close without what nobody scored"), services.close_round, without_waiting=True),
         service_action(_("Remind whose cases wait"), services.remind_reviewers),
         service_action(_("Change the due date"), services.change_due, form=DueForm),
     ]

@@ -18,7 +18,7 @@ def written_by(user: Any) -> Q:
     return (
         Q(report__author__isnull=False, report__author=user)
         | Q(report__preliminary_by__isnull=False, report__preliminary_by=user)
-        | Exists(versions.filter(Q(signed_by=user) | Q(co_signatures__signed_by=user)))
+        | Q(Exists(versions.filter(Q(signed_by=user) | Q(co_signatures__signed_by=user))))
     )
 
 

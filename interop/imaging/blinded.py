@@ -108,12 +108,13 @@ def _stacks(case: ReviewCase, actor: Actor) -> list[list[tuple[str, int]]]:
 def case_picture(request: ActorRequest, case: uuid.UUID, series: int, number: int) -> HttpResponse:
     """``?window=`` and ``?size=`` as for any picture of the house."""
     request.actor.require(VIEW_STUDY)
-    stacks = _stacks(_case(case, request.actor), request.actor)
+    row = _case(case, request.actor)
+    stacks = _stacks(row, request.actor)
     if series >= len(stacks) or not 1 <= number <= len(stacks[series]):
         raise NotKnown(_("There is no such image."))
     uid, frame = stacks[series][number - 1]
     instance = visible_instance(uid, actor=request.actor)
-    note_view(instance.series.study, actor=request.actor)
+    note_view(instance.series.study, actor=request.actor, code=SCORE_CASE, entity=row)
     return drawn(request, instance, frame)
 
 

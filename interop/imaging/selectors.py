@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -106,8 +106,11 @@ def visible_instance(sop_instance_uid: str, *, actor: Actor) -> ImagingInstance:
     return instance
 
 
-def note_view(study: ImagingStudy, *, actor: Actor) -> None:
-    """One audit row for a person who looks at a study, however many of its frames are fetched."""
+def note_view(study: ImagingStudy, *, actor: Actor, code: str = VIEW_STUDY, entity: Model | None = None) -> None:
+    """One audit row for a person who looks at a study, however many of its frames are fetched.
+
+    ``code``, ``entity``: what they look at it for, where that is not the study itself.
+    """
     who = actor.user.pk if actor.user else actor.name
-    if cache.add(f"viewed:{who}:{actor.session_key}:{study.pk}", 1, SAME_VIEW_SECONDS):
-        record_read(actor, VIEW_STUDY, entity=study, detail={"page": "images"})
+    if cache.add(f"viewed:{code}:{who}:{actor.session_key}:{study.pk}", 1, SAME_VIEW_SECONDS):
+        record_read(actor, code, entity=entity or study, detail={"page": "images"})

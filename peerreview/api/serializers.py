@@ -198,7 +198,6 @@ class DiscrepancySerializer(serializers.ModelSerializer):
         ]
         read_only_fields = fields
 
-
     def get_comment(self, row: Discrepancy) -> str:
         return unsigned(row.case, row.case.comment)
 

@@ -59,6 +59,8 @@ def _conference(request: ActorRequest, uuid: UUID) -> Conference:
 def conference(request: ActorRequest, uuid: UUID) -> HttpResponse:
     """The list; the coordinator orders, ticks, adds and removes, and changes day and place."""
     row = _conference(request, uuid)
+    if request.method == "POST":
+        request.actor.require(perms.COORDINATE_LEARNING)
     coordinates = request.actor.may(perms.COORDINATE_LEARNING) and row.status == ConferenceStatus.PLANNED
     initial = {"title": row.title, "held_on": row.held_on, "place": row.place}
     form = ConferenceForm(request.POST or None, initial=initial)

@@ -30,12 +30,6 @@ class DueForm(forms.Form):
     due_on = forms.DateField(label=gettext_lazy("Due on"), required=False, widget=DATE)
 
 
-class WithoutForm(forms.Form):
-    without_waiting = forms.BooleanField(
-        label=gettext_lazy("The due date is over; what nobody scored is given up and listed.")
-    )
-
-
 class ImportForm(forms.Form):
     name = forms.CharField(label=gettext_lazy("Name of the round"), max_length=100)
     file = forms.FileField(label=gettext_lazy("CSV file"), required=False)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from peerreview import services
 from peerreview.models import Discrepancy, LearningCase, ReviewCase
 from reporting.models import ReportDelivery
 from reporting.services import ensure_templates
@@ -160,8 +161,11 @@ def look_at_the_round(house: House) -> None:
 
 
 def learn_from_it(house: House) -> None:
-    """What the reviewer offered is read by the lead, listed and shown: space reveals, T ticks."""
+    """What reviewer and arbiter offered is read by the lead, listed and shown: space reveals, T ticks, arrows turn."""
     case = LearningCase.objects.get()
+    lead, arbiter = (Actor("web", User.objects.get(username=name)) for name in ("lead", "arbiter"))
+    second = services.submit_learning(case.report, kind="great_call", actor=arbiter)
+    services.prepare_learning(second, title="Second case", is_read=True, actor=lead)
     page = house.enter("lead", f"/peer-learning/cases/{case.uuid}/")
     page.fill("[name=points]", "Look at the margin")
     page.check("[name=is_read]")
@@ -171,7 +175,8 @@ def learn_from_it(house: House) -> None:
     page.fill("[name=title]", "November conference")
     page.fill("[name=held_on]", "2026-11-30")
     page.click("button:has-text('Plan it')")
-    page.click("section:has-text('Ready to show') button:has-text('Add')")
+    page.click("section:has-text('Ready to show') .pi-rows > div:has-text('CT chest') button:has-text('Add')")
+    page.click("section:has-text('Ready to show') .pi-rows > div:has-text('Second case') button:has-text('Add')")
     page.click("a:has-text('Show')")
     page.wait_for_selector("h1:has-text('CT chest')")
     assert not page.is_visible("text=Look at the margin")
@@ -180,5 +185,11 @@ def learn_from_it(house: House) -> None:
     assert "Wanjiru" not in text_of(page, "body")
     page.keyboard.press("t")
     page.wait_for_selector("button[value=not_shown]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("h1:text-is('Second case')")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("h1:has-text('CT chest')")
+    page.keyboard.press("q")
+    page.wait_for_selector(".pi-head h1:text-is('November conference')")
     case.refresh_from_db()
     assert case.status == "shown"

@@ -61,7 +61,7 @@ def test_two_clicks_from_a_report_and_back_to_it(house, tclient):
         services.submit_learning(draft, kind="technique", actor=house.submitter)
 
 
-def test_what_is_submitted_names_nobody_and_is_read_before_it_is_ready(house):
+def test_what_is_submitted_names_nobody_and_is_read_before_it_is_ready(house, tclient):
     case = submitted(house)
     for secret in ("Wanjiru", "OTIENO", "2026-11-03", house.report.accession_number):
         assert secret not in case.text + case.title + case.question
@@ -74,6 +74,12 @@ def test_what_is_submitted_names_nobody_and_is_read_before_it_is_ready(house):
             services.prepare_learning(case, discussion=words, is_read=True, actor=house.lead)
         assert set(refusal.value.errors) == {"discussion"}
         assert words not in str(refusal.value.errors)
+    words = f"Mrs Otieno, {house.report.accession_number}, seen on 3 November 2026; call 0722 123 456."
+    services.prepare_learning(case, discussion=words, actor=house.lead)
+    tclient.force_login(house.lead.user)
+    page = tclient.get(f"/peer-learning/cases/{case.uuid}/").content.decode()
+    for told in ("Otieno", house.report.accession_number, "3 November 2026", "0722 123 456"):
+        assert f"<mark>{told}</mark>" in page, "the coordinator sees what to take out"
     case = services.prepare_learning(case, discussion="Compare windows.", points="- One\n\n• Two", actor=house.lead)
     assert (case.status, case.read_at, case.learning_points) == ("submitted", None, ["One", "Two"])
     case = services.prepare_learning(case, is_read=True, actor=house.lead)

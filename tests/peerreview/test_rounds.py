@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -11,37 +14,48 @@ from peerreview import selectors, services
 from peerreview.events import DiscrepancyConfirmed
 from peerreview.models import CaseStatus, ReviewCase, ReviewRound, RoundStatus
 from ris.audit.models import AuditEvent
+from ris.audit.service import flush_refusals
 from ris.core.errors import Conflict, InvalidData, InvalidTransition, NotPermitted
 from ris.events.models import OutboxEvent
 from ris.notifications.models import Notification
+from tests.conftest import shared_start
 from tests.factories.accounts import actor_with_roles
-from tests.factories.reporting import signed
+from tests.factories.reporting import make_procedure, signed
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def lead(alpha):
-    return actor_with_roles("qa_lead")
+@pytest.fixture(scope="module")
+def shared(django_db_setup: None, django_db_blocker: Any) -> Iterator[SimpleNamespace]:
+    """Two authors of three reports, two thirds of which are drawn; they and a third radiologist review."""
+    with shared_start(django_db_blocker):
+        lead, readers = actor_with_roles("qa_lead"), [actor_with_roles("radiologist") for _number in range(3)]
+        for author in readers[:2]:
+            for _number in range(3):
+                signed(actor=author)
+        row = services.launch_round(planned(lead, readers, percent=67), actor=lead)
+        yield SimpleNamespace(lead=lead, readers=readers, row=row)
 
 
 @pytest.fixture
-def readers(alpha):
-    return [actor_with_roles("radiologist") for _number in range(3)]
+def lead(shared, alpha):
+    return shared.lead
+
+
+@pytest.fixture
+def readers(shared, alpha):
+    return shared.readers
+
+
+@pytest.fixture
+def launched(shared, alpha):
+    return shared.row
 
 
 def planned(lead, reviewers, **fields) -> ReviewRound:
     today = timezone.localdate()
     values = {"name": "November CT", "signed_from": today - timedelta(days=3), "signed_until": today, "percent": 50}
     return services.create_round(**{**values, **fields}, reviewers=[actor.user for actor in reviewers], actor=lead)
-
-
-@pytest.fixture
-def launched(lead, readers):
-    for author in readers[:2]:
-        for _number in range(4):
-            signed(actor=author)
-    return services.launch_round(planned(lead, readers), actor=lead)
 
 
 def test_a_round_draws_a_share_of_each_reader_and_never_gives_a_report_to_its_author(launched, readers):
@@ -52,31 +66,32 @@ def test_a_round_draws_a_share_of_each_reader_and_never_gives_a_report_to_its_au
 
 
 def test_the_same_seed_and_reports_give_the_same_sample(lead, readers):
-    for _number in range(10):
-        signed(actor=readers[0])
-    one = planned(lead, readers, name="One", percent=30, seed=42)
-    two = planned(lead, readers, name="Two", percent=30, seed=42)
-    other = planned(lead, readers, name="Three", percent=30, seed=43)
+    one = planned(lead, readers, name="One", percent=33, seed=42)
+    two = planned(lead, readers, name="Two", percent=33, seed=42)
     assert services.sample(one) == services.sample(two)
-    assert services.sample(one) != services.sample(other)
+    others = []
+    for two.seed in range(43, 53):
+        others.append(services.sample(two))
+    assert any(other != services.sample(one) for other in others)
 
 
 def test_a_round_without_reports_is_not_launched_and_changes_nothing(lead, readers):
-    review_round = planned(lead, readers)
+    review_round = planned(lead, readers, name="Empty", modality="US")
     with pytest.raises(Conflict):
         services.launch_round(review_round, actor=lead)
     review_round.refresh_from_db()
-    assert (review_round.status, ReviewCase.objects.count()) == (RoundStatus.DRAFT, 0)
+    assert (review_round.status, review_round.cases.count()) == (RoundStatus.DRAFT, 0)
 
 
 def test_impossible_plans_name_their_fields(lead, readers):
     with pytest.raises(InvalidData) as refusal:
-        planned(lead, [], percent=0, signed_until=timezone.localdate() - timedelta(days=30))
+        planned(lead, [], name="A", percent=0, signed_until=timezone.localdate() - timedelta(days=30))
     assert set(refusal.value.errors) == {"percent", "reviewers", "signed_until"}
     with pytest.raises(InvalidData) as refusal:
         planned(
             lead,
             [],
+            name="B",
             mode="x",
             scale="site",
             weights={"CT": 0},
@@ -85,13 +100,14 @@ def test_impossible_plans_name_their_fields(lead, readers):
         )
     assert set(refusal.value.errors) == {"mode", "scale", "weights", "per_reader", "due_on", "reviewers"}
     with pytest.raises(InvalidData) as refusal:
-        planned(lead, [], mode="targeted")
+        planned(lead, [], name="C", mode="targeted")
     assert set(refusal.value.errors) == {"targets", "reviewers"}
 
 
 def test_only_the_lead_plans_a_round(readers):
     with pytest.raises(NotPermitted):
-        planned(readers[0], readers)
+        planned(readers[0], readers, name="Mine")
+    flush_refusals()
     assert AuditEvent.objects.filter(event_type="peerreview.manage_round", outcome=4).exists()
 
 
@@ -167,13 +183,14 @@ def test_pages_of_a_round_hide_the_author(launched, readers, lead, tclient):
 
 
 def test_rest_plans_launches_and_scores(readers, lead, api):
-    signed(actor=readers[0])
+    signed(make_procedure(modality="MR"), actor=readers[0])
     api.force_authenticate(lead.user)
     today = timezone.localdate()
     body = {
         "name": "By REST",
         "signed_from": str(today - timedelta(days=1)),
         "signed_until": str(today + timedelta(days=1)),  # the facility's day may be another than the server's
+        "modality": "MR",
         "percent": 100,
         "seed": 7,
         "reviewers": [str(actor.user.uuid) for actor in readers],
@@ -183,7 +200,7 @@ def test_rest_plans_launches_and_scores(readers, lead, api):
     launched = api.post(f"/api/v1/review-rounds/{created.data['id']}/launch/")
     assert (launched.status_code, launched.data.get("case_count")) == (200, 1), launched.data
     assert api.post(f"/api/v1/review-rounds/{created.data['id']}/launch/").status_code == 409
-    case = ReviewCase.objects.get()
+    case = ReviewCase.objects.get(round__name="By REST")
     api.force_authenticate(case.reviewer)
     scored = api.post(f"/api/v1/review-cases/{case.uuid}/score/", {"score": "1"}, format="json")
     assert (scored.status_code, scored.data["status"]) == (200, "scored")

@@ -10,7 +10,6 @@ from django.utils import timezone
 from peerreview import scorecards, services
 from peerreview.models import ReviewCase
 from peerreview.selectors import Agreement
-from reporting.models import ReportVersion
 from reporting.services import open_report, save_report, sign_preliminary, sign_report
 from ris.core.errors import NotPermitted
 from tests.factories.accounts import actor_with_roles
@@ -71,34 +70,29 @@ def test_the_interval_is_wilsons():
 
 
 def test_windows_begin_and_end_at_the_facilitys_midnight(reviewed, author):
-    """Three reports of 30, 240 and 60 minutes; the second is on another exam too, whose images came 45 minutes before."""
-    zone, today = timezone.get_current_timezone(), date(2026, 11, 22)
-    days = (date(2026, 8, 24), date(2026, 8, 23), date(2025, 11, 23))  # first of the last window, before it, before all
-    for case, day, hour, minutes in zip(
-        ReviewCase.objects.order_by("pk"), days, (0, 23, 23), (30, 240, 60), strict=True
-    ):
-        at = datetime.combine(day, time(hour, 59 if hour else 1), zone)
-        ReviewCase.objects.filter(pk=case.pk).update(scored_at=at)
-        signed_at = datetime(2026, 11, 22, 12, tzinfo=zone)
-        ReportVersion.objects.filter(pk=case.report_version_id).update(signed_at=signed_at)
-        case.report.procedures.update(images_complete_at=signed_at - timedelta(minutes=minutes))
-    later = make_procedure(images_complete_at=signed_at - timedelta(minutes=45))
-    ReviewCase.objects.order_by("pk")[1].report.procedures.add(later)
+    """Three reports of 30, 240 and 60 minutes; the second is on a later exam too: 45 minutes."""
+    zone, today = timezone.get_current_timezone(), timezone.localdate()
+    first_of_last, before_it, before_all = (today - timedelta(days=days) for days in (90, 91, 364))
+    moments = (time(0, 1), time(23, 59), time(23, 59))
+    cases = list(ReviewCase.objects.select_related("report_version").order_by("pk"))
+    days = (first_of_last, before_it, before_all)
+    for case, day, moment, minutes in zip(cases, days, moments, (30, 240, 60), strict=True):
+        ReviewCase.objects.filter(pk=case.pk).update(scored_at=datetime.combine(day, moment, zone))
+        case.report.procedures.update(images_complete_at=case.report_version.signed_at - timedelta(minutes=minutes))
+    later = make_procedure(images_complete_at=cases[1].report_version.signed_at - timedelta(minutes=45))
+    cases[1].report.procedures.add(later)
     card = scorecards.scorecard(author.user, actor=author, today=today)
+    found = [(row.agreement.concurring, row.agreement.scored) for row in card.windows]
+    assert found == [(0, 0), (0, 0), (1, 1), (1, 1)], "what is older than a year is in no window"
+    assert [(row.reports, row.turnaround) for row in card.windows[2:]] == [(0, None), (3, 45)]
+    assert (card.whole.scored, card.whole.concurring) == (2, 2)
+    card = scorecards.scorecard(author.user, actor=author, today=date(2026, 11, 22))
     assert [(row.starts_on, row.ends_on) for row in card.windows] == [
         (date(2025, 11, 24), date(2026, 2, 22)),
         (date(2026, 2, 23), date(2026, 5, 24)),
         (date(2026, 5, 25), date(2026, 8, 23)),
         (date(2026, 8, 24), date(2026, 11, 22)),
     ]
-    assert [(row.agreement.concurring, row.agreement.scored) for row in card.windows] == [
-        (0, 0),
-        (0, 0),
-        (1, 1),
-        (1, 1),
-    ]
-    assert [(row.reports, row.turnaround) for row in card.windows[2:]] == [(0, None), (3, 45)]
-    assert (card.whole.scored, card.whole.concurring) == (2, 2)
 
 
 def test_a_reader_sees_only_their_own_and_the_lead_everybodys(reviewed, author, lead, tclient, api):
