@@ -187,7 +187,10 @@
     var key = event.key.toLowerCase();
     return (event.ctrlKey || event.metaKey ? "ctrl+" : "") + (event.altKey ? "alt+" : "") + (event.shiftKey && (key.length > 1 || event.ctrlKey || event.altKey) ? "shift+" : "") + (names[key] || key);
   }
-  function press(node) { if (node.matches("input,textarea,select")) node.focus(); else node.click(); }
+  function press(node) {                                 // what opens a form opens it and leads into it, also when it is open
+    var more = node.matches("summary") && !node.closest(".pi-menu") && node.parentNode, first = more && $("input:not([type=hidden]),select,textarea", more);
+    if (node.matches("input,textarea,select")) node.focus(); else if (first) { more.open = true; first.focus(); } else node.click();
+  }
   function keyed(combination) {
     return $$("[data-key]").filter(function (node) {
       return node.dataset.key.toLowerCase() === combination && !node.matches(":disabled,[aria-disabled=true]") && node.getClientRects().length;

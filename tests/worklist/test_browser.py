@@ -107,18 +107,20 @@ def test_an_exam_on_a_tablet_with_a_scanner_from_the_day_to_completion(house: An
     assert page.locator(f"#c-arrived #x-{procedure.uuid}").count() == 1
     typed_by_a_scanner(page, procedure.accession_number)
     page.wait_for_selector("#time-out")
+    page.keyboard.press("Alt+q")
+    assert page.evaluate("document.activeElement.name") == "pregnant", "also where the questions are open already"
     for name in ("pregnant", "breast_feeding"):
         page.check(f"[name={name}][value=no]", force=True)
     page.click("text=Keep the answers")
-    page.fill("textarea[name=text]", "Moved a")
-    page.focus("textarea[name=text]")
+    page.keyboard.press("Alt+n")
+    page.keyboard.insert_text("Moved a")
     typed_by_a_scanner(page, procedure.order.patient.primary_identifier.value)
     page.wait_for_selector("text=Scanned: it is this patient")
     page.check("label:has-text('Asked: name') >> input")
     for box in page.locator("[name=checks]").all():
         box.check()
     page.click("text=All confirmed")
-    page.click(".pi-actions >> text=Start")
+    page.keyboard.press("Control+Enter")
     page.wait_for_selector("text=Stop the exam")
     small = page.eval_on_selector_all(
         ".co-actions .btn, .co-card .btn, .co-tick",
@@ -128,9 +130,11 @@ def test_an_exam_on_a_tablet_with_a_scanner_from_the_day_to_completion(house: An
     assert small == []
     index_instance(stored(procedure), actor=STORE)
     page.reload()
-    page.fill("textarea[name=text]", "Moved a little")
+    page.keyboard.press("Alt+n")
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("Moved a little")
     page.click("text=Keep the note")
-    page.click(".pi-actions >> text=Complete")
+    page.keyboard.press("Control+Enter")
     page.wait_for_selector(".chip:has-text('Completed')")
     procedure.refresh_from_db()
     assert (procedure.status, procedure.technologist_notes.get().text) == ("ready_to_read", "Moved a little")

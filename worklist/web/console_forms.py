@@ -180,7 +180,10 @@ class NoteForm(forms.Form):
         label=_("In short"), choices=list(NOTE_CHIPS.items()), widget=forms.CheckboxSelectMultiple, required=False
     )
     text = forms.CharField(
-        label=_("Note to the radiologist"), max_length=4000, widget=forms.Textarea(attrs={"rows": 2}), required=False
+        label=_("Note to the radiologist"),
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 2, "data-key": "alt+n", "aria-keyshortcuts": "alt+n"}),
+        required=False,
     )
 
 

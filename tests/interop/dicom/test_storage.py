@@ -22,8 +22,10 @@ from pydicom.uid import UID_dictionary, generate_uid
 from interop.dicom import receiving, scu, store
 from interop.dicom.commitment_reports import is_whole
 from interop.dicom.elements import Malformed
+from interop.dicom.emulator import worklist_keys
 from interop.dicom.headers import read_core, read_file_start, read_header
 from interop.dicom.importing import files_below
+from interop.dicom.intake import Budget, Storing
 from interop.dicom.sop_classes import NOT_STORED, NOT_SYNTAXES, SMPTE, STORAGE_SYNTAXES
 from interop.dicom.store import INCOMING, instance_path, local_path, open_instance
 from ris.core.actor import Actor
@@ -280,6 +282,48 @@ def test_more_associations_than_threads_store_all_the_same(scp, monkeypatch):
         statuses = [send(line, image()) for _turn in range(3) for line in (first, second)]
     assert statuses == [0] * 6
     assert ImagingInstance.objects.count() == len(stored_files()) == 6
+
+
+class Watched(Budget):
+    """Remembers the most that was held at once."""
+
+    peak = 0
+
+    def __setattr__(self, name: str, value: int) -> None:
+        super().__setattr__(name, value)
+        self.__dict__["peak"] = max(self.peak, self.__dict__.get("held", 0))
+
+
+def test_what_all_associations_hold_together_is_bounded(scp, monkeypatch):
+    """Eight send two megabytes each while nothing can be written: the ninth part of it is read, and no more."""
+    hub, lines, most, disk_works = scp.server._hub, 8, 1 << 20, threading.Event()
+    budget = Watched(most)
+    monkeypatch.setattr(hub, "budget", budget)
+    monkeypatch.setattr(hub, "receiving", hub.settings.receivers)  # the loop reads them all
+    take = Storing.take
+    monkeypatch.setattr(Storing, "take", lambda self, pieces: (disk_works.wait(60), take(self, pieces))[1])
+
+    def work(_number: int) -> int:
+        with line_to(scp, scu.contexts_for([CT])) as line:
+            large = image(PixelData=bytes(2 << 20))
+            large["PixelData"].VR = "OW"
+            return send(line, large)
+
+    with ThreadPoolExecutor(lines) as pool:
+        answers = [pool.submit(work, number) for number in range(lines)]
+        try:
+            last, same = -1, 0
+            while not any(answer.done() for answer in answers) and not (budget.held > most and same > 10):
+                same = same + 1 if budget.held == last else 0
+                last = budget.held
+                time.sleep(0.03)
+        finally:
+            disk_works.set()
+        assert [answer.result(60) for answer in answers] == [0] * lines
+    assert most < budget.peak < most + lines * (256 << 10)
+    assert budget.held == 0
+    budget.most = -1
+    assert scp.scanner().find(worklist_keys("CT1", "CT", ""))[0] == 0xA700
 
 
 # --- the index
