@@ -17,16 +17,19 @@ from django.conf import settings
 from django.db import OperationalError
 from django.utils import translation
 from pydicom import Dataset
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_description, keyword_for_tag
 from pydicom.uid import UID
 
 from interop.dicom import (
     availability,
+    coercion,
+    index_search,
     mpps_messages,
     query_keys,
+    references,
     rejection_notes,
     report_document,
-    server,  # noqa: F401  every handler is registered by it
+    server,
     sop_classes,
 )
 from interop.dicom import mpps as mpps_scp
@@ -36,6 +39,7 @@ from interop.dicom.conformance_texts import (
     COMMON_EXTENDED,
     EXTENDED,
     INTRODUCTION,
+    LEAVING_TEXT,
     MPPS_TEXT,
     RETURN_TYPES,
     SECURITY,
@@ -45,6 +49,7 @@ from interop.dicom.conformance_texts import (
 from interop.dicom.dimse import MAX_DATA_SET, Caller, Handler, Request, Status, answer_to, served, syntaxes_of
 from interop.dicom.elements import MAX_DEPTH, MAX_ELEMENTS, Malformed
 from interop.dicom.emulator import ModalityEmulator
+from interop.dicom.intake import MOST_QUEUED
 from interop.dicom.messages import MAX_COMMAND, Field
 from interop.dicom.pdu import (
     APPLICATION_CONTEXT,
@@ -90,8 +95,8 @@ MATCHING = {
 def document() -> str:
     """The statement as Markdown, in English whatever language is active."""
     with translation.override("en"):
-        parts = [INTRODUCTION, *_overview(), *_networking(), *_worklist(), *_mpps(), STORAGE_TEXT, *_statuses()]
-        parts += [*_communication(), *_configuration(), *_media_and_text(), SECURITY, *_annexes()]
+        parts = [INTRODUCTION, *_overview(), *_networking(), *_worklist(), *_mpps(), STORAGE_TEXT, *_leaving()]
+        parts += [*_statuses(), *_communication(), *_configuration(), *_media_and_text(), SECURITY, *_annexes()]
         return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -321,6 +326,19 @@ MET: dict[Field, tuple[int, ...]] = {
 }
 
 
+def _leaving() -> list[str]:
+    because = dict.fromkeys(index_search.SAID.values(), "the patient as known now")
+    because |= {coercion.ACCESSION_NUMBER: "the exam", coercion.STUDY: "the study that it is in"}
+    because |= dict.fromkeys((coercion.REQUESTS, coercion.DOCUMENT_REQUESTS), "the exam, where it names another")
+    because |= dict.fromkeys(references.HOLDERS, "the studies in which the series that it names are now")
+    rows = ((dictionary_description(tag), _tag(tag), words) for tag, words in sorted(because.items()))
+    return [LEAVING_TEXT, table(("Element", "Tag", "Says"), rows)]
+
+
+def _tag(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
 def _status(field: Field, error: Exception) -> str:
     caller = Caller(None, DicomPeer(), "", "", "")
     answer = answer_to(error, field, Request(caller, 1, "", "", ""))
@@ -339,7 +357,7 @@ def _statuses() -> list[str]:
         (value, name) for name, value in vars(Status).items() if isinstance(value, int) and not name.startswith("_")
     )
     return [
-        "### 4.2.5 Status codes",
+        "### 4.2.6 Status codes",
         "What went wrong, and the status that says it. 0000 is success, FF00 and FF01 announce more answers, FE00\n"
         "follows C-CANCEL; a SOP class that is not the context's is answered 0122, an operation nobody serves 0211.",
         table(("When", *(field.name.replace("_", "-") for field in fields)), rows),
@@ -369,6 +387,8 @@ def _configuration() -> list[str]:
         ("Identifier of a worklist query, bytes", MAX_IDENTIFIER),
         ("Nesting of sequences", MAX_DEPTH),
         ("Elements of a data set that is walked", MAX_ELEMENTS),
+        ("Data sets on their way of one association, bytes", MOST_QUEUED),
+        ("Data sets on their way of all associations, bytes", server.ServerSettings.max_held),
     ]
     chosen = [
         (f"`{row.name}`", row.default or "–", row.help)

@@ -58,6 +58,12 @@ Storage commitment reports on an association of its own to the peer's host and p
 delivered. C-FIND, C-MOVE and C-GET answer from the index of stored objects; what was rejected for quality or
 safety is not in it."""
 
+LEAVING_TEXT = """### 4.2.5 What is coerced when an object leaves
+
+Of a study that is linked to an exam, and of series that were moved to another study, C-MOVE, C-GET, forwarding
+and DICOMweb send what is known now; the stored file stays. Original Attributes Sequence says what was there,
+with COERCE for another patient and CORRECT for another exam or study."""
+
 CHARACTER_SET_TEXT = """Every set below is read, with code extensions (ISO 2022). An answer is in the one that
 the peer's row names; letters that it has not are transliterated, component groups of names that it has not are
 left out. Without (0008,0005) UTF-8 is tried before ISO_IR 100."""

@@ -295,7 +295,7 @@ class Watched(Budget):
 
 
 def test_what_all_associations_hold_together_is_bounded(scp, monkeypatch):
-    """Eight send two megabytes each while nothing can be written: the ninth part of it is read, and no more."""
+    """Eight send two megabytes each while nothing can be written: one is read, and what is in the buffers."""
     hub, lines, most, disk_works = scp.server._hub, 8, 1 << 20, threading.Event()
     budget = Watched(most)
     monkeypatch.setattr(hub, "budget", budget)
@@ -320,7 +320,7 @@ def test_what_all_associations_hold_together_is_bounded(scp, monkeypatch):
         finally:
             disk_works.set()
         assert [answer.result(60) for answer in answers] == [0] * lines
-    assert most < budget.peak < most + lines * (256 << 10)
+    assert most < budget.peak < most + lines * (512 << 10)
     assert budget.held == 0
     budget.most = -1
     assert scp.scanner().find(worklist_keys("CT1", "CT", ""))[0] == 0xA700
@@ -382,6 +382,7 @@ def test_the_short_way_is_for_known_series_of_their_study_only(transactional_db,
 def test_what_has_begun_counts_when_it_is_committed_and_not_before(transactional_db, alpha):
     """As after a kill in between: nobody sees it, and nothing of it stays; others are not held up."""
     from worklist.services import begin_further_instance
+    from worklist.services.further import queue_of
 
     first = stored()
     index_instance(first, actor=STORE)
@@ -397,6 +398,7 @@ def test_what_has_begun_counts_when_it_is_committed_and_not_before(transactional
         with superuser(connection.settings_dict["NAME"]) as server:
             return server.execute("select count(*) from alpha.worklist_imaginginstance").fetchone()[0]
 
+    queue_of.cache_clear()  # nobody has stored just now
     killed, kept, bad = stored(**same), stored(**same), stored(**same, path="x" * 300)
     beginning = begun(killed)
     assert beginning._is_ahead and seen_by_others() == 1
@@ -465,6 +467,56 @@ def test_what_comes_while_a_statement_runs_goes_together_and_a_bad_one_alone(tra
     assert len(rows) == ImagingInstance.objects.filter(sop_instance_uid__in=rows).count() == 3
     assert sizes[:2] == [1, 3] and set(sizes[2:]) == {1}
     assert not queue._waiting and not queue._is_running
+
+
+def test_two_who_store_go_into_one_commit_and_nobody_waits_for_one_who_went(transactional_db, alpha, monkeypatch):
+    """Where another line has added one just now, a statement waits for company; in vain once, and then not for long."""
+    from worklist.services import begin_further_instance
+    from worklist.services import further as module
+
+    monkeypatch.setattr(module, "RECENTLY", 3600.0)
+    monkeypatch.setattr(module, "COMPANY_SECONDS", 60.0)
+    module.queue_of.cache_clear()
+    queue = module.queue_of("alpha")
+    first = stored()
+    index_instance(first, actor=STORE)
+    same = {"study_instance_uid": first.study_instance_uid, "series_instance_uid": first.series_instance_uid}
+    real, sizes = module._round_trip, []
+
+    def counted(line: Any, schema: str, template: str, together: Any) -> Any:
+        sizes.append(len(together))
+        return real(line, schema, template, together)
+
+    def begun() -> Any:
+        data = stored(**same)
+        values = {name: getattr(data, name) for name in FURTHER}
+        return begin_further_instance(**values, sop_instance_uid=data.sop_instance_uid, actor=STORE)
+
+    monkeypatch.setattr(module, "_round_trip", counted)
+    alone = begun()
+    assert alone._is_ahead and alone.commit() is not None and sizes == []
+
+    def work() -> list[Any]:
+        with use_facility(alpha):
+            try:
+                return [begun().commit() for _number in range(3)]
+            finally:
+                connection.close()
+
+    with ThreadPoolExecutor(1) as other:
+        rows = other.submit(work)
+        end = time.monotonic() + 20
+        while queue._host is None and time.monotonic() < end:
+            time.sleep(0.005)
+        mine = [begun().commit() for _number in range(3)]  # each waits for the other's, or the other for it
+        assert None not in [*rows.result(20), *mine]
+    assert sizes == [2, 2, 2]
+    monkeypatch.setattr(module, "COMPANY_SECONDS", 0.001)
+    assert begun().commit() is not None and queue._skipped == module.FIRST_VAIN
+    monkeypatch.setattr(module, "COMPANY_SECONDS", 60.0)
+    assert begun().commit() is not None and queue._skipped == module.FIRST_VAIN - 1
+    assert sizes == [2, 2, 2, 1, 1] and ImagingInstance.objects.count() == 10
+    module.queue_of.cache_clear()
 
 
 def test_a_late_image_opens_a_complete_study_again(transactional_db, alpha):
