@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
@@ -84,6 +85,20 @@ class Dispatcher:
                         self._hand_out(schema, source, item)
         return found
 
+    def exhaust(self, schema: str, rounds: int) -> int:
+        """One facility, until nothing is due: each source has been asked in vain since the last piece of work."""
+        total = idle = 0
+        with use_facility(schema):
+            sources = list(_sources.values())
+            for source in chain.from_iterable(repeat(sources, rounds)):
+                found = list(source.claim(self.batch))
+                for item in found:
+                    self._hand_out(schema, source, item)
+                total, idle = total + len(found), 0 if found else idle + 1
+                if idle == len(sources):
+                    break
+        return total
+
     def _hand_out(self, schema: str, source: WorkSource, item: int) -> None:
         if self.use_broker and time.monotonic() >= self.broker_rests_until:
             from ris.events.tasks import do_work
@@ -129,10 +144,5 @@ def _do(schema: str, source: WorkSource, item: int) -> None:
 
 def drain(schema: str | None = None, *, rounds: int = 100) -> int:
     """Do all that is due, here and now; what tests and commands call."""
-    dispatcher, total = Dispatcher(use_broker=False), 0
-    for _round in range(rounds):
-        found = dispatcher.tick([schema] if schema else None)
-        total += found
-        if not found:
-            break
-    return total
+    dispatcher = Dispatcher(use_broker=False)
+    return sum(dispatcher.exhaust(one, rounds) for one in ([schema] if schema else list(active_schemas())))

@@ -68,13 +68,12 @@ def hand_over(delivery_id: int) -> bool:
             if subscriber.latest_only and _is_overtaken(delivery.event):
                 delivery.status = DeliveryStatus.OVERTAKEN
             else:
-                with transaction.atomic():
-                    subscriber.handler(bus.event_of(subscriber, delivery.event))
+                subscriber.handler(bus.event_of(subscriber, delivery.event))
                 delivery.status = DeliveryStatus.DELIVERED
             delivery.delivered_at = timezone.now()
             delivery.claimed_until, delivery.last_error = None, ""
             delivery.attempts += 1
-            delivery.save()
+            delivery.save(update_fields=["status", "delivered_at", "claimed_until", "last_error", "attempts"])
             return True
     except Exception as exc:  # whatever a subscriber raises: recorded, logged, tried again
         _record_failure(delivery_id, exc)

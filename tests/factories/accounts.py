@@ -7,12 +7,12 @@ from typing import Any
 
 import factory
 from django.contrib.auth.hashers import make_password
+from django.db import connection
 from factory.django import DjangoModelFactory
 
 from ris.accounts.bootstrap import ensure_roles
 from ris.accounts.models import Practitioner, Role, Site, User
 from ris.core.actor import Actor
-from ris.core.permissions import ROLES
 
 PASSWORD = "correct-horse-battery"
 
@@ -41,9 +41,7 @@ class UserFactory(DjangoModelFactory):
         user = model_class(**{**kwargs, "password": hashed(kwargs.get("password") or PASSWORD), "version": 1})
         model_class.objects.bulk_create([user])
         if roles:
-            ids = role_ids()
-            through = model_class.roles.through
-            through.objects.bulk_create([through(user=user, role_id=ids[name]) for name in set(roles)])
+            give(user, set(roles))
         if sites:
             user.sites.set(sites)
         return user
@@ -54,12 +52,17 @@ def hashed(password: str) -> str:
     return make_password(password)
 
 
-def role_ids() -> dict[str, int]:
-    """The roles of the facility: the built-in ones and those that a test has composed."""
-    ids = dict(Role.objects.values_list("name", "pk"))
-    if not ids.keys() >= set(ROLES) and ensure_roles():
-        return role_ids()
-    return ids
+def give(user: User, roles: set[str]) -> None:
+    """Roles of the facility: the built-in ones and those that a test has composed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "insert into accounts_user_roles (user_id, role_id) select %s, id from accounts_role where name = any(%s)",
+            [user.pk, list(roles)],
+        )
+        found = cursor.rowcount
+    if found < len(roles):
+        assert ensure_roles(), f"no such role among {roles}"
+        user.roles.set(Role.objects.filter(name__in=roles))
 
 
 class PractitionerFactory(DjangoModelFactory):
