@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 
 from dose import permissions as perms
 from dose import selectors
-from dose.models import DoseAlertRule, DoseTrigger, LevelAlert, LevelCheck, ReferenceLevel, SkinFollowUp, TriggerKind
+from dose.models import (
+    DoseAlertRule,
+    DoseTrigger,
+    LevelAlert,
+    LevelCheck,
+    ReferenceLevel,
+    SkinFollowUp,
+    SkinFollowUpStatus,
+    TriggerKind,
+)
 from ris.core.actor import Actor
 
 
@@ -20,11 +29,12 @@ def last_check(*, actor: Actor) -> LevelCheck | None:
 
 
 def skin_follow_ups(*, actor: Actor) -> QuerySet[SkinFollowUp]:
+    """Those that wait first, the newest of them on top."""
     reports = selectors.dose_reports(actor=actor).order_by().values("pk")
     return (
         SkinFollowUp.objects.filter(report__in=reports)
         .select_related("report__procedure__order__patient", "report__station__room")
-        .order_by("status_changed_at", "pk")
+        .order_by(Case(When(status=SkinFollowUpStatus.CLOSED, then=1), default=0), "-pk")
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 ADULT_FROM = 16.0
 ADULT = "adult"
 
@@ -37,3 +39,19 @@ def age_band(years: float | None) -> str:
 
 def weight_band(kilograms: float | None) -> str:
     return "" if kilograms is None else next((band.code for band in WEIGHT_BANDS if band.holds(kilograms)), "")
+
+
+def band_words(code: str) -> str:
+    """As people say it; of a band with limits of its own the name that it was given."""
+    band = BANDS.get(code)
+    if band is None:
+        return code
+    if code == ADULT:
+        return _("adults")
+    start, below = f"{band.start:g}", f"{band.below:g}"
+    if band in WEIGHT_BANDS:
+        return _("children %(start)s to below %(below)s kg") % {"start": start, "below": below}
+    if band.below is not None and band.below <= 1:
+        months = {"start": f"{12 * band.start:g}", "below": f"{12 * band.below:g}"}
+        return _("children %(start)s to below %(below)s months") % months
+    return _("children %(start)s to below %(below)s years") % {"start": start, "below": below}

@@ -7,9 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dose.selectors import ADULT_FROM
+from dose.bands import ADULT_FROM
 
 COEFFICIENTS = "AAPM report 96 (2008), adult; k in mSv/(mGy.cm): head 0.0021, neck 0.0059, chest 0.014, abdomen 0.015"
+#: Head, chest, abdomen and pelvis: as Shrimpton et al. give them, quoted in Med Phys 2012;39:2129, table XII. The
+#: report itself was not read; for the neck no quotation was found, its k is from memory.
+CERTAINTY = "Head, chest, abdomen: quoted in Med Phys 2012;39:2129, table XII. Neck: from memory, to be checked."
 #: body region -> k, mSv/(mGy.cm)
 PER_DLP = {
     "head": 0.0021, "brain": 0.0021, "neck": 0.0059, "chest": 0.014, "thorax": 0.014, "abdomen": 0.015,

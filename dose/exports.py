@@ -41,9 +41,9 @@ OLDEST = 90
 CELL = 5.0
 
 EVENT_NUMBERS = (
-    "ctdi_vol", "dlp", "ssde", "water_equivalent_diameter", "scanning_length", "pitch", "kvp", "tube_current",
-    "exposure_time", "exposure", "dap", "dose_rp", "agd", "exposure_index", "target_exposure_index", "deviation_index",
-    "compression_thickness", "compression_force", "activity",
+    "ctdi_vol", "dlp", "ssde", "ssde_computed", "water_equivalent_diameter", "scanning_length", "pitch", "kvp",
+    "tube_current", "exposure_time", "exposure", "dap", "dose_rp", "agd", "exposure_index", "target_exposure_index",
+    "deviation_index", "compression_thickness", "compression_force", "activity",
 )  # fmt: skip
 OF_EVENT = ("position", "event_type", "target_region", "laterality", "view", "ctdi_phantom", "radionuclide",
             *EVENT_NUMBERS, "is_repeated", "is_rejected")  # fmt: skip

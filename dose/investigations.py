@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from dose import compliance, selectors
 from dose import permissions as perms
-from dose.bands import ADULT
+from dose.bands import ADULT, ADULT_FROM
 from dose.events import DoseInvestigationOpened
 from dose.models import DoseInvestigation, DoseInvestigationStatus, LevelScope, ReferenceLevel, StandardExam
 from dose.quantities import QUANTITIES, TABS, Shown, rounded
@@ -228,7 +228,7 @@ def _keep_local(
         level.edition, level.replaces, level.standard_exam = known.edition + 1, known, known.standard_exam
     level.standard_exam = standard_exam or level.standard_exam
     level.modality, level.unit, level.scope, level.value = modality, shown.unit, LevelScope.LOCAL, value
-    level.age_from = selectors.ADULT_FROM
+    level.age_from = ADULT_FROM
     level.source = _("Computed here on %(day)s: %(rooms)d rooms, %(exams)d exams of a year.") % {
         "day": today.isoformat(),
         "rooms": len(medians),

@@ -68,3 +68,17 @@ def rounded(value: float | None) -> float | int | None:
         return round(value)
     found = float(f"{value:.3g}")
     return int(found) if found == int(found) else found
+
+
+#: Units as people write them
+UNIT_WORDS = {row.unit: row.words for row in QUANTITIES.values()}
+
+
+def unit_words(unit: str) -> str:
+    return UNIT_WORDS.get(unit, unit)
+
+
+def quantity_words(key: str) -> Any:
+    if key in QUANTITIES:
+        return QUANTITIES[key].label
+    return _("Entrance surface dose") if key == "esd" else key

@@ -6,20 +6,21 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from dose import permissions as perms
+from dose.bands import ADULT, BANDS
 from dose.levels import SECOND_HAND
 from dose.models import DoseInvestigation, DoseReport, DoseTrigger, DoseTriggerStatus, ReferenceLevel, StandardExam
 from dose.quantities import QUANTITIES, TABS, Shown
+from dose.querysets import of_band
 from dose.statistics import Group
 from orders.models import CatalogueProcedure, Patient, ProcedureStatus, RequestedProcedure
 from ris.core.actor import Actor
 from ris.core.errors import NotKnown
 
-ADULT_FROM = 16.0
 #: Before the code of a standard exam, where the catalogue's codes are taken too
 STANDARD = "std:"
 PERFORMED = (
@@ -95,8 +96,8 @@ def exam_of(code: str) -> CatalogueProcedure | StandardExam | None:
     return CatalogueProcedure.objects.filter(code=code).first()
 
 
-def levels_for(*, actor: Actor, tab: str, quantity: str) -> list[ReferenceLevel]:
-    found = reference_levels(actor=actor).filter(modality__in=TABS[tab][0], quantity=quantity, band="adult")
+def levels_for(*, actor: Actor, tab: str, quantity: str, band: str = ADULT) -> list[ReferenceLevel]:
+    found = reference_levels(actor=actor).filter(modality__in=TABS[tab][0], quantity=quantity, band=band)
     return sorted(found.order_by("exam", "authority"), key=lambda level: level.certainty == SECOND_HAND)
 
 
@@ -129,10 +130,11 @@ def groups(
     days: int,
     since: datetime | None = None,
 ) -> list[Group]:
-    """Values of one exam per room, adults only; the reports of one exam are one value."""
+    """Values of one exam per room, of adults or of the level's own band; the reports of one exam are one value."""
+    band = level.band if level is not None and level.band in BANDS else ADULT
     rows = (
         _in_period(actor, tab, days, since)
-        .filter(Q(patient_age_years__isnull=True) | Q(patient_age_years__gte=ADULT_FROM), procedure__catalogue=exam)
+        .filter(of_band(band), procedure__catalogue=exam)
         .exclude(**{f"{quantity.field}__isnull": True})
         .values_list("procedure", "station__room__name", "station_name", quantity.field)
     )

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dose import permissions as perms
+from dose.bands import BANDS
 from dose.dashboards import KINDS, ask, make_chart
 from dose.dashboards.question import PERIODS
 from dose.quantities import QUANTITIES, TABS
@@ -20,6 +21,7 @@ ASKED = [
     OpenApiParameter("tab", str, enum=list(TABS), description="The kind of exams; CT by default."),
     OpenApiParameter("exam", str, description="A code of `exams`; the most frequent by default."),
     OpenApiParameter("quantity", str, enum=list(QUANTITIES), description="The tab's first by default."),
+    OpenApiParameter("band", str, enum=list(BANDS), description="The patients' age or weight; adults by default."),
     OpenApiParameter("days", int, enum=list(PERIODS), description="Looks back so many days; 90 by default."),
     OpenApiParameter("level", str, description='A reference level\'s id, or "none"; the suggested one by default.'),
     OpenApiParameter("room", str, description="Only exams of this room."),
@@ -32,6 +34,7 @@ class DoseChartSerializer(serializers.Serializer):
     exam = serializers.CharField(allow_null=True)
     quantity = serializers.CharField()
     unit = serializers.CharField(help_text="Of the values in the rows.")
+    band = serializers.CharField(help_text="Of the patients.")
     days = serializers.IntegerField()
     level = serializers.UUIDField(allow_null=True, help_text="The reference level compared with.")
     columns = serializers.ListField(child=serializers.CharField())
@@ -62,6 +65,7 @@ class DoseChartView(FacilityAPIView):
             "exam": question.exam.code if question.exam is not None else None,
             "quantity": question.quantity.key,
             "unit": question.quantity.unit,
+            "band": question.band,
             "days": question.days,
             "level": question.level.uuid if question.level is not None else None,
             "columns": chart.heads,

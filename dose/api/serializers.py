@@ -5,16 +5,23 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from dose.models import DoseInvestigation, DoseReport, DoseTrigger, IrradiationEvent, ReferenceLevel
+from dose.ssde import METHOD
 
 
 class IrradiationEventSerializer(serializers.ModelSerializer):
+    ssde_computed = serializers.FloatField(
+        read_only=True,
+        allow_null=True,
+        help_text=f"mGy; only where the device names the patient's size and sends no ssde. {METHOD}.",
+    )
+
     class Meta:
         model = IrradiationEvent
         fields = (
             "irradiation_event_uid", "position", "started_at", "event_type", "protocol", "target_region", "ctdi_vol",
             "ctdi_phantom", "dlp", "scanning_length", "pitch", "kvp", "tube_current", "exposure_time", "exposure",
             "dap", "dose_rp", "agd", "exposure_index", "target_exposure_index", "deviation_index", "ssde",
-            "water_equivalent_diameter", "primary_angle", "secondary_angle", "source_to_detector",
+            "ssde_computed", "water_equivalent_diameter", "primary_angle", "secondary_angle", "source_to_detector",
             "compression_thickness", "compression_force", "activity", "half_life", "radionuclide", "laterality", "view",
             "plane", "filters", "is_repeated", "repeat_reason", "is_rejected", "more",
         )  # fmt: skip

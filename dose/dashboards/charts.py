@@ -21,7 +21,8 @@ from ris.core.actor import Actor
 
 @dataclass
 class Chart:
-    """``rows``: numbers and words as they are kept in files; ``links``: one address per row, "" for none."""
+    """``rows``: numbers and words as they are kept in files; ``links``: one address per row, "" for none;
+    ``ways``: of a row, the addresses of further cells by their place."""
 
     key: str
     title: str
@@ -31,12 +32,16 @@ class Chart:
     links: list[str]
     drawing: SafeString | None = None
     found: Any = None
-    shown: list[tuple[str, list[str]]] = field(init=False)
+    ways: list[dict[int, str]] = field(default_factory=list)
+    shown: list[list[tuple[str, str]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """As the page writes the rows: (link, cells)."""
-        cells = [[cell if isinstance(cell, str) else svg.words_of(cell) for cell in row] for row in self.rows]
-        self.shown = list(zip(self.links, cells, strict=True))
+        """As the page writes the rows: cells of (words, link)."""
+        self.shown = []
+        for place, (row, link) in enumerate(zip(self.rows, self.links, strict=True)):
+            ways = {0: link} | (self.ways[place] if self.ways else {})
+            cells = [cell if isinstance(cell, str) else svg.words_of(cell) for cell in row]
+            self.shown.append([(cell, ways.get(number, "")) for number, cell in enumerate(cells)])
 
 
 def _list(question: Question, **more: object) -> str:
@@ -158,15 +163,25 @@ def _missing(question: Question, actor: Actor) -> Chart:
     return Chart(
         "missing",
         _("Missing data"),
-        _("exams done without a dose, without the patient's weight, or of no exam of the catalogue"),
-        [_("Room"), _("Exams"), _("Without dose"), _("Percent"), _("Without weight"), _("Unmapped")],
+        _("exams done; of those with a dose what else is not known"),
+        [_("Room"), _("Exams"), _("Without dose"), _("Percent"), _("Without weight"), _("Without standard exam")],
         [
             [row.room, row.exams, row.without_dose, rounded(row.share), row.without_size, row.unmapped]
             for row in rows
         ],
-        [_list(question, room=row.room, missing="dose", exam="") if row.without_dose else "" for row in rows],
+        [""] * len(rows),
         None,
         rows,
+        [
+            {
+                place: _list(question, room=row.room, missing=what, exam="")
+                for place, what, count in (
+                    (2, "dose", row.without_dose), (4, "size", row.without_size), (5, "exam", row.unmapped),
+                )
+                if count
+            }
+            for row in rows
+        ],
     )  # fmt: skip
 
 

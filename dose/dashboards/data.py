@@ -269,7 +269,7 @@ def workload(question: Question, *, actor: Actor) -> dict[tuple[int, int], int]:
 
 @dataclass(frozen=True)
 class Missing:
-    """Exams done: without a dose; with one, but without the patient's weight; of no exam of the catalogue."""
+    """Exams done: without a dose; with one, but without the patient's weight; with one, but of no standard exam."""
 
     room: str
     exams: int
@@ -298,19 +298,20 @@ def missing(question: Question, *, actor: Actor) -> list[Missing]:
     step, station, room, report = (
         model._meta.db_table for model in (ScheduledProcedureStep, Station, Room, DoseReport)
     )
-    rows = performed(question, actor=actor).values("id", "catalogue_id")
+    rows = performed(question, actor=actor).values("id")
     found = _over(
         rows,
         f"""
         select coalesce(room.name, '–'), count(*), count(*) filter (where not has_dose),
-            count(*) filter (where has_dose and not has_size), count(*) filter (where catalogue_id is null)
+            count(*) filter (where has_dose and not has_size), count(*) filter (where has_dose and not has_name)
         from (
-            select exams.id, exams.catalogue_id, min(station.room_id) as room_id,
-                bool_or(report.id is not null) as has_dose, bool_or(report.patient_weight_kg is not null) as has_size
+            select exams.id, min(station.room_id) as room_id, bool_or(report.id is not null) as has_dose,
+                bool_or(report.patient_weight_kg is not null) as has_size,
+                bool_or(report.standard_exam_id is not null) as has_name
             from exams left join {report} report on report.procedure_id = exams.id
             left join {step} step on step.procedure_id = exams.id
             left join {station} station on station.id = step.station_id
-            group by exams.id, exams.catalogue_id
+            group by exams.id
         ) each left join {room} room on room.id = each.room_id group by 1
         """,
     )
@@ -326,7 +327,7 @@ def missing_exams(question: Question, what: str, *, actor: Actor) -> QuerySet[Re
     elif what == "size":
         exams = exams.filter(Exists(doses), ~Exists(doses.filter(patient_weight_kg__isnull=False)))
     else:
-        exams = exams.filter(catalogue__isnull=True)
+        exams = exams.filter(Exists(doses), ~Exists(doses.filter(standard_exam__isnull=False)))
     if question.room:
         steps = ScheduledProcedureStep.objects.filter(procedure=OuterRef("pk"), station__isnull=False)
         steps = steps.order_by("station__room_id")

@@ -17,8 +17,10 @@ from django.utils.translation import gettext as _
 
 from dose import permissions as perms
 from dose import selectors
+from dose.bands import ADULT, BANDS
 from dose.models import DoseReport, ReferenceLevel, StandardExam
 from dose.quantities import QUANTITIES, TABS, Shown
+from dose.querysets import of_band
 from orders.models import CatalogueProcedure
 from orders.querysets import order_condition
 from ris.core.actor import Actor
@@ -61,6 +63,8 @@ class Question:
     exam: Exam | None = None
     level: ReferenceLevel | None = None
     room: str = ""
+    #: of the patients: a code of BANDS
+    band: str = ADULT
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -82,6 +86,8 @@ class Question:
     def params(self, **more: object) -> dict[str, str]:
         """As an address says it."""
         asked = {"tab": self.tab, "quantity": self.quantity.key, "days": self.days, "room": self.room}
+        if self.band != ADULT:
+            asked["band"] = self.band
         if self.exam is not None:
             asked["exam"] = self.exam.code
         if self.level is not None:
@@ -109,7 +115,8 @@ def ask(params: Mapping[str, str], *, actor: Actor, strict: bool = False) -> Que
     key = _chosen(params, "quantity", dict.fromkeys(keys), keys[0], strict)
     periods = {str(days): days for days in PERIODS}
     days = periods[_chosen(params, "days", periods, str(USUAL_PERIOD), strict)]
-    question = Question(tab, QUANTITIES[key], days, room=params.get("room", "")[:100])
+    band = _chosen(params, "band", BANDS, ADULT, strict)
+    question = Question(tab, QUANTITIES[key], days, room=params.get("room", "")[:100], band=band)
     exams = {exam.code: exam for exam in exams_of(question, actor=actor)}
     code = _chosen(params, "exam", exams, next(iter(exams), ""), strict)
     question = replace(question, exam=exams.get(code))
@@ -117,9 +124,10 @@ def ask(params: Mapping[str, str], *, actor: Actor, strict: bool = False) -> Que
 
 
 def exams_of(question: Question, *, actor: Actor) -> list[Exam]:
-    """Those that have reports in the period, most frequent first."""
+    """Those that have reports of the band's patients in the period, most frequent first."""
     rows = (
         reports_of(replace(question, room=""), actor=actor)
+        .filter(of_band(question.band))
         .filter(Q(standard_exam__isnull=False) | Q(procedure__catalogue__isnull=False))
         .values_list("standard_exam", "procedure__catalogue")
         .annotate(count=Count("procedure", distinct=True))
@@ -141,7 +149,7 @@ def exams_of(question: Question, *, actor: Actor) -> list[Exam]:
 
 
 def levels_of(question: Question, *, actor: Actor) -> list[ReferenceLevel]:
-    return selectors.levels_for(actor=actor, tab=question.tab, quantity=question.quantity.key)
+    return selectors.levels_for(actor=actor, tab=question.tab, quantity=question.quantity.key, band=question.band)
 
 
 def _level(params: Mapping[str, str], question: Question, actor: Actor, strict: bool) -> ReferenceLevel | None:
@@ -180,13 +188,14 @@ def reports_of(question: Question, *, actor: Actor) -> QuerySet:
 
 
 def exam_rows(question: Question, *, actor: Actor) -> QuerySet:
-    """One row per exam that says the quantity: procedure, room, value in shown units, when, weight. Adults."""
+    """One row per exam that says the quantity, of the band's patients: procedure, room, value in shown units, when,
+    weight."""
     name = question.quantity.field
     combine = Sum if question.quantity.sums else Max
     return (
         reports_of(question, actor=actor)
         .filter(
-            Q(patient_age_years__isnull=True) | Q(patient_age_years__gte=selectors.ADULT_FROM),
+            of_band(question.band),
             question.exam.condition if question.exam is not None else Q(),
             **{f"{name}__isnull": False},
         )

@@ -21,6 +21,8 @@ WIDTH, LEFT, RIGHT, TOP, FOOT = 640.0, 44.0, 12.0, 18.0, 34.0
 ROOM_LEFT, ROW = 96.0, 46.0
 TONES = 6
 MOST_ROOMS = 6
+#: Of the largest size, what the axis of sizes spans at least
+LEAST_SPAN = 0.2
 Link = Callable[..., str]
 
 
@@ -248,7 +250,10 @@ def scatter_chart(found: Scatter, unit: str, limit: float | None, links: Iterabl
     factor, size_unit = (0.1, "cm") if found.by == "mm" else (1.0, "kg")
     sizes = [point.size * factor for point in found.points]
     y = scale(max([limit or 0.0, *(point.value for point in found.points)]), height - FOOT, TOP)
-    x = scale(max(sizes) + 1e-6, LEFT, right, min(sizes) if min(sizes) > 0.3 * max(sizes) else 0.0)
+    least, most = min(sizes), max(sizes)
+    if most - least < LEAST_SPAN * most:  # patients of about one size: not stretched over the chart
+        least, most = most * (1 - LEAST_SPAN), most * (1 + LEAST_SPAN)
+    x = scale(most + 1e-6, LEFT, right, least if least > 0.3 * most else 0.0)
     for value in y.ticks:
         drawing.line(LEFT, y(value), right, y(value))
         drawing.text(LEFT - 6, y(value) + 4, words_of(value), "end")

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from simple_history.models import HistoricalRecords
 
+from dose import ssde
 from dose.models.mapping import StandardExam
 from dose.querysets import DoseReportQuerySet
 from orders.models import CatalogueProcedure, RequestedProcedure
@@ -172,14 +173,10 @@ class IrradiationEvent(models.Model):
         return self.irradiation_event_uid
 
     @property
-    def dap_shown(self) -> float | None:
-        """uGy.m2"""
-        return None if self.dap is None else self.dap * 1e6
-
-    @property
-    def agd_shown(self) -> float | None:
-        """mGy"""
-        return None if self.agd is None else self.agd * 1e3
+    def ssde_computed(self) -> float | None:
+        """mGy; where the device names the patient's size and sends no estimate of its own."""
+        found = ssde.estimate_of(self)
+        return None if found is None else round(found.value, 3)
 
 
 class LevelScope(models.TextChoices):

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dose import permissions as perms
+from dose.compliance import tab_of
 from dose.models import AlertKind, DoseAlertRule, DoseTrigger, LevelAlert, SkinFollowUp, TriggerKind
 from orders.models import Modality, RequestedProcedure
 from ris.accounts.models import User
@@ -52,7 +53,7 @@ def tell_of_level(alert: LevelAlert) -> int:
         modality=alert.exam.modality,
         subject=str(alert.uuid),
         template="dose.drl_exceeded",
-        url=reverse("dose_compliance"),
+        url=f"{reverse('dose_compliance')}?tab={tab_of(alert.exam.modality)}",
         context={"room": alert.room, "exam": alert.exam.name, "median": f"{alert.median:.4g}",
                  "limit": f"{alert.limit:g}", "unit": alert.unit, "patients": alert.patient_count},
     )  # fmt: skip

@@ -11,15 +11,16 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from dose import investigations, selectors
+from dose import compliance, investigations, selectors
 from dose import permissions as perms
 from dose.models import DoseInvestigation, DoseInvestigationStatus
 from ris.accounts.web import ActorRequest, page
 from ris.core.errors import InvalidData, NotKnown
 
 
-def _back() -> HttpResponse:
-    return HttpResponseRedirect(reverse("dose_dashboard") + "#investigations")
+def _back(investigation: DoseInvestigation) -> HttpResponse:
+    tab = compliance.tab_of(investigation.level.modality)
+    return HttpResponseRedirect(f"{reverse('dose_dashboard')}?tab={tab}#investigations")
 
 
 def _get(request: ActorRequest, uuid: UUID) -> DoseInvestigation:
@@ -41,9 +42,9 @@ def _uuid(text: str) -> UUID:
 def investigation_open(request: ActorRequest) -> HttpResponse:
     asked = request.POST
     level, exam = selectors.level_and_exam(_uuid(asked.get("level", "")), asked.get("exam", ""), actor=request.actor)
-    investigations.open_investigation(level, catalogue=exam, room=asked.get("room", ""), actor=request.actor)
+    made = investigations.open_investigation(level, catalogue=exam, room=asked.get("room", ""), actor=request.actor)
     messages.success(request, _("The investigation is open."))
-    return _back()
+    return _back(made)
 
 
 @require_POST
@@ -55,7 +56,7 @@ def investigation_act(request: ActorRequest, uuid: UUID) -> HttpResponse:
             day = dt.date.fromisoformat(asked["measure_again_on"])
         except ValueError:
             raise InvalidData(_("This is no date."), errors={"measure_again_on": [_("This is no date.")]}) from None
-    investigations.record_action(
+    acted = investigations.record_action(
         _get(request, uuid),
         cause=asked.get("cause", ""),
         action=asked.get("action", ""),
@@ -63,7 +64,7 @@ def investigation_act(request: ActorRequest, uuid: UUID) -> HttpResponse:
         actor=request.actor,
     )
     messages.success(request, _("Noted; the exams from now on are measured again."))
-    return _back()
+    return _back(acted)
 
 
 @require_POST
@@ -74,7 +75,7 @@ def investigation_measure(request: ActorRequest, uuid: UUID) -> HttpResponse:
         messages.success(request, _("The median is at or below the level; the investigation is closed."))
     else:
         messages.warning(request, _("The median is still above the level; the investigation is open again."))
-    return _back()
+    return _back(measured)
 
 
 @require_POST

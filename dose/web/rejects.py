@@ -40,6 +40,7 @@ def dose_rejects(request: ActorRequest) -> HttpResponse:
         "question": question,
         "asked": question.query(),
         "tabs": [(code, TAB_LABELS[code], code == question.tab) for code in TABS],
+        "period_words": _("%(count)d days") % {"count": question.days},
         "period_choices": [(str(count), _("%(count)d days") % {"count": count}) for count in PERIODS],
         "found": found,
         "enough": rejects.ENOUGH,

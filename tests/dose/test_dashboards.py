@@ -7,42 +7,52 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
-from dose import services
+from dose import selectors, services
+from dose.bands import BANDS, band_words
 from dose.dashboards import KINDS, ask, make_chart
 from dose.dashboards.data import boxes, histogram, missing, scatter, size_bands, trend, workload
-from dose.models import DoseReport, IrradiationEvent, ReferenceLevel
+from dose.dashboards.question import levels_of
+from dose.models import DoseReport, IrradiationEvent, ReferenceLevel, StandardExam
+from dose.quantities import QUANTITIES
 from orders.models import RequestedProcedure
 from ris.core.actor import SYSTEM, Actor
 from ris.core.errors import InvalidData
 from ris.core.permissions import CLERK, PHYSICIST, TECHNOLOGIST
+from tests.conftest import shared_start
 from tests.dose.test_services import of
 from tests.factories.accounts import actor_with_roles, user_with_roles
 from tests.factories.dose import ct_event
 from tests.factories.worklist import ct_procedure, make_station
 
+pytestmark = pytest.mark.django_db
 STORAGE = Actor("storage", ae_title="CT1")
 
 
+@pytest.fixture(scope="module")
+def filled(django_db_setup, django_db_blocker):
+    """21 heads at CT1 (DLP 100, 200 ... 2100), three at CT2 (3000), at 09:30 yesterday."""
+    with shared_start(django_db_blocker):
+        day = timezone.localdate() - dt.timedelta(days=1)
+        make_station("CT1"), make_station("CT2")
+        found = []
+        for number in range(24):
+            fields = {
+                "ContentDate": f"{day:%Y%m%d}", "ContentTime": "093000", "StationName": "CT1" if number < 21 else "CT2",
+                "PatientWeight": str(40 + 2 * number),
+            }  # fmt: skip
+            dlp = 100 * (number + 1) if number < 21 else 3000
+            found.append(services.import_dose_report(of(ct_procedure(), ct_event(dlp), **fields), actor=STORAGE))
+        exams = RequestedProcedure.objects.filter(pk__in=[report.procedure_id for report in found])
+        exams.update(status="performed", performed_at=timezone.now())
+        found[0].procedure.catalogue.body_region = "head"
+        found[0].procedure.catalogue.save_as(SYSTEM, "test")
+        yield [report.pk for report in found]
+
+
 @pytest.fixture
-def exams(alpha):
-    """21 heads at CT1 (DLP 100, 200 ... 2100), three at CT2 (3000), at 09:30 yesterday; one of last month."""
-    day = timezone.localdate() - dt.timedelta(days=1)
-    make_station("CT1"), make_station("CT2")
-    found = []
-    for number in range(24):
-        procedure = ct_procedure()
-        fields = {
-            "ContentDate": f"{day:%Y%m%d}", "ContentTime": "093000", "StationName": "CT1" if number < 21 else "CT2",
-            "PatientWeight": str(40 + 2 * number),
-        }  # fmt: skip
-        dlp = 100 * (number + 1) if number < 21 else 3000
-        found.append(services.import_dose_report(of(procedure, ct_event(dlp), **fields), actor=STORAGE))
-    for report in found:
-        exam = report.procedure
-        RequestedProcedure.objects.filter(pk=exam.pk).update(status="performed", performed_at=timezone.now())
-    found[0].procedure.catalogue.body_region = "head"
-    found[0].procedure.catalogue.save_as(SYSTEM, "test")
-    return found
+def exams(filled, alpha):
+    rows = DoseReport.objects.select_related("procedure__catalogue").in_bulk(filled)
+    return [rows[pk] for pk in filled]
 
 
 @pytest.fixture
@@ -86,6 +96,50 @@ def test_the_numbers_of_every_chart(exams, physicist):
     rows = missing(question, actor=physicist)
     assert sum(row.exams for row in rows) == 25 and sum(row.without_dose for row in rows) == 1
     assert sum(row.without_size for row in rows) == 1 and sum(row.unmapped for row in rows) == 0
+    DoseReport.objects.filter(pk__in=[report.pk for report in exams[:3]]).update(standard_exam=None)
+    assert sum(row.unmapped for row in missing(question, actor=physicist)) == 3
+    chart = make_chart("missing", question, actor=physicist)
+    (row,) = chart.shown
+    assert [(cell, link.rpartition("=")[2]) for cell, link in row if link] == [
+        ("1", "dose"),
+        ("1", "size"),
+        ("3", "exam"),
+    ]
+
+
+def test_children_are_charted_apart_with_the_levels_of_their_band(exams, physicist):
+    small, heads = exams[:4], exams[4:6]
+    DoseReport.objects.filter(pk__in=[row.pk for row in small]).update(patient_age_years=4, patient_weight_kg=17)
+    DoseReport.objects.filter(pk__in=[row.pk for row in heads]).update(patient_age_years=0.1, patient_weight_kg=None)
+    exam = StandardExam.objects.get(code="ct-chest")
+    level = services.add_level(
+        authority="Here", year=2026, exam="Chest", modality="CT", quantity="dlp", value=200, unit="mGy.cm",
+        band="1-6 a", source="A letter", standard_exam=exam, actor=physicist,
+    )  # fmt: skip
+    counts = {}
+    for band in BANDS:
+        question = ask({"band": band}, actor=physicist)
+        counts[band] = sum(box.count for box in boxes(question, actor=physicist))
+        assert counts[band] == (question.exam.count if question.exam is not None else 0), band
+        assert ("band" in question.params()) == (band != "adult") and (question.level == level) == (band == "1-6 a")
+        assert {row.band for row in levels_of(question, actor=physicist)} <= {band}
+    found = {band: count for band, count in counts.items() if count}
+    assert found == {"adult": 18, "1-6 a": 4, "0-3 mo": 2, "15-30 kg": 4}
+    (row,) = investigated(level, exams[0].procedure.catalogue, physicist)
+    assert (row.count, row.median, row.verdict) == (4, 250, "few")
+    assert [band_words(band) for band in ("adult", "0-3 mo", "6-16 a", "<5 kg", "up to ten")] == [
+        "adults", "children 0 to below 3 months", "children 6 to below 16 years", "children 0 to below 5 kg",
+        "up to ten",
+    ]  # fmt: skip
+    with pytest.raises(InvalidData):
+        ask({"band": "giants"}, actor=physicist, strict=True)
+
+
+def investigated(level, catalogue, physicist):
+    """What an investigation measures: of the level's band as well."""
+    return selectors.groups(
+        actor=physicist, tab="CT", exam=catalogue, quantity=QUANTITIES["dlp"], level=level, days=365
+    )
 
 
 def test_reports_of_one_exam_are_one_value_and_what_is_replaced_counts_nowhere(exams, physicist):
@@ -162,6 +216,8 @@ def test_rest(api, exams):
     assert one["columns"][:2] == ["Room", "n"] and one["rows"][0][1:7] == [21, 200, 600, 1100, 1600, 2000]
     for kind in KINDS:
         assert api.get(f"/api/v1/dose-charts/{kind}/").status_code == 200, kind
+    child = api.get("/api/v1/dose-charts/boxplot/?band=1-6+a").json()
+    assert (child["band"], child["rows"], one["band"]) == ("1-6 a", [], "adult")
     assert api.get("/api/v1/dose-charts/pie/").status_code == 404
     assert api.get("/api/v1/dose-charts/boxplot/?days=3").status_code == 400
     api.force_authenticate(user_with_roles(CLERK))

@@ -11,7 +11,7 @@ from dose import investigations, selectors
 from dose.models import DoseInvestigation, DoseReport, LevelScope, ReferenceLevel
 from ris.core.errors import InvalidData, InvalidTransition, NotPermitted
 from ris.core.permissions import PHYSICIST, TECHNOLOGIST
-from tests.dose.test_web_and_api import exams, sign_in  # noqa: F401
+from tests.dose.test_web_and_api import exams, filled, sign_in  # noqa: F401
 from tests.factories.accounts import actor_with_roles, user_with_roles
 
 

@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from dose import services
 from dose.models import DoseReport, DoseTrigger, ReferenceLevel, TriggerLevel
 from ris.core.actor import SYSTEM, Actor
 from ris.core.permissions import CLERK, IT_ADMIN, PHYSICIST, RADIOLOGIST, TECHNOLOGIST
 from ris.tenants.context import use_facility
+from tests.conftest import shared_start
 from tests.dose.test_services import of
 from tests.factories.accounts import user_with_roles
 from tests.factories.dose import ct_event
 from tests.factories.worklist import ct_procedure, make_station
 
+pytestmark = pytest.mark.django_db
 STORAGE = Actor("storage", ae_title="CT1")
 
 
-@pytest.fixture
-def exams(alpha):
-    """21 heads at CT1, three at CT2, today."""
-    from django.utils import timezone
+@pytest.fixture(scope="module")
+def filled(django_db_setup, django_db_blocker):
+    """21 heads at CT1, three at CT2, today; once for the module."""
+    with shared_start(django_db_blocker):
+        today = {"ContentDate": f"{timezone.localdate():%Y%m%d}", "ContentTime": "000100"}
+        TriggerLevel.objects.create(modality="CT", quantity="dlp", limit=1500, unit="mGy.cm")
+        found = []
+        for name in ("CT1", "CT2", "CT3"):
+            make_station(name)
+        for number in range(24):
+            procedure = ct_procedure()
+            fields = {**today, "StationName": "CT1" if number < 21 else "CT2"}
+            dataset = of(procedure, ct_event(800 + 40 * number), **fields)
+            found.append(services.import_dose_report(dataset, actor=STORAGE).pk)
+        procedure.catalogue.body_region = "head"
+        procedure.catalogue.save_as(SYSTEM, "test")
+        yield found
 
-    today = {"ContentDate": f"{timezone.localdate():%Y%m%d}", "ContentTime": "000100"}
-    TriggerLevel.objects.create(modality="CT", quantity="dlp", limit=1500, unit="mGy.cm")
-    found = []
-    for name in ("CT1", "CT2", "CT3"):
-        make_station(name)
-    for number in range(24):
-        procedure = ct_procedure()
-        fields = {**today, "StationName": "CT1" if number < 21 else "CT2"}
-        found.append(services.import_dose_report(of(procedure, ct_event(800 + 40 * number), **fields), actor=STORAGE))
-    procedure.catalogue.body_region = "head"
-    procedure.catalogue.save_as(SYSTEM, "test")
-    return found
+
+@pytest.fixture
+def exams(filled, alpha):
+    rows = DoseReport.objects.select_related("procedure__catalogue", "procedure__order__patient").in_bulk(filled)
+    return [rows[pk] for pk in filled]
 
 
 def sign_in(client, *roles):
