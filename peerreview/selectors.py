@@ -29,9 +29,19 @@ def rounds(*, actor: Actor) -> QuerySet[ReviewRound]:
 
 
 def cases(*, actor: Actor) -> QuerySet[ReviewCase]:
+    return _whole(ReviewCase.objects.visible_to(actor))
+
+
+def readable_cases(*, actor: Actor) -> QuerySet[ReviewCase]:
+    """Those, and what the actor may arbitrate."""
+    mine, waiting = ReviewCase.objects.visible_to(actor), to_arbitrate(actor=actor)
+    either = Q(pk__in=mine.order_by().values("pk")) | Q(pk__in=waiting.order_by().values("pk"))
+    return _whole(ReviewCase.objects.filter(either))
+
+
+def _whole(rows: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
     return (
-        ReviewCase.objects.visible_to(actor)
-        .select_related("round", "grade", "reviewer", "arbiter", "report_version", "report")
+        rows.select_related("round", "grade", "reviewer", "arbiter", "report_version", "report")
         .prefetch_related("report__procedures__order__patient")
         .order_by("pk")
     )

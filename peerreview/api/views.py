@@ -105,12 +105,16 @@ class ReviewRoundViewSet(RoundTending, ListMixin, RetrieveMixin, CreateMixin, Fa
 
 
 class ReviewCaseViewSet(CaseTending, ListMixin, RetrieveMixin, CreateMixin, FacilityViewSet):
-    """Cases: a reviewer's own, blinded; all for the lead. POST reviews a report that no round asked for."""
+    """Cases: a reviewer's own and what waits for a third reader, blinded; all for the lead.
+
+    POST reviews a report that no round asked for.
+    """
 
     queryset = ReviewCase.objects.none()
     serializer_class = shapes.CaseSerializer
     serializer_classes = {
         "list": shapes.CaseRowSerializer,
+        "to_arbitrate": shapes.CaseRowSerializer,
         "create": shapes.AdHocSerializer,
         "impression": shapes.ImpressionSerializer,
         "score": shapes.ScoreSerializer,
@@ -126,13 +130,22 @@ class ReviewCaseViewSet(CaseTending, ListMixin, RetrieveMixin, CreateMixin, Faci
         "impression": perms.SCORE_CASE,
         "score": perms.SCORE_CASE,
         "arbitrate": perms.ARBITRATE_CASE,
+        "to_arbitrate": perms.ARBITRATE_CASE,
         "reassign": perms.MANAGE_ROUND,
     }
 
     def get_queryset(self):
-        if self.action == "arbitrate":
+        if self.action in ("arbitrate", "to_arbitrate"):
             return selectors.to_arbitrate(actor=self.actor)
+        if self.action == "retrieve":
+            return selectors.readable_cases(actor=self.actor)
         return selectors.cases(actor=self.actor)
+
+    @extend_schema(request=None, responses=shapes.CaseRowSerializer(many=True))
+    @action(detail=False, methods=["get"], url_path="to-arbitrate")
+    def to_arbitrate(self, request: Request) -> Response:
+        """Cases of others' reports that wait for a third reader; whoever is first decides."""
+        return self.list(request)
 
     @extend_schema(request=shapes.AdHocSerializer, responses={201: shapes.CaseSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -107,6 +107,8 @@ def _doors(made: SimpleNamespace) -> dict[str, str]:
         "rest cases": f"{rest}review-cases/",
         "rest case": f"{rest}review-cases/{made.running.uuid}/",
         "rest case of the lead": f"{rest}review-cases/{made.leads.uuid}/",
+        "rest disputed case": f"{rest}review-cases/{made.disputed.uuid}/",
+        "rest to arbitrate": f"{rest}review-cases/to-arbitrate/",
         "rest discrepancies": f"{rest}review-discrepancies/",
         "rest discrepancy": f"{rest}review-discrepancies/{made.found.uuid}/",
         "rest learning": f"{rest}learning-cases/",
@@ -160,7 +162,8 @@ def _acts(made: SimpleNamespace) -> dict[str, str]:
 SHOWN = {"learning", "conference", "presentation", "rest learning", "rest statistics", "rest feedbacks"}
 SHOWN |= {"rest conferences", "rest conference", "rest conference cases"}
 READER = SHOWN | {"scorecard", "rest scorecard"}
-RADIOLOGIST = READER | {"list", "rest rounds", "rest cases", "rest discrepancies"}
+ARBITER = {"disputed case", "rest disputed case"}
+RADIOLOGIST = READER | {"rest to arbitrate"} | {"list", "rest rounds", "rest cases", "rest discrepancies"}
 LEADS = {"round", "new round", "import", "export", "scorecard of another", "conference round", "new conference"}
 LEADS |= {"rest round", "rest preview", "rest results", "rest scorecard of another", "admin scales"}
 LEADS |= {"admin reviewrounds", "admin reviewround", "history reviewround", "admin reviewcases", "admin discrepancys"}
@@ -169,16 +172,17 @@ OF_OTHERS = {"pass on", "discrepancy", "rest case", "rest discrepancy", "admin r
 OF_OTHERS |= {"admin discrepancy", "history discrepancy", "learning case", "rest learning case", "admin learningcase"}
 OF_THE_LEAD = {"pass on the lead's", "rest case of the lead", "admin case of the lead"}
 OPENED = {
-    "qa_lead": RADIOLOGIST | LEADS | OF_OTHERS | OF_THE_LEAD | {"disputed case"},
-    "leading author": RADIOLOGIST | LEADS | OF_OTHERS | {"disputed case"},
+    "qa_lead": RADIOLOGIST | LEADS | OF_OTHERS | OF_THE_LEAD | ARBITER,
+    "leading author": RADIOLOGIST | LEADS | OF_OTHERS | ARBITER,
     "author": RADIOLOGIST | {"scorecard of another", "rest scorecard of another"}  # their own
     | {"discrepancy", "rest discrepancy", "feedback", "rest feedback"},
     "reviewer": RADIOLOGIST
-    | {"conference round", "running case", "its images", "disputed case", "upheld case", "rest round"}
-    | {"rest case", "rest case of the lead"},
-    "arbiter": RADIOLOGIST | {"disputed case"},
-    "submitter": RADIOLOGIST | {"disputed case", "rest learning case"},
-    "radiologist": RADIOLOGIST | {"disputed case"},
+    | {"conference round", "running case", "its images", "upheld case", "rest round", "rest case"}
+    | {"rest case of the lead"}
+    | ARBITER,
+    "arbiter": RADIOLOGIST | ARBITER,
+    "submitter": RADIOLOGIST | ARBITER | {"rest learning case"},
+    "radiologist": RADIOLOGIST | ARBITER,
     "resident": READER,
     "technologist": SHOWN,
 }  # fmt: skip
