@@ -167,6 +167,9 @@ def _card(row: Hl7Destination, figures: dict[str, Any], error: str, points: str)
         look = ("green", "circle-check", _("Running"))
     if row.is_paused and row.paused_reason:
         error = row.paused_reason
+    elif row.rests_until is not None and row.rests_until > timezone.now() and waiting:
+        clock = timezone.localtime(row.rests_until).strftime("%H:%M:%S")
+        error = _("Next try %(time)s. %(error)s") % {"time": clock, "error": error}
     rate = (figures.get("lately") or 0) / (RATE_OVER.seconds / 60)
     waits = [moment for moment in (oldest, figures.get("parked_since")) if moment is not None]
     return DestinationCard(

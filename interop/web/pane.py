@@ -60,6 +60,8 @@ def pane_of(request: ActorRequest, row: Row, *, opened: bool, purpose: str = "")
         "answer_raw": readable(bytes(row.acknowledgement)) if opened and row.acknowledgement else "",
         "steps": list(_steps_out(row) if isinstance(row, OutboundMessage) else _steps_in(row)),
         "behind": _behind(row) if isinstance(row, OutboundMessage) else 0,
+        "next_try": _next_try(row) if isinstance(row, OutboundMessage) else None,
+        "may_map": actor.may(perms.MAP_CODES),
         "may_replay": actor.may(perms.REPLAY_MESSAGE),
         "may_open": actor.may(perms.VIEW_MESSAGE),
         "may_manage": actor.may(perms.MANAGE_INTERFACES),
@@ -102,6 +104,11 @@ def _behind(row: OutboundMessage) -> int:
         return 0
     same = OutboundMessage.objects.filter(destination=row.destination_id, ordering_key=row.ordering_key)
     return same.filter(status=OutboundStatus.PARKED, pk__gte=row.pk).count()
+
+
+def _next_try(row: OutboundMessage) -> datetime:
+    rests_until = row.destination.rests_until
+    return row.next_attempt_at if rests_until is None else max(row.next_attempt_at, rests_until)
 
 
 def _steps_out(row: OutboundMessage) -> Iterable[Step]:
