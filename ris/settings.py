@@ -456,7 +456,7 @@ RIS_DICOM_ASSOCIATIONS_PER_ADDRESS = env.number(
     "RIS_DICOM_ASSOCIATIONS_PER_ADDRESS", 200, "Of these, from one address or AE title.", low=1
 )
 RIS_DICOM_MAX_PDU = env.number(
-    "RIS_DICOM_MAX_PDU", 131072, "Bytes of the longest PDU that is taken.", low=4096, high=4 * 1024 * 1024
+    "RIS_DICOM_MAX_PDU", 262144, "Bytes of the longest PDU that is taken.", low=4096, high=4 * 1024 * 1024
 )
 RIS_DICOM_REQUEST_SECONDS = env.number(
     "RIS_DICOM_REQUEST_SECONDS", 30, "A connection must ask for an association within (ARTIM).", low=1, high=600

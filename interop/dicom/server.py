@@ -9,19 +9,21 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import os
+import signal
 import socket
 import ssl
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from django.conf import settings
 
-from interop.dicom import mpps, query, retrieve, storage, storage_commitment, verification, worklist  # noqa: F401  handlers register themselves
+from interop.dicom import mpps, query, retrieve, sharing, storage, storage_commitment, verification, worklist  # noqa: F401  handlers register themselves
 from interop.dicom.association import Association
 from interop.dicom.connection import Limits
 from interop.dicom.doorkeeper import Admitted, Doorkeeper
@@ -105,6 +107,8 @@ class Hub:
         self._by_title: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._winding_up = 0
         self._opened = 0
+        #: Called with each connection that has ended.
+        self.told: Callable[[], None] = _nobody
         self._ticking: asyncio.TimerHandle | None = None
 
     # --- associations come and go
@@ -146,6 +150,7 @@ class Hub:
         return True
 
     def disconnected(self, association: Association) -> None:
+        self.told()
         self._pending.pop(association, None)
         if association.has_opened:
             self._opened -= 1
@@ -207,6 +212,10 @@ class Hub:
             association.transport.abort()
 
 
+def _nobody() -> None:
+    """Nobody counts the connections of this process."""
+
+
 def _count_down(counts: dict[Any, int], key: Any) -> None:
     counts[key] -= 1
     if counts[key] <= 0:
@@ -214,10 +223,13 @@ def _count_down(counts: dict[Any, int], key: Any) -> None:
 
 
 class Server:
-    """``start`` listens (raises OSError when a port is taken), ``stop`` lets running requests end."""
+    """``start`` listens (raises OSError when a port is taken), ``stop`` lets running requests end.
 
-    def __init__(self, chosen: ServerSettings) -> None:
-        self.settings = chosen
+    ``line``: of a process that is given its connections by another one (``sharing``); it does not listen itself.
+    """
+
+    def __init__(self, chosen: ServerSettings, line: socket.socket | None = None) -> None:
+        self.settings, self._line = chosen, line
         self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.AbstractServer] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -235,32 +247,11 @@ class Server:
         return self._sockets[1].getsockname()[1]
 
     def start(self) -> None:
-        try:
-            self._bind(self.settings.port)
-            context = None
-            if self.settings.tls_port is not None:
-                context = tls_context()
-                self._bind(self.settings.tls_port)
-        except OSError:
-            for listener in self._sockets:
-                listener.close()
-            raise
+        context = tls_context() if self.settings.tls_port is not None else None
+        if self._line is None:
+            self._sockets = listeners(self.settings)
         self._thread.start()
         self._on_loop(self._listen(context))
-
-    def _bind(self, port: int) -> None:
-        family = socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        self._sockets.append(listener)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # accepted sockets inherit these
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if self.settings.reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((self.settings.host, port))
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -271,11 +262,62 @@ class Server:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
 
     async def _listen(self, context: ssl.SSLContext | None) -> None:
+        if self._line is not None:
+            self._line.setblocking(False)
+            self._hub.told = self._tell
+            self._loop.add_reader(self._line, self._take_given, self._line, context)
+            return
         factory = functools.partial(Association, self._hub)
         self._listeners.append(await self._loop.create_server(factory, sock=self._sockets[0], backlog=BACKLOG))
         if context is not None:
             task = self._loop.create_task(self._accept_tls(self._sockets[1], context))
             self._tasks.add(task)
+
+    def _take_given(self, line: socket.socket, context: ssl.SSLContext | None) -> None:
+        """A connection that another process has accepted."""
+        try:
+            word, given, _flags, _address = socket.recv_fds(line, 1, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            word, given = b"", []
+        if not word:  # that process is gone, and nobody else stops this one
+            self._loop.remove_reader(line)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        if not given:
+            log.warning("accept_failed", error="out of descriptors")
+            self._tell()
+            return
+        sock = socket.socket(fileno=given[0])
+        sock.setblocking(False)
+        if word != sharing.TLS or context is None:
+            task = self._loop.create_task(self._adopt(sock))
+        elif self._handshaking >= MAX_PENDING:
+            sock.close()
+            self._tell()
+            return
+        else:
+            self._handshaking += 1
+            task = self._loop.create_task(self._shake_hands(sock, _address_of(sock), context))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(functools.partial(Association, self._hub), sock)
+        except OSError as error:
+            log.info("connection_lost", error=type(error).__name__)
+            sock.close()
+            self._tell()
+
+    def _tell(self) -> None:
+        """The process that gives connections counts them."""
+        assert self._line is not None
+        try:
+            self._line.send(sharing.ENDED)
+        except OSError as error:
+            log.info("nobody_counts", error=type(error).__name__)
 
     async def _accept_tls(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Accept by hand: handshakes that do not end are counted, too."""
@@ -303,6 +345,7 @@ class Server:
         except (TimeoutError, OSError, ssl.SSLError) as error:
             log.info("tls_refused", address=address, error=type(error).__name__)
             sock.close()
+            self._hub.told()
         finally:
             self._handshaking -= 1
 
@@ -333,6 +376,8 @@ class Server:
             task.cancel()
         for listener in self._listeners:
             listener.close()
+        if self._line is not None:
+            self._loop.remove_reader(self._line)
         for sock in self._sockets:
             sock.close()
         self._hub.stop()
@@ -347,6 +392,45 @@ class Server:
             await asyncio.sleep(0.01)
             hub.logbook.flush()
         hub.lines.close()
+
+
+def _address_of(sock: socket.socket) -> str:
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:  # it has gone
+        return ""
+
+
+def listeners(chosen: ServerSettings) -> list[socket.socket]:
+    """Bound and listening: the plain one, and the one of TLS where there is one. Raises OSError."""
+    found: list[socket.socket] = []
+    try:
+        for port in (chosen.port, chosen.tls_port):
+            if port is not None:
+                found.append(_listener(chosen, port))
+    except OSError:
+        for listener in found:
+            listener.close()
+        raise
+    return found
+
+
+def _listener(chosen: ServerSettings, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in chosen.host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # accepted sockets inherit these
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if chosen.reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((chosen.host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def tls_context() -> ssl.SSLContext:

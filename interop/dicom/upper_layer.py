@@ -84,7 +84,7 @@ class UpperLayer:
             self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
         if len(self._buffer) < self._needed:
-            self._buffer = self._buffer + bytearray(max(self._needed * 2, FIRST_ROOM) - len(self._buffer))
+            self._buffer = self._buffer + bytearray(self._needed + FIRST_ROOM - len(self._buffer))
         return memoryview(self._buffer)[self._end :]
 
     def space_behind(self) -> memoryview | None:

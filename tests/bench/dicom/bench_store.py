@@ -112,9 +112,9 @@ def servers(folder: Path, harness: Any) -> Iterator[dict[str, tuple[int, Path]]]
                 words = [sys.executable, str(harness.HERE / "transport.py"), str(target), str(port)]
                 stack.enter_context(harness.running(words, port, log, **harness.environment_of(folder)))
             else:
-                for _process in range(2 if name.endswith("x2") else 1):
-                    server = harness.our_server(port, log, "--reuse-port", RIS_DICOM_FSYNC="none")
-                    stack.enter_context(server)
+                processes = "2" if name.endswith("x2") else "1"
+                server = harness.our_server(port, log, "--processes", processes, RIS_DICOM_FSYNC="none")
+                stack.enter_context(server)
         orthanc = harness.orthanc(port := harness.free_port(), folder / "orthanc")
         if orthanc is not None:
             stack.enter_context(orthanc)

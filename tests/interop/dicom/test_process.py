@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -220,6 +221,56 @@ def test_several_processes_share_a_port_and_one_may_die(peers, tmp_path):
         for process in processes:
             process.kill()
             process.wait()
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def connections_of(pid: int, port: int) -> int:
+    """Established ones of a process; 01 is ESTABLISHED."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
+    held = set()
+    for name in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held.add(os.readlink(name))
+    return len(inodes & held)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_one_process_gives_connections_to_others_evenly_and_replaces_who_dies(peers, tmp_path):
+    port = free_port()
+    process = start(port, tmp_path, "--processes", "2")
+    lines: list[socket.socket] = []
+    try:
+        wait_until_it_answers(port)
+        eventually(lambda: len(children_of(process.pid)) == 2)
+        first, second = children_of(process.pid)
+        assert scanner(port).echo() == 0
+        eventually(lambda: connections_of(first, port) + connections_of(second, port) == 0)
+        lines = [socket.create_connection(("127.0.0.1", port)) for _number in range(6)]
+        eventually(lambda: (connections_of(first, port), connections_of(second, port)) == (3, 3))
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: len(children_of(process.pid)) == 2 and first not in children_of(process.pid))
+        (third,) = {*children_of(process.pid)} - {second}
+        lines += [socket.create_connection(("127.0.0.1", port)) for _number in range(3)]
+        eventually(lambda: (connections_of(second, port), connections_of(third, port)) == (3, 3))
+        assert scanner(port).echo() == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+        assert not Path(f"/proc/{second}").exists() and not Path(f"/proc/{third}").exists()
+    finally:
+        for line in lines:
+            line.close()
+        process.kill()
+        process.wait()
 
 
 def test_five_hundred_silent_connections_stand_in_nobodys_way(peers, tmp_path):
