@@ -49,7 +49,7 @@ class BlindFrame:
 def blind_panel(case: ReviewCase, *, request: HttpRequest) -> dict[str, Any] | None:
     """The picture panel of a case: without the day, without ways to pages that name patient and people."""
     actor = actor_of(request)
-    context = viewer_context(list(studies_of(case.report, actor=actor)), actor)
+    context = viewer_context(list(studies_of(case.report, actor=actor)), actor, code=SCORE_CASE, entity=case)
     if context is None:
         return None
     rows, place = [], 0

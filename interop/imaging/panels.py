@@ -16,12 +16,12 @@ from worklist.permissions import VIEW_STUDY
 WINDOWED = frozenset({"CT", "PT", "CR", "DX", "MR", "MG", "XA", "RF", "NM", "DR", "IO", "PX"})
 
 
-def viewer_context(studies: list[Any], actor: Actor) -> dict[str, Any] | None:
-    """None when there is nothing to look at."""
+def viewer_context(studies: list[Any], actor: Actor, **looked_at: Any) -> dict[str, Any] | None:
+    """None when there is nothing to look at. ``looked_at``: of ``note_view``, where not the study itself is."""
     if not studies:
         return None
     for study in studies:
-        note_view(study, actor=actor)
+        note_view(study, actor=actor, **looked_at)
     by_study = series_of(studies)
     shown = [(study, by_study.get(study.pk, [])) for study in studies]
     first = next((series for _study, rows in shown for series in rows if series.frames), None)
