@@ -14,6 +14,7 @@ from interop.demo import (
     conferences,
     criticals,
     doses,
+    fluoroscopy,
     furniture,
     house,
     learning,
@@ -332,6 +333,7 @@ def seed_work(stage: Stage, *, patients: int, exams: int | None) -> dict[str, in
     furniture.ensure_viewer_links()
     furniture.ensure_review_round(stage.people)
     conferences.seed_conferences(stage.people)
+    fluoroscopy.seed_fluoroscopy(stage.people, stage.patients, stage.site)
     sources.ensure_source(stage.patients)
     senders.ensure_messages(stage.patients)
     portal.ensure_portal()

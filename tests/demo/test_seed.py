@@ -9,6 +9,7 @@ import pytest
 from django.db.models import Sum
 from django.test import override_settings
 
+from dose.models import DoseTrigger, SkinFollowUp
 from interop.demo import plan
 from interop.demo.seed import seed_house, seed_work
 from interop.demo.week import seed_week
@@ -87,6 +88,13 @@ def test_a_seeded_facility_has_one_exam_of_each_state_and_is_left_alone_the_seco
     again = seed_work(seed_house(prefix="T-", letterhead="Test Hospital"), patients=PATIENTS, exams=EXAMS)
     assert again == {"patients": 0, "exams": 0}
     assert Patient.objects.count() == PATIENTS
+
+
+def test_a_seeded_facility_follows_up_a_skin_and_lists_a_dose_in_pregnancy(made, alpha):
+    follow_up = SkinFollowUp.objects.get()
+    assert (follow_up.status, follow_up.report.modality, follow_up.report.source) == ("told", "XA", "manual")
+    kinds = dict(DoseTrigger.objects.filter(report__modality="XA").values_list("kind", "status"))
+    assert kinds == {"reason": "explained", "pregnancy": "open"}
 
 
 def test_a_seeded_facility_has_payers_invoices_and_payments_that_add_up(made, alpha):
