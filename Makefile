@@ -36,7 +36,7 @@ check-data: venv ## Feed the HL7 messages of DIR to a house of their own, read i
 	@CHECK_DATA="$(abspath $(DIR))" $(PYTHON) manage.py test tests/interop/hl7/feed.py -q -s $(ARGS)
 
 check-api: venv ## Ask every REST operation what its document allows, and what not; EXAMPLES=20 of each
-	@CHECK_API_EXAMPLES=$(or $(EXAMPLES),20) $(PYTHON) manage.py test tests/core/api/test_fuzzing.py -q $(ARGS)
+	@CHECK_API_EXAMPLES=$(or $(EXAMPLES),20) $(PYTHON) manage.py test tests/core/api/test_fuzzing.py -q -n 2 --dist load $(ARGS)
 
 chaos-numbers: ## 64 threads race for 10,240 accession numbers
 	@RACE_TURNS=16 $(PYTHON) manage.py test tests/orders/test_accession_numbers.py -k race

@@ -57,9 +57,23 @@ class _Line:
 def stream(
     rows: Iterable[Any], serialize: Callable[[list[Any]], list[Any]], columns: list[tuple[str, ...]]
 ) -> Iterator[bytes]:
-    """The head, then portion after portion, so that no export is ever whole in memory."""
-    writer, source = csv.writer(_Line()), iter(rows)
+    """The head, then portion after portion, so that no export is ever whole in memory.
+
+    The first portion is read at once: what the database will not answer is refused before anything is said.
+    """
+    source = iter(rows)
+    return _lines(list(islice(source, PORTION)), source, serialize, columns)
+
+
+def _lines(
+    portion: list[Any],
+    source: Iterator[Any],
+    serialize: Callable[[list[Any]], list[Any]],
+    columns: list[tuple[str, ...]],
+) -> Iterator[bytes]:
+    writer = csv.writer(_Line())
     yield (BYTE_ORDER_MARK + writer.writerow([".".join(path) for path in columns])).encode()
-    while portion := list(islice(source, PORTION)):
+    while portion:
         lines = (writer.writerow([cell(row, path) for path in columns]) for row in serialize(portion))
         yield "".join(lines).encode()
+        portion = list(islice(source, PORTION))

@@ -305,9 +305,11 @@ class ListMixin:
             self.audit_read(portion, format="csv")
             return self.get_serializer(portion, many=True).data
 
+        told = api_csv.stream(rows, serialize, api_csv.columns_of(serializer))
+
         def lines() -> Iterator[bytes]:
             with use_facility(schema):
-                yield from api_csv.stream(rows, serialize, api_csv.columns_of(serializer))
+                yield from told
 
         name = self.request.path.rstrip("/").rpartition("/")[2]
         return StreamingHttpResponse(

@@ -24,6 +24,7 @@ from django.test import Client
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import Failure, FailureGroup
@@ -46,6 +47,8 @@ HOST = "alpha.test"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 #: Headers that the test client writes itself, or that would only pack the answer
 OURS = ("content-length", "host", "accept-encoding")
+#: An operation with so many things to say gets all examples; one with nothing to say as many as FEWEST
+MANY, FEWEST = 8, 4
 #: Ends the credential that all the others need
 ENDS_THE_SESSION = ("/api/v1/auth/revoke", "/api/v1/auth/sign-out")
 
@@ -138,9 +141,10 @@ def asked(case: Any, house: House, route: Operation, real: str | None) -> tuple[
 
 
 def fuzz(house: House, *, examples: int, only: Callable[[str], bool] = lambda _label: True, start: int = 1) -> Result:
-    """Ask every operation ``examples`` times with values that the document allows, and as often with others.
+    """Ask every operation with values that the document allows, and as often with others.
 
-    One example is one of either kind: half of the operations get a good one, the others a bad one.
+    ``examples`` of either kind where there is much to say, fewer where there is little. One example is one of either
+    kind: half of the operations get a good one, the others a bad one.
     """
     document = copy.deepcopy(routes.document())
     document["paths"] = {
@@ -156,9 +160,22 @@ def fuzz(house: House, *, examples: int, only: Callable[[str], bool] = lambda _l
         operation = found.ok()
         if only(operation.label):
             chosen = modes if examples > 1 else (modes[zlib.crc32(operation.label.encode()) % 2],)
+            told = document["paths"][operation.path][operation.method.lower()]
+            worth = min(examples, max(FEWEST, examples * _choices(told, document) // MANY))
             for mode in chosen:
-                _fuzz_one(operation, mode, house, result, examples, start)
+                _fuzz_one(operation, mode, house, result, worth, start)
     return result
+
+
+def _choices(told: dict[str, Any], document: dict[str, Any]) -> int:
+    """How many things a caller may say: parameters of the query, and fields of the body."""
+    count = sum(one.get("in") == "query" for one in told.get("parameters", ()))
+    for content in told.get("requestBody", {}).get("content", {}).values():
+        schema = content.get("schema", {})
+        if "$ref" in schema:
+            schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return count + max(1, len(schema.get("properties", ())))
+    return count
 
 
 def _without_credentials(document: dict[str, Any]) -> None:
@@ -196,5 +213,8 @@ def _fuzz_one(operation: Any, mode: GenerationMode, house: House, result: Result
 
     try:
         once()
+    except Unsatisfiable:
+        if mode is GenerationMode.POSITIVE:  # a question without any words cannot be asked wrongly
+            result.findings.setdefault(operation.label, "not asked: nothing that the document allows was found")
     except Exception as failure:  # what cannot be generated at all says so, and hides no other finding
         result.findings.setdefault(operation.label, f"not asked: {type(failure).__name__}: {str(failure)[:300]}")

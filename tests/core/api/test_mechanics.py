@@ -164,6 +164,9 @@ def test_a_list_is_a_table_whole_guarded_and_recorded(clerk, monkeypatch):
     assert b"".join(same.streaming_content).decode("utf-8-sig").splitlines()[1:] == content.splitlines()[:0:-1]
     refused = clerk.get(f"{PATIENTS}?ordering=nothing", headers={"Accept": "text/csv"})
     assert refused.status_code == 400 and refused["Content-Type"] == PROBLEM and refused.json()["errors"]
+    for form in ("json", "csv"):  # a zone that Python knows and PostgreSQL does not
+        odd = clerk.get(PATIENTS, {"created_after": "2026-10-01T18:35:38-22:52", "format": form})
+        assert (odd.status_code, odd["Content-Type"]) == (400, PROBLEM)
 
 
 # --- limits
