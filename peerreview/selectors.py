@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from orders.models import RequestedProcedure
@@ -48,7 +48,8 @@ def _whole(rows: QuerySet[ReviewCase]) -> QuerySet[ReviewCase]:
 
 
 def my_cases(*, actor: Actor) -> QuerySet[ReviewCase]:
-    return cases(actor=actor).filter(reviewer=actor.user)
+    """What is due first comes first."""
+    return cases(actor=actor).filter(reviewer=actor.user).order_by(F("round__due_on").asc(nulls_last=True), "pk")
 
 
 def discrepancies(*, actor: Actor) -> QuerySet[Discrepancy]:

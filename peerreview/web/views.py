@@ -122,6 +122,9 @@ def _case_page(request: HttpRequest, case: ReviewCase, form: forms.Form, *, arbi
     mine = selectors.my_cases(actor=request.actor).filter(round=case.round) if case.round_id else None
     waiting = selectors.my_cases(actor=request.actor).filter(status=CaseStatus.ASSIGNED).exclude(pk=case.pk)
     is_mine = case.reviewer_id == request.user.pk and case.status == CaseStatus.ASSIGNED
+    reading, asked = blinded_reading(case), blinded_request(case)
+    if asked["question"] in {words for _heading, words in reading}:
+        asked["question"] = ""  # the report says it itself
     context = {
         "nav": "peer_review",
         "choices": _choices(form),
@@ -132,8 +135,8 @@ def _case_page(request: HttpRequest, case: ReviewCase, form: forms.Form, *, arbi
         "arbitrates": arbitrates,
         "said": blinded(case, case.comment) if arbitrates else case.comment,
         "is_open": arbitrates or case.status == CaseStatus.ASSIGNED,
-        "reading": blinded_reading(case),
-        "asked": blinded_request(case),
+        "reading": reading,
+        "asked": asked,
         "done": mine.exclude(status=CaseStatus.ASSIGNED).count() if mine is not None else 0,
         "total": mine.count() if mine is not None else 0,
     }
