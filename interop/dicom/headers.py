@@ -153,7 +153,7 @@ def read_core(data: bytes, transfer_syntax_uid: str) -> Core | None:
         )
     except (KeyError, struct.error, UnicodeDecodeError, Malformed):
         return None
-    if len(rows) != 2 or len(columns) != 2 or not all(map(_is_uid, (study, series, instance, sop_class))):
+    if len(rows) != 2 or len(columns) != 2 or not all(map(is_valid_uid, (study, series, instance, sop_class))):
         return None
     number = values.get(NUMBERS["instance_number"], b"").decode("latin-1").strip("\0 ")
     frames = values.get(NUMBERS["frames"], b"").decode("latin-1").strip("\0 ")
@@ -167,9 +167,6 @@ def read_core(data: bytes, transfer_syntax_uid: str) -> Core | None:
         int.from_bytes(columns, "little"),
         max(1, integer_of(frames) or 1) if frames else 1,
     )
-
-
-_is_uid = lru_cache(4096)(is_valid_uid)
 
 
 def _core_values(data: bytes, encoding: Encoding) -> dict[int, bytes]:

@@ -6,6 +6,7 @@ import os
 import re
 import time
 import uuid
+from functools import lru_cache
 
 UID_PATTERN = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 
@@ -27,6 +28,7 @@ def new_uid() -> str:
     return f"2.25.{uuid.uuid4().int}"
 
 
+@lru_cache(8192)
 def is_valid_uid(value: str) -> bool:
     """PS3.5 9.1: at most 64 characters, components of digits without leading zeros."""
     return len(value) <= 64 and UID_PATTERN.fullmatch(value) is not None

@@ -24,6 +24,7 @@ import select
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -51,6 +52,7 @@ from worklist.services.support import now
 
 log = structlog.get_logger(__name__)
 
+PUBLIC = get_public_schema_name()
 COUNT_EVERY = 0.5
 #: The thread that counts ends when it has had nothing to do for so long.
 ENDS_AFTER = 5.0
@@ -115,6 +117,8 @@ select sop_instance_uid, series_id, id from added
 #: An instance may have been rejected before it comes: whoever adds it has to look.
 WANTED = """not exists (
     select from {{rejection}} r where r.study_id = t.id and r.restored_at is null and r.received_from <> '')"""
+#: Foreign keys are looked for when a transaction ends, unless it asks for that before.
+CHECK = "set constraints all immediate"
 QUIET = """make_interval(secs => coalesce(
     (select images_complete_after_seconds from {{settings}} where id = 1), {seconds}))"""
 
@@ -190,7 +194,7 @@ def begin_further_instance(
     """
     actor.require(perms.STORE_STUDY)
     line = connections[DEFAULT_DB_ALIAS]  # once: each look through the proxy costs as much as all fields
-    if line.in_atomic_block or line.schema_name == get_public_schema_name():
+    if line.in_atomic_block or line.schema_name == PUBLIC:
         return None
     values = [
         series_instance_uid.encode(), study_instance_uid.encode(), now().isoformat().encode(),
@@ -248,7 +252,8 @@ class Queue:
 
         Others need not wait for it: a group of them may be added meanwhile.
         """
-        line.ensure_connection()
+        if line.connection is None:
+            line.ensure_connection()
         if self._is_running or self._others_store(line) or not self._ahead.acquire(blocking=False):
             return False
         try:
@@ -385,7 +390,7 @@ os.register_at_fork(after_in_child=queue_of.cache_clear)
 
 _numbers = itertools.count()
 #: The statements that a connection has prepared.
-_prepared: WeakKeyDictionary[Connection, dict[tuple[str, bool, int], bytes]] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[Connection, dict[Hashable, bytes]] = WeakKeyDictionary()
 
 
 def _add(line: BaseDatabaseWrapper, schema: str, together: list[Waiting]) -> Found:
@@ -393,7 +398,8 @@ def _add(line: BaseDatabaseWrapper, schema: str, together: list[Waiting]) -> Fou
     cut is found then.
     """
     for is_last in (False, True):
-        line.ensure_connection()
+        if line.connection is None:
+            line.ensure_connection()
         try:
             with line.wrap_database_errors:
                 found = _round_trip(line.connection, schema, INSERT, together)
@@ -416,10 +422,14 @@ def _round_trip(line: Connection, schema: str, template: str, together: list[Wai
 
 
 def _send(line: Connection, schema: str, mine: Waiting) -> None:
-    """Without the Sync that would commit it: until then PostgreSQL works in a transaction that nobody else sees."""
-    name = _statement(line, schema, INSERT, 1)
+    """Without the Sync that would commit it: until then PostgreSQL works in a transaction that nobody else sees.
+
+    It looks for the row's series now, too, and not when it is told to commit and the peer waits for it.
+    """
+    name, check = _statement(line, schema, INSERT, 1), _prepared_as(line, CHECK, lambda: CHECK)
     line.pgconn.enter_pipeline_mode()
     line.pgconn.send_query_prepared(name, mine.values)
+    line.pgconn.send_query_prepared(check, None)
     line.pgconn.flush()
 
 
@@ -439,22 +449,26 @@ def _receive(line: Connection) -> Found:
             continue
         if result.status == ExecStatus.PIPELINE_SYNC:
             break
-        found = _found(line, result)
+        if result.status != ExecStatus.COMMAND_OK:
+            found = _found(line, result)
     server.exit_pipeline_mode()
     return found or {}
 
 
 def _statement(line: Connection, schema: str, template: str, number: int) -> bytes:
     """The name under which a line knows the statement for so many instances."""
+    key = (schema, template is INSERT, number)
+    return _prepared_as(line, key, lambda: with_tables(insert_of(template, number), schema))
+
+
+def _prepared_as(line: Connection, key: Hashable, statement: Callable[[], str]) -> bytes:
     prepared = _prepared.get(line)
     if prepared is None:
         prepared = _prepared[line] = {}
-    key = (schema, template is INSERT, number)
     name = prepared.get(key)
     if name is None:
         name = b"further_%d" % next(_numbers)
-        statement = with_tables(insert_of(template, number), schema).encode()
-        if (result := line.pgconn.prepare(name, statement)).status != ExecStatus.COMMAND_OK:
+        if (result := line.pgconn.prepare(name, statement().encode())).status != ExecStatus.COMMAND_OK:
             raise _error(line, result)
         prepared[key] = name
     return name
