@@ -247,7 +247,7 @@ class Postgres:
         settings = {"max_connections": "200", "shared_buffers": "128MB", "max_locks_per_transaction": "256"}
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal"}
-            settings |= {"max_wal_senders": "0", "autovacuum": "off", "checkpoint_timeout": "1h"}
+            settings |= {"max_wal_senders": "0", "checkpoint_timeout": "1h"}
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         deadline = time.monotonic() + START_SECONDS
