@@ -39,7 +39,7 @@ class Hl7DestinationAdmin(FacilityModelAdmin):
                                         "test_message", "ack_timeout_seconds", "keeps_connection"]}),
         (_("How it is written"), {"fields": ["field_map", "order_states"]}),
         (_("When it waits"), {"fields": ["holds_behind_parked", "alert_after_minutes", "paused_at", "paused_by",
-                                         "paused_reason"]}),
+                                         "paused_reason", "rests_until"]}),
     ]  # fmt: skip
 
     def service_create(self, cleaned: dict[str, Any], actor: Actor) -> Hl7Destination:
@@ -50,7 +50,7 @@ class Hl7DestinationAdmin(FacilityModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """The name is what delivery rules call it by; pausing is an action."""
-        paused = ("is_paused", "paused_at", "paused_by", "paused_reason")
+        paused = ("is_paused", "paused_at", "paused_by", "paused_reason", "rests_until")
         return (*super().get_readonly_fields(request, obj), *paused, *(("name",) if obj else ()))
 
 

@@ -85,7 +85,7 @@ class DestinationSerializer(serializers.ModelSerializer):
             "hl7_version", "character_set", "includes_pdf", "one_message_per_exam", "acknowledgement_mode",
             "ack_timeout_seconds", "keeps_connection", "field_map", "filters", "order_states", "holds_behind_parked",
             "alert_after_minutes", "test_message", "is_paused", "paused_at", "paused_by", "paused_reason",
-            "is_active", "version",
+            "rests_until", "is_active", "version",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -80,6 +80,7 @@ def add_destination(
         setattr(destination, field, value)
     _clean_destination(destination)
     if destination.pk is None or before != {field: getattr(destination, field) for field in wanted}:
+        destination.rests_until = None
         destination.save_as(actor, _("Destination set"))
     if {"ORU", "ORU^R01", "*"} & set(destination.messages):
         _deliver_reports_to(destination, actor)

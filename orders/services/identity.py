@@ -22,6 +22,7 @@ from orders.models import (
     PatientUserObjectPermission,
     RequestedProcedure,
 )
+from orders.querysets import patient_condition
 from orders.services.patients import sign
 from orders.validation import Errors, short_string
 from orders.validation import birth_date as checked_birth_date
@@ -75,7 +76,7 @@ def resolve_patient(*, identifiers: Iterable[tuple[str, str | None]], actor: Act
     for value, issuer in identifiers:
         if value:
             condition |= models.Q(value=value, issuer=issuer) if issuer else models.Q(value=value)
-    rows = PatientIdentifier.objects.filter(condition, patient__in=Patient.objects.visible_to(actor))
+    rows = PatientIdentifier.objects.filter(condition, patient_condition(actor, "patient__"))
     found = {survivor_of(row.patient).pk: row.patient for row in rows.select_related("patient")}
     if len(found) > 1:
         raise Conflict(
