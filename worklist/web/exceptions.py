@@ -23,6 +23,7 @@ from ris.audit.service import flush_refusals, record_read
 from ris.core.errors import DomainError, NotKnown
 from worklist import permissions as perms
 from worklist import selectors, services
+from worklist.codes import WORDS_OF_DISCONTINUATION
 from worklist.data import Candidate
 from worklist.models import ExceptionItem, ExceptionKind
 from worklist.services import reconciliation_plan as plan
@@ -68,7 +69,14 @@ def _rows(request: HttpRequest, box: str) -> QuerySet[ExceptionItem]:
     for row in rows:
         thing = row.study or row.performed_step
         row.sent_name = plain_name(thing.patient_name) if thing else ""
+        row.reason = _reason(row)
     return rows
+
+
+def _reason(row: ExceptionItem) -> Any:
+    """Why a step was discontinued: in the reader's words where the code is of CID 9300 or 9301."""
+    code, step = row.detail.get("code"), row.performed_step
+    return WORDS_OF_DISCONTINUATION.get(code) or (step.discontinuation_meaning if step else "") or code
 
 
 def exception_of(request: HttpRequest, uuid: UUID) -> ExceptionItem:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from datetime import datetime, timedelta
+from html import unescape
 
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from django.utils.html import strip_tags
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, generate_uid
 
@@ -18,6 +20,7 @@ from interop.dicom.emulated_images import AGD, CINE_FRAMES, equipment, image, pa
 from interop.dicom.emulator import dose_report_of
 from interop.dicom.scenarios import REASONS, SCENARIOS
 from ris.core.actor import SYSTEM
+from tests.factories.accounts import user_with_roles
 from tests.factories.orders import make_catalogue, make_procedure
 from worklist.models import ExceptionItem, ImagingInstance, ImagingStudy, PerformedProcedureStep, ScheduledProcedureStep
 from worklist.services import ensure_step
@@ -126,7 +129,16 @@ def emulate(scp, scenario: str, title: str = "CT1", **options) -> dict:
     return said
 
 
-def test_the_group_case_starts_and_ends_two_exams_with_one_step(scp):
+def page(tclient, path: str) -> str:
+    """What a technologist reads there."""
+    tclient.force_login(user_with_roles("technologist"))
+    answer = tclient.get(path)
+    assert answer.status_code == 200
+    main = answer.content.decode().partition("<main")[2].partition("</main>")[0]
+    return " ".join(unescape(strip_tags(main.partition(">")[2].replace("<", " <"))).split())
+
+
+def test_the_group_case_starts_and_ends_two_exams_with_one_step(scp, tclient):
     first = schedule("CT1")
     second = make_procedure(patient=first.order.patient, codes=[make_catalogue("CTHEAD", name="CT head").code])
     ensure_step(second, station=make_station("CT1"), starts_at=timezone.now() + timedelta(hours=1), actor=SYSTEM)
@@ -134,37 +146,49 @@ def test_the_group_case_starts_and_ends_two_exams_with_one_step(scp):
     [performed] = PerformedProcedureStep.objects.all()
     assert performed.scheduled_steps.count() == 2
     assert set(ScheduledProcedureStep.objects.values_list("status", flat=True)) == {"COMPLETED"}
+    assert ImagingStudy.objects.get().procedures.count() == 2
+    for procedure in (first, second):
+        shown = page(tclient, f"/console/{procedure.uuid}/")
+        assert "Ready to read" in shown and "Scanner says 3 Stored 3" in shown
 
 
-def test_the_append_case_adds_to_the_same_study(scp):
+def test_the_append_case_adds_to_the_same_study(scp, tclient):
     procedure = schedule("CT1")
     said = emulate(scp, "append", images=3)
     assert said["study_instance_uid"] == procedure.study_instance_uid
     assert PerformedProcedureStep.objects.filter(status="COMPLETED").count() == 2
     study = ImagingStudy.objects.get()
     assert study.instance_count == 3 + 1 + 1  # images, dose report, the addition
+    shown = page(tclient, f"/console/{procedure.uuid}/")
+    assert "Ready to read" in shown and "Scanner says 5 Stored 5" in shown
 
 
-def test_a_discontinued_exam_says_why(scp):
+def test_a_discontinued_exam_says_why(scp, tclient):
     schedule("CT1")
     emulate(scp, "discontinue", discontinue="110501")
     performed = PerformedProcedureStep.objects.get()
     assert (performed.status, performed.discontinuation_code) == ("DISCONTINUED", "110501")
     assert performed.discontinuation_meaning == REASONS["110501"]
+    assert "ACHIENG, Wanjiru" in (shown := page(tclient, "/exceptions/")) and "Equipment failure" in shown
 
 
-def test_a_wrong_entry_is_given_up_and_the_right_one_done(scp):
+def test_a_wrong_entry_is_given_up_and_the_right_one_done(scp, tclient):
     wrong, right = schedule("CT1"), schedule("CT1", hour=1, family_name="Otieno")
     said = emulate(scp, "wrong-entry")
     assert said["accession_number"] == right.accession_number
     codes = PerformedProcedureStep.objects.order_by("started_at").values_list("status", "discontinuation_code")
     assert sorted(codes) == [("COMPLETED", ""), ("DISCONTINUED", "110514")]
     assert wrong.steps.get().status == "SCHEDULED"
+    assert "Wrong worklist entry" in (shown := page(tclient, "/exceptions/")) and "ACHIENG, Wanjiru" in shown
+    assert "Scheduled" in page(tclient, f"/console/{wrong.uuid}/")
+    assert "Ready to read" in page(tclient, f"/console/{right.uuid}/")
 
 
-def test_an_unscheduled_exam_waits_for_a_person(scp):
+def test_an_unscheduled_exam_waits_for_a_person(scp, tclient):
     emulate(scp, "unscheduled")
-    assert ExceptionItem.objects.filter(kind="unscheduled_step").exists()
+    item = ExceptionItem.objects.get(kind="unscheduled_step")
+    assert "DOE, Jhon" in page(tclient, "/exceptions/")
+    assert item.performed_step.patient_id in page(tclient, f"/exceptions/{item.uuid}/"), "as it was typed"
 
 
 @pytest.mark.parametrize(("title", "modality", "objects"), [("MG1", "MG", 5), ("DX1", "DX", 3), ("US1", "US", 2)])
