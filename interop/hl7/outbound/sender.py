@@ -5,8 +5,8 @@ pauses; AR is parked, and the messages behind it go on, unless the destination h
 so a later one is worth more late than never, and waiting for a person would keep a patient's results from everybody.
 
 A destination that cannot be reached, or keeps silent, rests as a whole, for 1 s, 2 s ... 60 s: what waits for it and
-what is queued meanwhile is tried when the rest is over, not before. An answer of any kind, a test that succeeds and a
-person who sends something again end the rest.
+what is queued meanwhile is not tried before the rest is over, and then one message goes first. An answer of any kind, a
+test that succeeds and a person who sends something again end the rest.
 """
 
 from __future__ import annotations
@@ -141,17 +141,17 @@ def _begin(pk: int) -> Shipment | None:
     """Count the try before it is made; None when there is nothing to do (any more, or yet)."""
     row = OutboundMessage.objects.select_for_update(of=("self",)).select_related("destination").get(pk=pk)
     destination, now = row.destination, timezone.now()
-    rests = destination.rests_until is not None and destination.rests_until > now
-    if row.status != OutboundStatus.PENDING or row.next_attempt_at > now or rests:
-        if row.claimed_until is not None:
-            row.claimed_until = None
-            row.save(update_fields=["claimed_until"])
+    if row.status != OutboundStatus.PENDING or row.next_attempt_at > now:
+        _not_now(row)
         return None
     holding = [OutboundStatus.PENDING, *([OutboundStatus.PARKED] if destination.holds_behind_parked else [])]
     earlier = OutboundMessage.objects.filter(
         destination=destination, ordering_key=row.ordering_key, status__in=holding, pk__lt=row.pk
     )
     if earlier.exists() or destination.is_paused or not destination.is_active:
+        return None
+    if destination.rests_until is not None and not _goes_first(destination, now):
+        _not_now(row)
         return None
     row.attempts += 1
     row.sent_at = now
@@ -170,6 +170,21 @@ def _begin(pk: int) -> Shipment | None:
         destination.keeps_connection,
         destination.acknowledgement_mode == AcknowledgementMode.BOTH,
     )
+
+
+def _not_now(row: OutboundMessage) -> None:
+    if row.claimed_until is not None:
+        row.claimed_until = None
+        row.save(update_fields=["claimed_until"])
+
+
+def _goes_first(destination: Hl7Destination, now: datetime) -> bool:
+    """After a rest one message alone finds out whether the destination is back; until it knows, the rest goes on."""
+    if destination.rests_until is None or destination.rests_until > now:
+        return False
+    until = now + MARGIN + timedelta(seconds=destination.ack_timeout_seconds)
+    resting = Hl7Destination.objects.filter(pk=destination.pk, rests_until=destination.rests_until)
+    return bool(resting.update(rests_until=until))
 
 
 # --- the network
@@ -290,6 +305,8 @@ def _postpone(shipment: Shipment, error: str, *, rests: bool) -> None:
     _note_retry(row)
     if rests:
         Hl7Destination.objects.filter(pk=row.destination_id).update(rests_until=now + pause)
+    else:
+        wake(row.destination)
     log.warning("hl7_not_sent", destination=shipment.destination, attempts=row.attempts, rests=rests)
 
 

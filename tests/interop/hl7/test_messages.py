@@ -115,6 +115,7 @@ def test_escapes_are_understood(written, meant):
     assert unescape(written) == meant
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_text_survives_escaping(text):
     normal = text.replace("\r\n", "\n").replace("\x00", "")
@@ -128,6 +129,7 @@ def test_text_survives_escaping(text):
 ENCODING = st.sampled_from(["|^~\\&", "*:+!%", "#$%@;", "|^~\\&#"])
 
 
+@settings(deadline=None)
 @given(ENCODING, st.lists(st.text(), min_size=1, max_size=5))
 def test_any_delimiters_carry_any_text(characters, texts):
     delimiters = Delimiters.of(f"MSH{characters[0]}{characters[1:]}{characters[0]}x")
@@ -140,7 +142,7 @@ def test_any_delimiters_carry_any_text(characters, texts):
         assert unescape(part, delimiters) == unescape(escape(text, delimiters), delimiters)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=400)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=400, deadline=None)
 @given(st.data())
 def test_a_mutated_message_is_parsed_or_refused_and_always_answered(data):
     raw = bytearray(ORDER)

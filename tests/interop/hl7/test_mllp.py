@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interop.hl7.mllp import Deframer, FrameTooLarge, NotMllp, frame
@@ -42,6 +42,7 @@ def test_what_is_no_mllp_is_cut_off():
             deframer.feed(b"GET / HTTP/1.1\r\nHost: there\r\n")
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=30).map(lambda raw: raw.replace(b"\x1c", b"")), max_size=5), st.integers(1, 7))
 def test_any_content_without_the_end_character_survives(messages, size):
     stream = b"".join(frame(message) for message in messages)

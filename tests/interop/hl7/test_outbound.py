@@ -280,6 +280,11 @@ def test_a_destination_that_is_away_rests_as_a_whole_and_everything_arrives_late
     rows = list(OutboundMessage.objects.order_by("pk"))
     assert sum(row.attempts for row in rows) == 1, "what waits and what is queued meanwhile is not tried"
     assert {row.status for row in rows} == {"pending"} and "refused" in rows[0].last_error
+    OutboundMessage.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1), claimed_until=None)
+    Hl7Destination.objects.update(rests_until=timezone.now() - timedelta(seconds=1))
+    dispatch()
+    rows = list(OutboundMessage.objects.order_by("pk"))
+    assert sum(row.attempts for row in rows) == 2, "after the rest one goes first"
     with Receiver(port=destination.port) as receiver:
         services.send_again(rows[3], actor=actor_with_roles(IT_ADMIN))
         dispatch()
