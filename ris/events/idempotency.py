@@ -47,7 +47,7 @@ class IdempotencyMixin:
                 setattr(self, name, functools.partial(self._once, handler, key))
 
     def _once(
-        self, handler: Callable[..., Any], key: str, request: Request, *args: Any, **kwargs: Any
+        self, handler: Callable[..., Any], key: str, request: Request, /, *args: Any, **kwargs: Any
     ) -> Response | HttpResponse:
         body_hash = hashlib.sha256(_bytes_of(request.data)).hexdigest()
         route = f"{request.method} {request.path}"[:300]

@@ -228,7 +228,8 @@ def test_scales_over_rest(people: Any) -> None:
     reader = client_of(people.radiologist)
     scales = reader.get("/api/v1/assessment-scales/").json()
     assert {row["key"] for row in scales} == set(SCHEMES)
-    asked = reader.post("/api/v1/assessment-scales/tirads/calculate/", {"inputs": NODULE}, format="json")
+    once = {"Idempotency-Key": "its address has a key as well"}
+    asked = reader.post("/api/v1/assessment-scales/tirads/calculate/", {"inputs": NODULE}, format="json", headers=once)
     assert (asked.json()["category"], asked.json()["score"]) == ("TR4", 4)
     wrong = reader.post("/api/v1/assessment-scales/tirads/calculate/", {"inputs": {}}, format="json")
     assert (wrong.status_code, "shape" in wrong.json()["errors"]) == (400, True)
