@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 
-from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -126,11 +125,10 @@ def _lines(table: str) -> list[ImportedScore]:
 
 def _reports(numbers: set[str], actor: Actor) -> dict[str, Report]:
     """{accession number: the signed report of it that the actor may see}"""
-    finals = ReportVersion.objects.filter(kind=VersionKind.FINAL, recall__isnull=True).order_by("number")
     rows = (
         Report.objects.visible_to(actor)
         .filter(procedures__accession_number__in=numbers, signed_at__isnull=False)
-        .prefetch_related("procedures", Prefetch("versions", queryset=finals.select_related("report")))
+        .prefetch_related("procedures", "versions__recall", "versions__co_signatures")
     )
     return {exam.accession_number: report for report in rows for exam in report.procedures.all()}
 
@@ -142,8 +140,9 @@ def _people(names: set[str]) -> Sequence[User]:
 
 def _judge(row: ImportedScore, reports: dict[str, Report], people: dict[str, User], without_letter: str) -> None:
     report, row.reviewer = reports.get(row.accession_number), people.get(row.reviewer_name.casefold())
-    versions = list(report.versions.all()) if report is not None else []
-    row.version = versions[-1] if versions else None
+    versions = report.versions.all() if report is not None else []
+    finals = [version for version in versions if version.kind == VersionKind.FINAL and not hasattr(version, "recall")]
+    row.version = max(finals, key=lambda version: version.number, default=None)
     if row.version is None:
         row.problems.append(_("No signed report has this number."))
     if row.reviewer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db.models import prefetch_related_objects
 from django.urls import reverse
 from django.utils import timezone
 
@@ -11,6 +12,9 @@ from peerreview.services.sampling import is_eligible, reports_seen_by
 from ris.accounts.models import User
 from ris.notifications.models import Channel
 from ris.notifications.services import notify, notify_all
+
+#: What ``is_eligible`` asks of a case, at once for however many people
+SIGNATURES = "report_version__report__versions__co_signatures"
 
 
 def tell_due(case: ReviewCase, dedupe_key: str) -> None:
@@ -26,6 +30,7 @@ def tell_due(case: ReviewCase, dedupe_key: str) -> None:
 
 def arbiters_of(case: ReviewCase) -> list[User]:
     """Who may decide: neither reviewer nor author, and the exam is theirs to see."""
+    prefetch_related_objects([case], SIGNATURES)
     people = User.objects.filter(is_active=True, is_service=False).exclude(pk=case.reviewer_id)
     able = [
         person

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -10,6 +11,7 @@ from orders.models import Modality
 from peerreview import permissions as perms
 from peerreview.models import Category, Impact, Mode, ReviewCase, Scale, ScaleGrade, Score
 from peerreview.services.cases import may_review
+from peerreview.services.telling import SIGNATURES
 from reporting.models import CriticalCategory, Report
 from ris.accounts.models import Site, User
 from ris.core.actor import Actor
@@ -148,6 +150,7 @@ class ReassignForm(forms.Form):
         super().__init__(*args, **kwargs)
         people = able_to_score()
         if case is not None:
+            prefetch_related_objects([case], SIGNATURES)
             strict = bool(case.round and case.round.same_competence)
             people = [
                 person

@@ -172,12 +172,14 @@ def table_of(author, reviewer, *lines: str) -> str:
     return "\n".join(["accession_number,reviewer,score,comment,scored_on", *rows])
 
 
-def test_old_scores_are_looked_at_then_imported_once(lead, readers, tclient, dispatch):
+def test_old_scores_are_looked_at_then_imported_once(lead, readers, tclient, dispatch, django_assert_max_num_queries):
     author, reviewer, _other = readers
     day = timezone.localdate() - timedelta(days=40)
     table = table_of(author, reviewer, f"1,,{day}", "4b,Missed a mass,", "2,,", "5,,", f"3a,,{day}x")
     number = table.splitlines()[1].split(",")[0]
     table += f"\n{number},{author.user.username},1,,\nNOSUCH,{reviewer.user.username},1,,\n{number},nobody,1,,\n,,,,\n"
+    with django_assert_max_num_queries(14):
+        assert len(services.read_scores(table, actor=lead)) == 8
     tclient.force_login(lead.user)
     body = {"name": "Before 2026", "without_letter": ""}
     upload = SimpleUploadedFile("scores.csv", ("\ufeff" + table).encode())
