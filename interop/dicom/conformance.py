@@ -41,6 +41,7 @@ from interop.dicom.conformance_texts import (
     INTRODUCTION,
     LEAVING_TEXT,
     MPPS_TEXT,
+    RELEASE,
     RETURN_TYPES,
     SECURITY,
     STORAGE_TEXT,
@@ -173,6 +174,7 @@ def _networking() -> list[str]:
         ("SOP class extended negotiation", EXTENDED),
         ("SOP class common extended negotiation", COMMON_EXTENDED),
         ("User identity", "read and not answered; nobody is let in by an identity"),
+        ("Release", RELEASE),
     ]
     peer = [
         (str(field.verbose_name), str(field.help_text or "–"))

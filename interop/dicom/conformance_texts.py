@@ -29,6 +29,11 @@ COMMON_EXTENDED = (
     "a class that is not in the tables below is stored when its requestor says that it belongs to the Storage service"
 )
 
+RELEASE = (
+    "what was asked before is answered first. Whom we let in we never ask for a release, so that two cannot "
+    "collide; an answer to a release that nobody asked for is aborted"
+)
+
 WORKLIST_TEXT = """Keys match as PS3.4 C.2.2.2 has it. Ranges of date and time together are one interval; a name
 is matched without case, by component and group, and a pattern without `=` looks at the alphabetic group. An
 empty stored value matches no value. Only requested keys come back, in a sequence asked for as a whole all of

@@ -220,6 +220,28 @@ def test_two_requests_in_one_write_get_two_answers(scp):
         assert read_pdu(line)[0] == 6
 
 
+def test_a_release_waits_for_what_was_asked_and_collides_with_nothing(scp):
+    """The acceptor's side never begins a release (PS3.8 7.2): an A-RELEASE-RP comes out of nowhere."""
+    release, answer = pdu.HEADER.pack(5, 4) + bytes(4), pdu.HEADER.pack(6, 4) + bytes(4)
+    with scp.connect() as line:
+        line.sendall(associate_rq(WORKLIST))
+        read_pdu(line)
+        asked = p_data(1, command(Field.C_FIND, WORKLIST, data=True), is_command=True)
+        line.sendall(asked + p_data(1, encode(0x100010, b"", IMPLICIT), is_command=False) + release)
+        assert status_in(read_pdu(line)[1]) == 0
+        assert read_pdu(line)[0] == 6
+    with scp.connect() as line:
+        line.sendall(associate_rq(VERIFICATION))
+        read_pdu(line)
+        line.sendall(answer)
+        kind, body = read_pdu(line)
+        assert (kind, body[2:]) == (7, bytes([2, 2])), "by the provider: an unexpected PDU"
+        assert line.recv(1) == b""
+    with scp.connect() as line:
+        line.sendall(associate_rq(VERIFICATION))
+        assert read_pdu(line)[0] == 2
+
+
 def test_a_query_is_cancelled_within_one_more_answer(scp, monkeypatch):
     from interop.dicom import dimse
 
