@@ -7,9 +7,17 @@ make them, and gains that the second is taken for the first, which stays.
 
 from __future__ import annotations
 
+import threading
+
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 _CIPHER = Cipher(algorithms.AES(b"Picha: an object"), modes.GCM(bytes(12)))
+_of_thread = threading.local()
+
+
+def prepare() -> None:
+    """Make what the next fingerprint of this thread begins with, while there is time."""
+    _of_thread.next = _CIPHER.encryptor()
 
 
 class Fingerprint:
@@ -18,7 +26,7 @@ class Fingerprint:
     __slots__ = ("_encryptor", "update")
 
     def __init__(self, data: bytes | memoryview = b"") -> None:
-        self._encryptor = _CIPHER.encryptor()
+        self._encryptor = _of_thread.__dict__.pop("next", None) or _CIPHER.encryptor()
         self.update = self._encryptor.authenticate_additional_data
         if data:
             self.update(data)

@@ -23,6 +23,7 @@ import structlog
 
 from interop.dicom import pdu
 from interop.dicom.doorkeeper import REMEMBERED_SECONDS
+from interop.dicom.fingerprint import prepare
 from interop.dicom.intake import MOST_TOGETHER, DiscardSink, StoreIntake
 from interop.dicom.logbook import settle
 from interop.dicom.messages import Field, Message
@@ -191,6 +192,7 @@ class Receiver:
         self._send(association.encoded(message, answer) if answer.status else self._stored(message))
         if answer.status:
             clean_up()
+        prepare()
         association.since = time.monotonic()
 
     def _stored(self, message: Message) -> bytes:
