@@ -234,10 +234,14 @@ class SizeBand:
 
 
 EDGES = {"kg": (50.0, 60.0, 70.0, 80.0, 100.0), "mm": (200.0, 240.0, 280.0, 320.0, 360.0)}
+#: Where every patient is lighter than the lightest band of adults
+EDGES_OF_CHILDREN = (5.0, 15.0, 30.0)
 
 
 def size_bands(found: Scatter) -> list[SizeBand]:
-    edges = (None, *EDGES[found.by], None)
+    edges: tuple[float | None, ...] = (None, *EDGES[found.by], None)
+    if found.by == "kg" and found.points and max(point.size for point in found.points) < EDGES["kg"][0]:
+        edges = (None, *EDGES_OF_CHILDREN, None)
     bands = []
     for start, end in itertools.pairwise(edges):
         values = sorted(

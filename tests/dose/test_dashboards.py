@@ -125,6 +125,10 @@ def test_children_are_charted_apart_with_the_levels_of_their_band(exams, physici
         assert {row.band for row in levels_of(question, actor=physicist)} <= {band}
     found = {band: count for band, count in counts.items() if count}
     assert found == {"adult": 18, "1-6 a": 4, "0-3 mo": 2, "15-30 kg": 4}
+    sizes = scatter(ask({"band": "1-6 a"}, actor=physicist), actor=physicist)
+    assert [(band.start, band.end, band.count) for band in size_bands(sizes)] == [
+        (None, 5, 0), (5, 15, 0), (15, 30, 4), (30, None, 0),
+    ]  # fmt: skip
     (row,) = investigated(level, exams[0].procedure.catalogue, physicist)
     assert (row.count, row.median, row.verdict) == (4, 250, "few")
     assert [band_words(band) for band in ("adult", "0-3 mo", "6-16 a", "<5 kg", "up to ten")] == [
