@@ -41,7 +41,7 @@ class UserFactory(DjangoModelFactory):
         user = model_class(**{**kwargs, "password": hashed(kwargs.get("password") or PASSWORD), "version": 1})
         model_class.objects.bulk_create([user])
         if roles:
-            give(user, set(roles))
+            give([(user, name) for name in set(roles)])
         if sites:
             user.sites.set(sites)
         return user
@@ -52,17 +52,19 @@ def hashed(password: str) -> str:
     return make_password(password)
 
 
-def give(user: User, roles: set[str]) -> None:
+def give(wanted: list[tuple[User, str]]) -> None:
     """Roles of the facility: the built-in ones and those that a test has composed."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "insert into accounts_user_roles (user_id, role_id) select %s, id from accounts_role where name = any(%s)",
-            [user.pk, list(roles)],
+            "insert into accounts_user_roles (user_id, role_id) select wanted.person, role.id"
+            " from unnest(%s::bigint[], %s::text[]) as wanted (person, name) join accounts_role role using (name)",
+            [[user.pk for user, _name in wanted], [name for _user, name in wanted]],
         )
         found = cursor.rowcount
-    if found < len(roles):
-        assert ensure_roles(), f"no such role among {roles}"
-        user.roles.set(Role.objects.filter(name__in=roles))
+    if found < len(wanted):
+        assert ensure_roles(), f"no such role among {wanted}"
+        for user, name in wanted:
+            user.roles.add(Role.objects.get(name=name))
 
 
 class PractitionerFactory(DjangoModelFactory):
@@ -75,8 +77,21 @@ class PractitionerFactory(DjangoModelFactory):
 
 def user_with_roles(*roles: str, **fields: Any) -> User:
     """A fresh user who holds these built-in roles."""
-    return User.objects.get(pk=UserFactory(roles=roles, **fields).pk)
+    user = UserFactory(roles=roles, **fields)
+    as_read = all(isinstance(value, str | bool) for value in fields.values())
+    return user if as_read else User.objects.get(pk=user.pk)
 
 
 def actor_with_roles(*roles: str, source: str = "web", **fields: Any) -> Actor:
     return Actor(source, user_with_roles(*roles, **fields), address="127.0.0.1")
+
+
+def several_actors(**people: tuple[str, str]) -> dict[str, Actor]:
+    """Family name and role of each; in two statements."""
+    users = {
+        key: UserFactory.build(family_name=name, password=hashed(PASSWORD), version=1)
+        for key, (name, _role) in people.items()
+    }
+    User.objects.bulk_create(users.values())
+    give([(users[key], role) for key, (_name, role) in people.items()])
+    return {key: Actor("web", user, address="127.0.0.1") for key, user in users.items()}

@@ -31,9 +31,10 @@ def make_patient(family_name: str = "OTIENO", **fields: Any) -> Patient:
     return patient
 
 
-def make_referrer(*, signs_in: bool = True, **fields: Any) -> SimpleNamespace:
+def make_referrer(*, signs_in: bool = True, actor: Actor | None = None, **fields: Any) -> SimpleNamespace:
     """A referring physician: ``practitioner``, and ``actor`` when they sign in."""
-    actor = actor_with_roles("referring_physician") if signs_in else None
+    if actor is None and signs_in:
+        actor = actor_with_roles("referring_physician")
     practitioner = Practitioner.objects.create(
         family_name=fields.pop("family_name", f"Atieno{next(_numbers)}"),
         given_name="Salome",

@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 
-from tests.factories.accounts import actor_with_roles
+from tests.factories.accounts import several_actors
 from tests.factories.reporting import make_referrer
 
 
 @pytest.fixture
 def people(alpha: Any) -> SimpleNamespace:
     """One of each who reads, checks or receives."""
-    return SimpleNamespace(
-        radiologist=actor_with_roles("radiologist", family_name="Wekesa"),
-        other=actor_with_roles("radiologist", family_name="Mutua"),
-        resident=actor_with_roles("resident", family_name="Chebet"),
-        clerk=actor_with_roles("clerk"),
-        referrer=make_referrer(),
+    actors = several_actors(
+        radiologist=("Wekesa", "radiologist"),
+        other=("Mutua", "radiologist"),
+        resident=("Chebet", "resident"),
+        clerk=("Kamau", "clerk"),
+        refers=("Barasa", "referring_physician"),
     )
+    return SimpleNamespace(referrer=make_referrer(actor=actors.pop("refers")), **actors)
