@@ -118,7 +118,12 @@ select sop_instance_uid, series_id, id from added
 WANTED = """not exists (
     select from {{rejection}} r where r.study_id = t.id and r.restored_at is null and r.received_from <> '')"""
 #: Foreign keys are looked for when a transaction ends, unless it asks for that before.
-CHECK = "set constraints all immediate"
+CHECK = "set constraints {names} immediate"
+NAMES = """
+select string_agg(format('%I.%I', n.nspname, c.conname), ', ')
+from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+where c.conrelid = '{instance}'::regclass and c.contype = 'f' and c.condeferrable
+"""
 QUIET = """make_interval(secs => coalesce(
     (select images_complete_after_seconds from {{settings}} where id = 1), {seconds}))"""
 
@@ -426,7 +431,8 @@ def _send(line: Connection, schema: str, mine: Waiting) -> None:
 
     It looks for the row's series now, too, and not when it is told to commit and the peer waits for it.
     """
-    name, check = _statement(line, schema, INSERT, 1), _prepared_as(line, CHECK, lambda: CHECK)
+    name = _statement(line, schema, INSERT, 1)
+    check = _prepared_as(line, (schema, CHECK), lambda: _check_of(line, schema))
     line.pgconn.enter_pipeline_mode()
     line.pgconn.send_query_prepared(name, mine.values)
     line.pgconn.send_query_prepared(check, None)
@@ -472,6 +478,13 @@ def _prepared_as(line: Connection, key: Hashable, statement: Callable[[], str]) 
             raise _error(line, result)
         prepared[key] = name
     return name
+
+
+def _check_of(line: Connection, schema: str) -> str:
+    result = line.pgconn.exec_(with_tables(NAMES, schema).encode())
+    if result.status != ExecStatus.TUPLES_OK:
+        raise _error(line, result)
+    return CHECK.format(names=(result.get_value(0, 0) or b"all").decode())
 
 
 def _found(line: Connection, result: PGresult) -> Found:
