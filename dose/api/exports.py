@@ -47,7 +47,9 @@ class DoseRegistryView(FacilityAPIView):
             *(one for one in ASKED if one.name in ("tab", "days")),
         ],
         responses={
-            (200, content.split(";")[0]): OpenApiResponse(OpenApiTypes.BINARY, "The file.")
+            (200, content.split(";")[0]): OpenApiResponse(
+                OpenApiTypes.OBJECT if content.startswith("application/json") else OpenApiTypes.BINARY, "The file."
+            )
             for content in exports.CONTENT_TYPES.values()
         },
     )

@@ -32,7 +32,7 @@ WITHOUT_PATIENT = frozenset(
 class PreviewQuestionSerializer(serializers.Serializer):
     ae_title = serializers.CharField(max_length=16, validators=[ae_title_validator], help_text="Of the scanner.")
     any_station = serializers.BooleanField(default=False, help_text="It asks for every station, not its own title.")
-    modality = serializers.CharField(max_length=4, required=False, allow_blank=True, default="")
+    modality = serializers.RegexField(r"^[A-Za-z0-9]*$", max_length=4, required=False, allow_blank=True, default="")
     any_day = serializers.BooleanField(default=False, help_text="It names no date.")
     day = serializers.DateField(required=False, help_text="Today without.")
     missing = serializers.CharField(

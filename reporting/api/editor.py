@@ -13,7 +13,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -25,6 +25,7 @@ from reporting.models import Macro, Report, ReportTemplate
 from reporting.services.forms import decoded, form_of_report
 from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, ListMixin, RetrieveMixin
 from ris.accounts.models import Site
+from ris.core.api import PlainRenderer
 from ris.core.errors import InvalidData, NotKnown
 
 #: The rights of what ``EditorActions`` adds to reports
@@ -46,12 +47,9 @@ class HtmlParser(BaseParser):
         return stream.read()
 
 
-class HtmlRenderer(BaseRenderer):
+class HtmlRenderer(PlainRenderer):
     media_type = "text/html"
     format = "html"
-
-    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> Any:
-        return data
 
 
 class TemplateSerializer(serializers.ModelSerializer):

@@ -13,7 +13,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -45,6 +45,7 @@ from ris.accounts.api.base import ChangeMixin, CreateMixin, FacilityViewSet, Lis
 from ris.accounts.models import Practitioner
 from ris.accounts.services.sign_in import require_recent_authentication
 from ris.audit.service import record_read
+from ris.core.api import PlainRenderer
 from ris.core.errors import InvalidData
 
 EMPTY = shapes.NothingSerializer
@@ -59,13 +60,10 @@ def visible_procedures(uuids: Iterable[UUID], *, actor: Any) -> list[RequestedPr
     return found
 
 
-class PdfRenderer(BaseRenderer):
+class PdfRenderer(PlainRenderer):
     media_type = "application/pdf"
     format = "pdf"
     charset = None
-
-    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> Any:
-        return data
 
 
 class ReportFilter(filters.FilterSet):

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, filters, pagination, status
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
@@ -106,6 +107,13 @@ def _describe(exc: Exception, response: Response) -> tuple[str, str, Any]:
         return "not_permitted", "You do not hold the right for this.", {}
     code = getattr(exc, "default_code", "refused")
     return str(code), str(getattr(exc, "detail", exc)), {}
+
+
+class PlainRenderer(BaseRenderer):
+    """What a view gives as it is (a paper, an archive, a page); a refusal, which is an object, as JSON."""
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> Any:
+        return JSONRenderer().render(data) if isinstance(data, dict) else data
 
 
 class CursorPagination(pagination.CursorPagination):

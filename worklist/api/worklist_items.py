@@ -398,7 +398,7 @@ class WorklistItemViewSet(ListMixin, RetrieveMixin, CreateMixin, ChangeMixin, Fa
         serializer = WorklistItemOutSerializer(page, many=True, context=self.get_serializer_context())
         return self.get_paginated_response(serializer.data)
 
-    @extend_schema(responses={(200, DICOM_JSON): OpenApiTypes.OBJECT})
+    @extend_schema(responses={(200, kind): OpenApiTypes.OBJECT for kind in (DICOM_JSON, "application/json")})
     @action(detail=True, methods=["get"], renderer_classes=(DicomJsonRenderer, JSONRenderer))
     def dataset(self, request: Request, uuid: str | None = None) -> Response:
         """The item as scanners get it, in the DICOM JSON model. Empty when the step is not on the worklist."""

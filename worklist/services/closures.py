@@ -29,6 +29,8 @@ from worklist.services import openings
 from worklist.services.support import now
 
 HOURS_SHOWN = 14
+#: Older times have zones that a clock of today cannot write
+LONG_AGO = 1970
 
 
 def obstacle_to(room: Room, starts_at: datetime, ends_at: datetime, *, priority: str) -> openings.Obstacle | None:
@@ -139,6 +141,9 @@ def _refuse_withdrawn(row: Closure | ReservedTime) -> None:
 def _check_span(starts_at: datetime, ends_at: datetime) -> None:
     if timezone.is_naive(starts_at) or timezone.is_naive(ends_at):
         raise InvalidData(_("A time needs its zone."), errors={"starts_at": _("Give the time with its zone.")})
+    if starts_at.year < LONG_AGO:
+        words = _("That is too long ago.")
+        raise InvalidData(words, errors={"starts_at": words})
     if ends_at <= starts_at:
         words = _("It must end after it begins.")
         raise InvalidData(words, errors={"ends_at": words})

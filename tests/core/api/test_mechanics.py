@@ -21,6 +21,7 @@ from ris.accounts.tokens import digest, new_token
 from ris.audit.models import AuditEvent
 from ris.core import api_csv
 from ris.core.actor import SYSTEM
+from ris.core.ids import uuid7
 from ris.events.models import IdempotencyRecord
 from ris.tenants.context import use_facility
 from tests.factories.accounts import user_with_roles
@@ -167,6 +168,15 @@ def test_a_list_is_a_table_whole_guarded_and_recorded(clerk, monkeypatch):
     for form in ("json", "csv"):  # a zone that Python knows and PostgreSQL does not
         odd = clerk.get(PATIENTS, {"created_after": "2026-10-01T18:35:38-22:52", "format": form})
         assert (odd.status_code, odd["Content-Type"]) == (400, PROBLEM)
+
+
+@pytest.mark.parametrize(
+    "path", ["reports/{}/pdf/", "reports/{}/versions/1/dicom/", "reports/{}/form/", "teaching-cases/{}/export/"]
+)
+def test_what_gives_a_file_refuses_in_json(api, path):
+    api.force_authenticate(user_with_roles("radiologist"))
+    refused = api.get(f"/api/v1/{path.format(uuid7())}")
+    assert (refused.status_code, refused["Content-Type"], refused.json()["status"]) == (404, PROBLEM, 404)
 
 
 # --- limits

@@ -16,7 +16,7 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "where.md"
 #: What manage.py does itself
 OWN_COMMANDS = {"demo", "walk", "test"}
 #: Where only what lies below answers, and what answers before a facility is known
-OTHERS = {"/api/v1/", "/dicomweb/", *operations.OPERATIONS}
+OTHERS = {"/api/v1/", "/dicomweb/", *operations.VIEWS}
 
 
 @pytest.mark.django_db
