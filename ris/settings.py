@@ -337,6 +337,7 @@ SPECTACULAR_SETTINGS = {
         "AdverseSeverityEnum": "worklist.models.console.Severity",
         "TemplateSexEnum": "reporting.models.templates.TemplateSex",
         "DiscrepancyCategoryEnum": "peerreview.models.cases.Category",
+        "ReviewCaseStatusEnum": "peerreview.models.cases.CaseStatus",
         "LearningKindEnum": "peerreview.models.learning.LearningKind",
         "DoseAlertKindEnum": "dose.models.alerts.AlertKind",
         "ExamMatchFieldEnum": "dose.models.mapping.MatchField",

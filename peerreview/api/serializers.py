@@ -215,7 +215,7 @@ class LaunchSerializer(serializers.Serializer):
     )
 
 
-class CloseSerializer(serializers.Serializer):
+class RoundCloseSerializer(serializers.Serializer):
     without_waiting = serializers.BooleanField(
         required=False, default=False, help_text="After the due date: what nobody scored is given up and counted."
     )

@@ -29,7 +29,7 @@ class ReviewRoundViewSet(RoundTending, ListMixin, RetrieveMixin, CreateMixin, Fa
     serializer_classes = {
         **RoundTending.tending_serializers,
         "launch": shapes.LaunchSerializer,
-        "close": shapes.CloseSerializer,
+        "close": shapes.RoundCloseSerializer,
     }
     permission_codes = {
         **RoundTending.tending_codes,
@@ -84,7 +84,7 @@ class ReviewRoundViewSet(RoundTending, ListMixin, RetrieveMixin, CreateMixin, Fa
         """Draw the sample and give the cases out."""
         return self._again(services.launch_round(self.get_object(), **self.validated(), actor=self.actor))
 
-    @extend_schema(request=shapes.CloseSerializer, responses=shapes.RoundSerializer)
+    @extend_schema(request=shapes.RoundCloseSerializer, responses=shapes.RoundSerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, uuid: str | None = None) -> Response:
         """Close a round whose cases are all decided; past its due date also without those that nobody scored."""
