@@ -111,6 +111,7 @@ class ReviewCaseViewSet(CaseTending, ListMixin, RetrieveMixin, CreateMixin, Faci
     """
 
     queryset = ReviewCase.objects.none()
+    list_actions = ("list", "to_arbitrate")
     serializer_class = shapes.CaseSerializer
     serializer_classes = {
         "list": shapes.CaseRowSerializer,

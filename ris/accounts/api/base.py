@@ -281,10 +281,12 @@ class ListMixin:
     """``GET /``: a cursor page, recorded as one read; for ``Accept: text/csv`` (``?format=csv``) all rows, streamed."""
 
     exports_csv: ClassVar[bool] = True
+    #: What answers with a list of its own, by ``list``
+    list_actions: ClassVar[tuple[str, ...]] = ("list",)
 
     def get_renderers(self: Any) -> list[BaseRenderer]:
         found = super().get_renderers()
-        return [*found, api_csv.CsvRenderer()] if self.exports_csv and self.action == "list" else found
+        return [*found, api_csv.CsvRenderer()] if self.exports_csv and self.action in self.list_actions else found
 
     def list(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
         queryset = self.filter_queryset(self.get_queryset())
