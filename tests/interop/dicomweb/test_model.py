@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.data.data_manager import DATA_ROOT
@@ -159,6 +159,7 @@ def test_no_change_of_a_byte_makes_more_than_a_refusal():
                     assert str(refusal)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_accept_header_is_read_or_refused(text):
     try:
