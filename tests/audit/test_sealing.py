@@ -261,15 +261,19 @@ def test_only_one_sealer_works_at_a_time(sealed, owner):
     assert seal_facility().rows == 1
 
 
+def sealed_rows() -> int:
+    return sum(AuditSeal.objects.values_list("rows", flat=True))
+
+
 def test_the_dispatchers_companion_seals_within_five_seconds(transactional_db, alpha):
     done = []
     threads = start_companions(lambda: bool(done))
     try:
         write(3)
         deadline = time.monotonic() + 5
-        while not AuditSeal.objects.exists() and time.monotonic() < deadline:
+        while sealed_rows() < 3 and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert AuditSeal.objects.get().rows == 3
+        assert sealed_rows() == 3  # in one seal, or in several where it looked between two of them
     finally:
         done.append(True)
         for thread in threads:
