@@ -112,8 +112,11 @@ class Scale:
         return [self.start + self.step * number for number in range(round((self.end - self.start) / self.step) + 1)]
 
 
-def scale(largest: float, low: float, high: float, smallest: float = 0.0) -> Scale:
+def scale(largest: float, low: float, high: float, smallest: float = 0.0, *, is_whole: bool = False) -> Scale:
+    """``is_whole``: of things that are counted, of which there is no half."""
     step = nice_step(largest - smallest)
+    if is_whole:
+        step = max(1.0, math.ceil(step))
     start = math.floor(smallest / step) * step
     return Scale(start + step * max(1, math.ceil((largest - start) / step - 1e-9)), low, high, step, start)
 
@@ -214,7 +217,7 @@ def _key(drawing: Drawing, rooms: Sequence[str], x: float, limit: float | None =
 def histogram_chart(found: Histogram, unit: str, limit: float | None, link: Link) -> SafeString:
     height = 230.0
     drawing = Drawing(height)
-    y = scale(max(found.counts), height - FOOT, TOP)
+    y = scale(max(found.counts), height - FOOT, TOP, is_whole=True)
     _y_axis(drawing, y)
     wide = (WIDTH - RIGHT - LEFT) / len(found.counts)
     every = max(1, math.ceil(len(found.counts) / 12))
@@ -237,7 +240,8 @@ def histogram_chart(found: Histogram, unit: str, limit: float | None, link: Link
     if found.median is not None:
         x = min(end, LEFT + wide * found.median / found.step)
         drawing.line(x, 20, x, height - FOOT, "md")
-        drawing.text(x + 4, 30, _("median %(value)s") % {"value": words_of(found.median)})
+        words, is_far = _("median %(value)s") % {"value": words_of(found.median)}, x > WIDTH * 0.75
+        drawing.text(x - 4 if is_far else x + 4, 30, words, "end" if is_far else "start")
     drawing.text(end, height - 3, unit, "end")
     drawing.text(0, 10, _("exams"))
     return drawing.done(_("How many exams had which dose; the values are in the table below"))
