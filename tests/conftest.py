@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import gc
 import hashlib
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -47,22 +46,6 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Each process begins with files of its own: those that it compiles first (20 s in all), the others find compiled.
-
-    What cannot be imported, pytest tells when it comes to it.
-    """
-    process = getattr(session.config, "workerinput", None)
-    if process is None or [Path(asked).resolve() for asked in session.config.args] != [ROOT / "tests"]:
-        return
-    files = sorted((ROOT / "tests").rglob("test_*.py"))
-    first = len(files) * int(process["workerid"].removeprefix("gw")) // process["workercount"]
-    for path in [*files[first:], *files[:first]]:
-        with contextlib.suppress(Exception, pytest.skip.Exception):
-            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_finish() -> None:

@@ -14,8 +14,7 @@ from orders.models import RequestedProcedure
 from ris.events.models import OutboxEvent
 from tests.dose.test_entry_and_alerts import fluoroscopy, procedure_of
 from tests.dose.test_services import imported, of
-from tests.e2e.browser import House, chromium, needs_chromium, text_of
-from tests.factories.accounts import UserFactory
+from tests.e2e.browser import House, chromium, needs_chromium, peopled_house, text_of
 from tests.factories.dose import ct_event
 from tests.factories.orders import make_catalogue
 from tests.factories.worklist import ct_procedure, make_station
@@ -34,13 +33,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def house(browser: Any, facility_server: Any) -> Iterator[House]:
-    """Nothing may break in it, nor be refused by the policy."""
-    for username, role in ROLES.items():
-        UserFactory(username=username, given_name="Asha", family_name=username.capitalize(), roles=(role,))
-    opened = House(browser, facility_server.alpha)
-    yield opened
-    opened.close()
-    assert opened.complaints == []
+    with peopled_house(browser, facility_server.alpha, ROLES) as opened:
+        yield opened
 
 
 def reports_arrive(exams: list[RequestedProcedure], dlp: float, *, minutes: int) -> None:

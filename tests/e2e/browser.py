@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.test import Client
 
 from ris.accounts.models import User
+from tests.factories.accounts import UserFactory
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -103,6 +104,17 @@ def chromium() -> Iterator[Any]:
             browser.close()
     finally:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@contextmanager
+def peopled_house(browser: Any, facility: Any, roles: Mapping[str, str]) -> Iterator[House]:
+    """A house with people (user name: role) in which nothing may break, nor be refused by the policy."""
+    for username, role in roles.items():
+        UserFactory(username=username, given_name="Asha", family_name=username.capitalize(), roles=(role,))
+    opened = House(browser, facility)
+    yield opened
+    opened.close()
+    assert opened.complaints == []
 
 
 def text_of(page: Any, selector: str = "main") -> str:

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from orders.models import CatalogueProcedure, Inquiry, RequestedProcedure
 from ris.accounts.models import Practitioner
-from tests.e2e.browser import House, chromium, needs_chromium, text_of
+from tests.e2e.browser import House, chromium, needs_chromium, peopled_house, text_of
 from tests.factories.accounts import UserFactory
 from tests.factories.exam import ct1, ordered_exam
 from tests.factories.orders import SYSTEM
@@ -33,13 +33,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def house(browser: Any, facility_server: Any) -> Iterator[House]:
-    """Nothing may break in it, nor be refused by the policy."""
-    for username, role in ROLES.items():
-        UserFactory(username=username, given_name="Asha", family_name=username.capitalize(), roles=(role,))
-    opened = House(browser, facility_server.alpha)
-    yield opened
-    opened.close()
-    assert opened.complaints == []
+    with peopled_house(browser, facility_server.alpha, ROLES) as opened:
+        yield opened
 
 
 @pytest.fixture
